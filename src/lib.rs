@@ -1,0 +1,6 @@
+//! Tyrian: an API gateway for the cluster edge that dyes requests with a color and sends them to
+//! the service version of that color.
+
+pub mod config;
+pub mod reason;
+pub mod routing;
