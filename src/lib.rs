@@ -2,5 +2,10 @@
 //! the service version of that color.
 
 pub mod config;
+pub mod edge;
 pub mod reason;
 pub mod routing;
+pub mod server;
+pub mod snapshot;
+pub mod telemetry;
+pub mod upstream;

@@ -2,6 +2,23 @@
 //!
 //! Not here: sockets, upstream health (asked through [`Availability`]), metrics.
 
+pub mod carried;
+mod coloring;
+mod conditions;
+mod decide;
+pub mod explain;
+pub mod host;
+mod matcher;
+pub mod path;
+pub mod rewrite;
+pub mod selftest;
+mod table;
+#[cfg(test)]
+pub mod testing;
+
+pub use coloring::Carried;
+pub use table::{InvalidRegex, Table};
+
 use crate::reason::Reason;
 use http::{HeaderMap, Method};
 use std::net::IpAddr;
@@ -38,6 +55,9 @@ pub struct View<'a> {
 pub trait Availability {
     /// Whether the version has at least one endpoint that may be tried.
     fn available(&self, service: ServiceId, version: VersionId) -> bool;
+
+    /// Whether the version has endpoints at all.
+    fn exists(&self, service: ServiceId, version: VersionId) -> bool;
 }
 
 /// What becomes of a request.

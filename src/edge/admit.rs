@@ -1,0 +1,281 @@
+//! What a request is: who sent it, which id it has, what it asks for in normal form, and the
+//! decision that follows. Everything a client may not say is taken off here, before anyone reads.
+
+use super::context::{Journey, Refusal};
+use super::facts::Facts;
+use super::{forward, request_id};
+use crate::config::color::Source;
+use crate::reason::Reason;
+use crate::routing::host::normalise_host;
+use crate::routing::path::normalise_target;
+use crate::routing::{Outcome, View};
+use crate::snapshot::Snapshot;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+use smallvec::SmallVec;
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+/// Establishes who asks for what, and decides.
+///
+/// # Errors
+/// The refusal to answer with.
+pub fn request(session: &mut Session, journey: &mut Journey) -> Result<Outcome, Refusal> {
+    identify(session, journey);
+    let head = session.req_header_mut();
+    if journey.client.trusted {
+        journey.client.ip = client_behind(&head.headers, journey);
+        journey.request_id = request_id::kept(head.headers.get(&forward::X_REQUEST_ID));
+    }
+    journey.request_id.get_or_insert_with(request_id::fresh);
+    remove_impostors(head, journey);
+    decide(head, journey)
+}
+
+fn identify(session: &Session, journey: &mut Journey) {
+    if let Some(facts) = Facts::of(session.digest()) {
+        journey.arrived_by(facts);
+    }
+}
+
+fn decide(head: &RequestHeader, journey: &mut Journey) -> Result<Outcome, Refusal> {
+    let (decision, path) = with_view(head, journey, |view| {
+        journey
+            .snapshot
+            .table
+            .decide(view, journey.snapshot.as_ref())
+    })?;
+    journey.path = path;
+    journey.decision = Some(decision);
+    Ok(decision.outcome)
+}
+
+/// The methods that the routes of this request's path serve, as an `Allow` field has them.
+pub fn allowed_methods(head: &RequestHeader, journey: &Journey) -> String {
+    let methods = with_view(head, journey, |view| {
+        journey.snapshot.table.allowed_methods(view)
+    });
+    let methods = methods.map(|(methods, _)| methods).unwrap_or_default();
+    methods
+        .iter()
+        .map(http::Method::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Shows the request in normal form to `look`; also returns the path if normalising changed it.
+fn with_view<T>(
+    head: &RequestHeader,
+    journey: &Journey,
+    look: impl FnOnce(&View) -> T,
+) -> Result<(T, Option<String>), Refusal> {
+    let authority = authority(head)?;
+    let host = normalise_host(authority)
+        .map_err(|_| Refusal::new(Reason::BadRequest, "the host is malformed"))?;
+    let raw = head.raw_path();
+    let target = match raw {
+        b"*" => Ok((Cow::Borrowed("*"), "")),
+        raw => normalise_target(raw).map(|target| (target.path, target.query)),
+    };
+    let (path, query) =
+        target.map_err(|_| Refusal::new(Reason::BadRequest, "the path is malformed"))?;
+    let view = View {
+        method: &head.method,
+        host: &host,
+        path: &path,
+        query,
+        headers: &head.headers,
+        client: journey.client.ip,
+        trusted: journey.client.trusted,
+    };
+    let seen = look(&view);
+    let changed = !raw.starts_with(path.as_bytes()) || path.len() != path_length(raw);
+    Ok((seen, changed.then(|| path.into_owned())))
+}
+
+fn path_length(raw: &[u8]) -> usize {
+    memchr::memchr(b'?', raw).unwrap_or(raw.len())
+}
+
+/// The authority of HTTP/2, or the `Host` field; empty when an HTTP/1.0 request has neither.
+fn authority(head: &RequestHeader) -> Result<&str, Refusal> {
+    if let Some(authority) = head.uri.authority() {
+        return Ok(authority.as_str());
+    }
+    head.headers
+        .get(header::HOST)
+        .map_or(Ok(""), HeaderValue::to_str)
+        .map_err(|_| Refusal::new(Reason::BadRequest, "the host is malformed"))
+}
+
+/// The rightmost address that no trusted proxy vouches for; the peer itself is trusted.
+fn client_behind(headers: &HeaderMap, journey: &Journey) -> IpAddr {
+    let mut client = journey.client.ip;
+    let lines: SmallVec<[&HeaderValue; 2]> =
+        headers.get_all(&forward::X_FORWARDED_FOR).iter().collect();
+    let hops = lines
+        .iter()
+        .rev()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|l| l.rsplit(','));
+    for hop in hops {
+        let Some(address) = parse_hop(hop.trim()) else {
+            return client;
+        };
+        client = address;
+        if !journey.snapshot.trusts(&journey.client.listener, address) {
+            return client;
+        }
+    }
+    client
+}
+
+/// `1.2.3.4`, `1.2.3.4:5`, `::1`, `[::1]` or `[::1]:5`.
+fn parse_hop(hop: &str) -> Option<IpAddr> {
+    let bare = hop
+        .strip_prefix('[')
+        .and_then(|rest| rest.split(']').next())
+        .unwrap_or(hop);
+    let address = bare.parse().ok().or_else(|| {
+        let (host, port) = bare.rsplit_once(':')?;
+        port.parse::<u16>().ok()?;
+        host.parse().ok()
+    });
+    address.map(|address: IpAddr| address.to_canonical())
+}
+
+/// Removes what only we may say: names that other software reads as ours (`x_request_id`), and,
+/// from strangers, colors and forwarding claims.
+fn remove_impostors(head: &mut RequestHeader, journey: &Journey) {
+    let coloring = &journey.snapshot.config.coloring;
+    let aliases: SmallVec<[HeaderName; 2]> = head
+        .headers
+        .keys()
+        .filter(|name| is_alias(name.as_str(), coloring.header.as_str()))
+        .cloned()
+        .collect();
+    for name in aliases {
+        head.remove_header(&name);
+    }
+    if journey.client.trusted {
+        return;
+    }
+    head.remove_header(&coloring.header);
+    head.remove_header(&header::FORWARDED);
+    head.remove_header(&forward::X_FORWARDED_PORT);
+    if head.headers.contains_key(&forward::BAGGAGE) {
+        remove_baggage_colors(head, &journey.snapshot);
+    }
+}
+
+/// Names that become ours where `_` or `.` count as `-` (CGI, some frameworks).
+fn is_alias(name: &str, color_header: &str) -> bool {
+    if !name.bytes().any(|byte| matches!(byte, b'_' | b'.')) {
+        return false;
+    }
+    let same = |ours: &str| {
+        let ours = ours.bytes().map(|byte| {
+            if byte == b'_' || byte == b'.' {
+                b'-'
+            } else {
+                byte
+            }
+        });
+        let theirs = name.bytes().map(|byte| {
+            if byte == b'_' || byte == b'.' {
+                b'-'
+            } else {
+                byte
+            }
+        });
+        ours.eq(theirs)
+    };
+    (name != color_header && same(color_header)) || GUARDED.iter().any(|ours| same(ours))
+}
+
+/// Names whose look-alikes are dropped.
+const GUARDED: [&str; 14] = [
+    "baggage",
+    "content-length",
+    "forwarded",
+    "host",
+    "traceparent",
+    "tracestate",
+    "transfer-encoding",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-request-id",
+];
+
+/// Takes the members that could carry a color out of a stranger's baggage; the rest stays.
+fn remove_baggage_colors(head: &mut RequestHeader, snapshot: &Snapshot) {
+    let sources = &snapshot.config.coloring.sources;
+    let keys: SmallVec<[&str; 2]> = sources
+        .iter()
+        .filter_map(|source| match source {
+            Source::Baggage(key) => Some(key.as_str()),
+            Source::Header | Source::Cookie(_) => None,
+        })
+        .collect();
+    if keys.is_empty() {
+        return;
+    }
+    let lines: SmallVec<[HeaderValue; 2]> = head
+        .headers
+        .get_all(&forward::BAGGAGE)
+        .iter()
+        .cloned()
+        .collect();
+    head.remove_header(&forward::BAGGAGE);
+    for line in lines {
+        // A line that is not text cannot be searched for our members, so it cannot stay.
+        let Ok(text) = line.to_str() else { continue };
+        let kept = crate::routing::carried::strip_baggage_members(text, &keys);
+        if let Some(value) = kept.and_then(|kept| HeaderValue::from_str(&kept).ok()) {
+            let _ = head.append_header(forward::BAGGAGE.clone(), value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_alias, parse_hop};
+
+    #[test]
+    fn hops_are_addresses_with_or_without_port() {
+        for (text, address) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1:80", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+        ] {
+            assert_eq!(parse_hop(text), Some(address.parse().unwrap()), "{text}");
+        }
+        for text in ["", "unknown", "192.0.2.1:x", "_hidden", "192.0.2"] {
+            assert_eq!(parse_hop(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_that_pass_for_ours_elsewhere_are_aliases() {
+        for name in [
+            "x_request_id",
+            "x.forwarded.for",
+            "x_tyrian-color",
+            "content_length",
+        ] {
+            assert!(is_alias(name, "x-tyrian-color"), "{name}");
+        }
+        for name in ["x-request-id", "x_user", "x-tyrian-color", "a.b"] {
+            assert!(!is_alias(name, "x-tyrian-color"), "{name}");
+        }
+        assert!(!is_alias("team_color", "team_color"));
+    }
+}

@@ -1,0 +1,187 @@
+//! Follows the chunked transfer coding of a request body (RFC 9112, section 7.1), so that the
+//! connection knows where the body ends and nothing but well-formed chunks goes any further.
+//!
+//! It decodes nothing: the proxy behind it does. What it adds is strictness (sizes are 1 to 16 hex
+//! digits that fit an `u64`, lines end in CR LF, extensions and trailers are bounded) and the
+//! exact end, past which bytes belong to the next request.
+
+/// Longest chunk-size line, extensions included: they mean nothing to us, and floods hide there.
+const LINE_MAX: u32 = 1024;
+/// Most bytes of trailer fields.
+const TRAILER_MAX: u32 = 16 * 1024;
+
+/// Where in the coding the next byte is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    Size,
+    Extension,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    /// At the start of a trailer line.
+    Trailer,
+    TrailerField,
+    TrailerLf,
+    EndLf,
+    Done,
+}
+
+/// A body being followed.
+#[derive(Debug)]
+pub struct Follower {
+    at: At,
+    size: u64,
+    digits: u8,
+    line: u32,
+    trailer: u32,
+}
+
+/// The body is not what the coding allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed;
+
+impl Default for Follower {
+    fn default() -> Self {
+        Self {
+            at: At::Size,
+            size: 0,
+            digits: 0,
+            line: 0,
+            trailer: 0,
+        }
+    }
+}
+
+impl Follower {
+    /// Takes the next bytes; `Some(n)`: the body ended after `n` of them.
+    ///
+    /// # Errors
+    /// On the first byte that the coding does not allow.
+    pub fn follow(&mut self, bytes: &[u8]) -> Result<Option<usize>, Malformed> {
+        let mut rest = bytes;
+        while let Some((byte, after)) = rest.split_first() {
+            if self.at == At::Done {
+                return Ok(Some(bytes.len() - rest.len()));
+            }
+            if self.at == At::Data {
+                let taken = self.size.min(rest.len() as u64);
+                self.size -= taken;
+                if self.size == 0 {
+                    self.at = At::DataCr;
+                }
+                rest = rest.get(taken as usize..).unwrap_or(&[]);
+                continue;
+            }
+            self.at = self.step(*byte)?;
+            rest = after;
+        }
+        Ok((self.at == At::Done).then_some(bytes.len()))
+    }
+
+    fn step(&mut self, byte: u8) -> Result<At, Malformed> {
+        match (self.at, byte) {
+            (At::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => self.digit(byte),
+            (At::Size, b'\r') if self.digits > 0 => Ok(At::SizeLf),
+            (At::Size, b';' | b' ' | b'\t') if self.digits > 0 => Ok(At::Extension),
+            (At::Extension, b'\r') => Ok(At::SizeLf),
+            (At::Extension, b'\t' | b' '..=b'~' | 0x80..) => {
+                self.line += 1;
+                if self.line > LINE_MAX {
+                    Err(Malformed)
+                } else {
+                    Ok(At::Extension)
+                }
+            }
+            (At::SizeLf, b'\n') => Ok(self.after_size()),
+            (At::DataCr, b'\r') => Ok(At::DataLf),
+            (At::DataLf, b'\n') => Ok(At::Size),
+            (At::Trailer, b'\r') => Ok(At::EndLf),
+            (At::TrailerField, b'\r') => Ok(At::TrailerLf),
+            (At::TrailerLf, b'\n') => Ok(At::Trailer),
+            (At::EndLf, b'\n') => Ok(At::Done),
+            // A line that starts with white space would fold into the one before.
+            (At::Trailer, b'!'..=b'~') | (At::TrailerField, b'\t' | b' '..=b'~' | 0x80..) => {
+                self.trailer += 1;
+                if self.trailer > TRAILER_MAX {
+                    Err(Malformed)
+                } else {
+                    Ok(At::TrailerField)
+                }
+            }
+            _ => Err(Malformed),
+        }
+    }
+
+    fn digit(&mut self, byte: u8) -> Result<At, Malformed> {
+        let value = (byte as char).to_digit(16).ok_or(Malformed)?;
+        self.digits += 1;
+        if self.digits > 16 {
+            return Err(Malformed);
+        }
+        // Sixteen digits fill an u64 exactly, so shifting cannot lose one.
+        self.size = (self.size << 4) | u64::from(value);
+        Ok(At::Size)
+    }
+
+    fn after_size(&mut self) -> At {
+        (self.digits, self.line) = (0, 0);
+        if self.size == 0 {
+            At::Trailer
+        } else {
+            At::Data
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Follower, Malformed};
+
+    fn end(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
+        Follower::default().follow(bytes)
+    }
+
+    #[test]
+    fn the_end_is_found_to_the_byte() {
+        let body = b"5\r\nhello\r\n0\r\n\r\n";
+        let mut more = body.to_vec();
+        more.extend_from_slice(b"GET /");
+        assert_eq!(end(&more), Ok(Some(body.len())));
+        let trailed = b"A;x=y\r\n0123456789\r\n0\r\nT: v\r\nU: w\r\n\r\n";
+        assert_eq!(end(trailed), Ok(Some(trailed.len())));
+    }
+
+    #[test]
+    fn byte_by_byte_gives_the_same_end() {
+        let body = b"3;ext\r\nabc\r\n00\r\nX: y\r\n\r\n";
+        let mut follower = Follower::default();
+        for (index, byte) in body.iter().enumerate() {
+            let ended = follower.follow(&[*byte]).unwrap();
+            assert_eq!(ended.is_some(), index + 1 == body.len(), "byte {index}");
+        }
+    }
+
+    #[test]
+    fn what_the_coding_does_not_allow_is_refused() {
+        for bad in [
+            &b"zz\r\n"[..],
+            b"-1\r\n",
+            b"+1\r\n",
+            b"0x5\r\n",
+            b" 5\r\n",
+            b"\r\n",
+            b"5\nhello",
+            b"5\r\nhelloX",
+            b"5\r\nhello\n",
+            b"1FFFFFFFFFFFFFFFF\r\n",
+            b"5;a\0b\r\n",
+            b"0\r\n folded\r\n",
+            b"0\r\nA: b\n",
+        ] {
+            assert_eq!(end(bad), Err(Malformed), "{}", bad.escape_ascii());
+        }
+        let long = [&b"5;"[..], &vec![b'a'; 2000]].concat();
+        assert_eq!(end(&long), Err(Malformed));
+    }
+}

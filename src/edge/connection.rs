@@ -1,0 +1,219 @@
+//! One client connection from accept to close: reads each head under its own deadline, refuses
+//! what is malformed, and hands well-formed requests to the proxy one at a time.
+
+use super::facts::{Facts, socket_digest};
+use super::head::{Head, Limits, Refused, Scanner};
+use super::road::Road;
+use super::wire::ClientStream;
+use super::{canonical, plain_answer};
+use crate::config::Name;
+use crate::reason::Reason;
+use crate::snapshot::{Current, ListenerSettings};
+use crate::telemetry::Metrics;
+use bytes::BytesMut;
+use futures::FutureExt;
+use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use pingora::time::timeout;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+
+/// What an HTTP/2 client with prior knowledge sends first (RFC 9113, section 3.4).
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Longest wait for the rest of a refused request's body before the connection is given up.
+const DRAIN_BODY: Duration = Duration::from_secs(2);
+
+/// What every connection needs.
+#[derive(Clone)]
+pub struct Server {
+    pub current: Current,
+    pub proxy: Arc<HttpProxy<Road>>,
+    pub metrics: Arc<Metrics>,
+    /// Turns true when the process drains.
+    pub drain: ShutdownWatch,
+}
+
+/// What reading for the next request has come to.
+enum Next {
+    Request(Head),
+    H2,
+    Refused(Refused),
+    Closed,
+}
+
+/// Serves a connection until either side ends it. Never panics outwards.
+pub async fn serve(server: Server, listener: Name, tcp: TcpStream, peer: SocketAddr) {
+    let socket = socket_digest(tcp.as_raw_fd(), peer);
+    let Ok(facts) = Facts::new(listener.clone(), peer).into_digest() else {
+        return;
+    };
+    let mut stream = Box::new(ClientStream::new(tcp, facts, socket));
+    let mut first = true;
+    loop {
+        let Some(settings) = server.current.load().listener(&listener) else {
+            return;
+        };
+        match next(&mut stream, &settings, first, &server.drain).await {
+            Next::Request(head) => match request(&server, stream, head, &settings).await {
+                Some(reusable) => stream = reusable,
+                None => return,
+            },
+            Next::H2 => return speak_h2(&server, stream).await,
+            Next::Refused(refused) => {
+                plain_answer::refuse(&server, *stream, refused).await;
+                return;
+            }
+            Next::Closed => return,
+        }
+        first = false;
+    }
+}
+
+/// Reads until a head is complete, the client is gone, time is up, or the process drains.
+async fn next(
+    stream: &mut ClientStream,
+    settings: &ListenerSettings,
+    first: bool,
+    drain: &ShutdownWatch,
+) -> Next {
+    let limits = Limits {
+        bytes: settings.max_head,
+        fields: settings.max_headers,
+    };
+    let mut scanner = Scanner::default();
+    let mut deadline = None;
+    loop {
+        if !stream.ahead.is_empty() {
+            deadline.get_or_insert_with(|| Instant::now() + settings.header_timeout);
+            let preface = first && settings.h2c && is_preface(&stream.ahead);
+            match preface {
+                true if stream.ahead.len() >= H2_PREFACE.len() => return Next::H2,
+                true => {}
+                false if !settings.h1 => return Next::Refused(Refused::H1_NOT_SERVED),
+                false => match scanner.scan(&stream.ahead, limits) {
+                    Ok(Some(head)) => return Next::Request(head),
+                    Ok(None) => {}
+                    Err(refused) => return Next::Refused(refused),
+                },
+            }
+        }
+        if let Some(ended) = read_more(stream, settings, deadline, first, drain).await {
+            return ended;
+        }
+    }
+}
+
+/// `None`: there is more to look at.
+async fn read_more(
+    stream: &mut ClientStream,
+    settings: &ListenerSettings,
+    deadline: Option<Instant>,
+    first: bool,
+    drain: &ShutdownWatch,
+) -> Option<Next> {
+    let wait = match deadline {
+        Some(deadline) => deadline.saturating_duration_since(Instant::now()),
+        None if first => settings.header_timeout,
+        None => settings.idle_timeout,
+    };
+    let mut drain = drain.clone();
+    let read = tokio::select! {
+        biased;
+        read = timeout(wait, stream.read_ahead()) => read,
+        // A half-read head is waited for; a quiet connection is let go.
+        _ = drain.wait_for(|draining| *draining), if deadline.is_none() => return Some(Next::Closed),
+    };
+    match read {
+        Ok(Ok(0) | Err(_)) => Some(Next::Closed),
+        Ok(Ok(_)) => None,
+        Err(_) if deadline.is_some() => Some(Next::Refused(Refused::TOO_SLOW)),
+        Err(_) => Some(Next::Closed),
+    }
+}
+
+/// Whether these bytes are, or may yet become, the HTTP/2 preface.
+fn is_preface(bytes: &[u8]) -> bool {
+    let length = bytes.len().min(H2_PREFACE.len());
+    bytes.get(..length) == H2_PREFACE.get(..length)
+}
+
+/// Lets the proxy serve one request; returns the stream when another may follow.
+async fn request(
+    server: &Server,
+    mut stream: Box<ClientStream>,
+    head: Head,
+    settings: &ListenerSettings,
+) -> Option<Box<ClientStream>> {
+    let bytes = match canonical::head(take_head(&mut stream.ahead, head)) {
+        Ok(bytes) => bytes,
+        Err(refused) => {
+            plain_answer::refuse(server, *stream, refused).await;
+            return None;
+        }
+    };
+    stream.begin(head.body, head.upgrade);
+    let rescue = stream.rescue();
+    let mut session = ServerSession::new_http1(stream);
+    session.set_read_timeout(Some(settings.idle_timeout));
+    session.set_write_timeout(Some(settings.idle_timeout));
+    session.set_total_drain_timeout(Some(DRAIN_BODY));
+    session.set_pipelined_prefix(bytes);
+    let served = AssertUnwindSafe(server.proxy.process_new_http(session, &server.drain));
+    match served.catch_unwind().await {
+        Ok(reused) => {
+            let (stream, _) = reused?.consume();
+            let stream = stream.into_any().downcast::<ClientStream>().ok()?;
+            stream.at_end().then_some(stream)
+        }
+        Err(_) => {
+            server.metrics.panics.fetch_add(1, Relaxed);
+            let stream = rescue.lock().take()?;
+            plain_answer::refuse(server, stream, Refused::PANICKED).await;
+            None
+        }
+    }
+}
+
+/// Takes the head off the front; what follows it stays.
+fn take_head(ahead: &mut BytesMut, head: Head) -> BytesMut {
+    let mut bytes = if head.end >= ahead.len() {
+        std::mem::take(ahead)
+    } else {
+        ahead.split_to(head.end)
+    };
+    bytes::Buf::advance(&mut bytes, head.start);
+    bytes
+}
+
+async fn speak_h2(server: &Server, mut stream: Box<ClientStream>) {
+    stream.becomes_h2();
+    let served = AssertUnwindSafe(server.proxy.process_new(stream, &server.drain));
+    if served.catch_unwind().await.is_err() {
+        server.metrics.panics.fetch_add(1, Relaxed);
+    }
+}
+
+impl Refused {
+    const TOO_SLOW: Self = Self {
+        reason: Reason::RequestTimeout,
+        status: 408,
+        detail: "the request head took too long",
+    };
+    const PANICKED: Self = Self {
+        reason: Reason::InternalError,
+        status: 500,
+        detail: "the gateway failed",
+    };
+    const H1_NOT_SERVED: Self = Self {
+        reason: Reason::BadRequest,
+        status: 505,
+        detail: "only HTTP/2 is served here",
+    };
+}

@@ -1,0 +1,63 @@
+//! What is known of a client connection, carried to each of its requests.
+
+use crate::config::Name;
+use http::HeaderValue;
+use pingora::http::ResponseHeader;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{Digest, SocketDigest};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Fixed for the life of a connection.
+#[derive(Debug)]
+pub struct Facts {
+    /// Whose settings count.
+    pub listener: Name,
+    /// The peer of the socket; IPv4 in IPv6 is unwrapped.
+    pub peer: SocketAddr,
+    /// The peer's address as text, made once.
+    pub peer_text: HeaderValue,
+}
+
+impl Facts {
+    pub fn new(listener: Name, peer: SocketAddr) -> Self {
+        let ip = peer.ip().to_canonical();
+        let peer_text = HeaderValue::try_from(ip.to_string())
+            .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+        Self {
+            listener,
+            peer: SocketAddr::new(ip, peer.port()),
+            peer_text,
+        }
+    }
+
+    pub fn ip(&self) -> IpAddr {
+        self.peer.ip()
+    }
+
+    /// The carrier by which facts travel with the stream; its response is not used by anyone.
+    ///
+    /// # Errors
+    /// Never in practice: 200 is a valid status.
+    pub fn into_digest(self) -> pingora::Result<Arc<ProxyDigest>> {
+        let unused = Box::new(ResponseHeader::build(200, Some(0))?);
+        Ok(Arc::new(ProxyDigest::new(unused, Some(Box::new(self)))))
+    }
+
+    /// The facts of the connection that a request came by.
+    pub fn of(digest: Option<&Digest>) -> Option<&Self> {
+        digest?
+            .proxy_digest
+            .as_ref()?
+            .user_data
+            .as_ref()?
+            .downcast_ref()
+    }
+}
+
+/// A socket digest that already knows the peer, so that nobody asks the kernel again.
+pub fn socket_digest(fd: std::os::fd::RawFd, peer: SocketAddr) -> Arc<SocketDigest> {
+    let digest = SocketDigest::from_raw_fd(fd);
+    let _ = digest.peer_addr.set(Some(peer.into()));
+    Arc::new(digest)
+}

@@ -1,0 +1,155 @@
+//! What leaves for the upstream and what comes back: forwarding headers, ids, colors, paths.
+
+use super::context::Journey;
+use super::facts::Facts;
+use crate::config::route::Target;
+use crate::routing::rewrite;
+use http::{HeaderName, HeaderValue, Version, header};
+use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::Session;
+
+pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+pub static BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Dresses the request for the upstream.
+pub fn outgoing(session: &Session, head: &mut RequestHeader, journey: &Journey) -> Result<()> {
+    target(head, journey)?;
+    // The gateway answers expectations itself, so the upstream has none to meet.
+    head.remove_header(&header::EXPECT);
+    via(head, session.req_header().version)?;
+    if let Some(facts) = Facts::of(session.digest()) {
+        forwarded(session, head, journey, facts)?;
+    }
+    if let Some(id) = &journey.request_id {
+        head.insert_header(X_REQUEST_ID.clone(), id.clone())?;
+    }
+    color(head, journey)
+}
+
+/// The path as it was matched, rewritten as the route says; the query is the client's.
+fn target(head: &mut RequestHeader, journey: &Journey) -> Result<()> {
+    let config = &journey.snapshot.config;
+    let rules = journey
+        .route()
+        .and_then(|route| config.routes.get(&route.name));
+    let Some(route) = rules else { return Ok(()) };
+    let rewrites = route.rewrite.strip_prefix.is_some() || route.rewrite.replace_prefix.is_some();
+    if rewrites || journey.path.is_some() {
+        let raw = head.raw_path();
+        let (path, query) = raw.split_at(memchr::memchr(b'?', raw).unwrap_or(raw.len()));
+        let path = match &journey.path {
+            Some(normal) => normal.as_str(),
+            None => std::str::from_utf8(path).unwrap_or("/"),
+        };
+        let mut new = rewrite::upstream_path(route, path)
+            .into_owned()
+            .into_bytes();
+        new.extend_from_slice(query);
+        head.set_raw_path(&new)?;
+    }
+    if let (Some(host), Target::Service(_)) = (&route.rewrite.host, &route.target) {
+        head.insert_header(header::HOST, host.as_str())?;
+    }
+    Ok(())
+}
+
+/// RFC 9110, section 7.6.3.
+fn via(head: &mut RequestHeader, received: Version) -> Result<()> {
+    let hop = match received {
+        Version::HTTP_10 => "1.0 tyrian",
+        Version::HTTP_2 => "2 tyrian",
+        _ => "1.1 tyrian",
+    };
+    head.append_header(header::VIA, HeaderValue::from_static(hop))?;
+    Ok(())
+}
+
+/// `X-Forwarded-*`: appended to what a trusted peer says, in place of what a stranger says.
+fn forwarded(
+    session: &Session,
+    head: &mut RequestHeader,
+    journey: &Journey,
+    facts: &Facts,
+) -> Result<()> {
+    let trusted = journey.client.trusted;
+    let before = trusted
+        .then(|| head.headers.get(&X_FORWARDED_FOR))
+        .flatten();
+    let chain = match before {
+        None => facts.peer_text.clone(),
+        Some(_) => appended(head, &facts.peer_text),
+    };
+    head.insert_header(X_FORWARDED_FOR.clone(), chain)?;
+    if !trusted || !head.headers.contains_key(&X_FORWARDED_PROTO) {
+        head.insert_header(X_FORWARDED_PROTO.clone(), HeaderValue::from_static("http"))?;
+    }
+    if !trusted || !head.headers.contains_key(&X_FORWARDED_HOST) {
+        let asked = session.req_header();
+        let host = asked
+            .uri
+            .authority()
+            .map(|authority| authority.as_str().as_bytes());
+        let host = host.or_else(|| asked.headers.get(header::HOST).map(HeaderValue::as_bytes));
+        match host.and_then(|host| HeaderValue::from_bytes(host).ok()) {
+            Some(host) => head.insert_header(X_FORWARDED_HOST.clone(), host)?,
+            None => drop(head.remove_header(&X_FORWARDED_HOST)),
+        }
+    }
+    Ok(())
+}
+
+/// All lines of the chain in one, with the peer at its end.
+fn appended(head: &RequestHeader, peer: &HeaderValue) -> HeaderValue {
+    let mut chain = Vec::with_capacity(64);
+    for line in head.headers.get_all(&X_FORWARDED_FOR) {
+        chain.extend_from_slice(line.as_bytes());
+        chain.extend_from_slice(b", ");
+    }
+    chain.extend_from_slice(peer.as_bytes());
+    HeaderValue::from_bytes(&chain).unwrap_or_else(|_| peer.clone())
+}
+
+/// The color goes up whatever version serves it here, so that the next hop can still honour it.
+fn color(head: &mut RequestHeader, journey: &Journey) -> Result<()> {
+    let name = &journey.snapshot.config.coloring.header;
+    let color = journey
+        .requested_color()
+        .and_then(|id| journey.snapshot.color(id));
+    match color {
+        Some(color) => head.insert_header(name.clone(), color.value.clone())?,
+        None => drop(head.remove_header(name)),
+    }
+    Ok(())
+}
+
+/// Dresses the upstream's answer for the client.
+pub fn returning(head: &mut ResponseHeader, journey: &Journey) -> Result<()> {
+    if head.status != http::StatusCode::SWITCHING_PROTOCOLS {
+        head.remove_header(&header::UPGRADE);
+        head.remove_header(&header::CONNECTION);
+    }
+    head.remove_header(&KEEP_ALIVE);
+    head.remove_header(&PROXY_CONNECTION);
+    stamp(head, journey)
+}
+
+/// What every answer tells: the request's id, and to trusted peers its color.
+pub fn stamp(head: &mut ResponseHeader, journey: &Journey) -> Result<()> {
+    if let Some(id) = &journey.request_id {
+        head.insert_header(X_REQUEST_ID.clone(), id.clone())?;
+    }
+    let name = &journey.snapshot.config.coloring.header;
+    let color = journey.requested_color().filter(|_| journey.client.trusted);
+    match color.and_then(|id| journey.snapshot.color(id)) {
+        Some(color) => head.insert_header(name.clone(), color.value.clone())?,
+        None => drop(head.remove_header(name)),
+    }
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! The only place that words a refusal: reason to status, problem+json, `Proxy-Status`, gRPC status.
+
+use super::context::{Journey, Refusal};
+use super::forward;
+use crate::reason::Reason;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use std::fmt::Write;
+
+/// Bodies up to this size are read off so that the connection can be kept.
+const DRAINABLE: u64 = 64 * 1024;
+
+/// Answers the request with a refusal.
+pub async fn answer(session: &mut Session, journey: &Journey, refusal: &Refusal) -> Result<()> {
+    if !can_drain(session) {
+        session.set_keepalive(None);
+    }
+    if is_grpc(&session.req_header().headers) {
+        return grpc(session, journey, refusal).await;
+    }
+    let id = journey.request_id.as_ref();
+    let trace = trace_id(&session.req_header().headers);
+    let body = problem(refusal, id, trace);
+    let mut head = ResponseHeader::build(refusal.status, Some(8))?;
+    head.insert_header(header::CONTENT_TYPE, "application/problem+json")?;
+    head.insert_header(header::CACHE_CONTROL, "no-store")?;
+    head.insert_header("proxy-status", proxy_status(refusal.reason))?;
+    head.set_content_length(body.len())?;
+    if refusal.status == 405 {
+        allow(&mut head, session, journey)?;
+    }
+    forward::stamp(&mut head, journey)?;
+    session.write_response_header(Box::new(head), false).await?;
+    session.write_response_body(Some(body.into()), true).await
+}
+
+/// RFC 9457, with the members that the contract names.
+pub fn problem(refusal: &Refusal, id: Option<&HeaderValue>, trace: Option<&str>) -> String {
+    let status = StatusCode::from_u16(refusal.status).ok();
+    let title = status
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or("Refused");
+    let mut body = String::with_capacity(256);
+    let _ = write!(
+        body,
+        r#"{{"type":"about:blank","title":"{title}","status":{},"detail":"{}","reason":"{}""#,
+        refusal.status,
+        refusal.detail,
+        refusal.reason.name(),
+    );
+    // Ids are visible ASCII, but a trusted peer's may hold a quote or a backslash.
+    let mut member = |name: &str, value: &str| {
+        let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+        let _ = write!(body, r#","{name}":"{value}""#);
+    };
+    if let Some(id) = id.and_then(|id| id.to_str().ok()) {
+        member("request_id", id);
+    }
+    if let Some(trace) = trace {
+        member("trace_id", trace);
+    }
+    body.push_str("}\n");
+    body
+}
+
+/// RFC 9209: who refused, and what kind of failure it was.
+pub fn proxy_status(reason: Reason) -> &'static str {
+    match reason {
+        Reason::BadRequest | Reason::RequestTimeout => "tyrian; error=http_request_error",
+        Reason::BodyTooLarge | Reason::HeadersTooLarge => "tyrian; error=http_request_error",
+        Reason::ColorUnknown | Reason::MethodNotAllowed => "tyrian; error=http_request_denied",
+        Reason::NoRoute => "tyrian; error=destination_not_found",
+        Reason::NoHealthyEndpoint => "tyrian; error=destination_unavailable",
+        Reason::Overloaded => "tyrian; error=connection_limit_reached",
+        Reason::UpstreamConnect => "tyrian; error=connection_refused",
+        Reason::UpstreamProtocol => "tyrian; error=http_protocol_error",
+        Reason::UpstreamReset => "tyrian; error=http_response_incomplete",
+        Reason::UpstreamTimeout => "tyrian; error=http_response_timeout",
+        Reason::ClientClosed | Reason::InternalError => "tyrian; error=proxy_internal_error",
+    }
+}
+
+/// gRPC clients read trailers, not statuses: an answer of trailers alone, with HTTP 200.
+async fn grpc(session: &mut Session, journey: &Journey, refusal: &Refusal) -> Result<()> {
+    let mut head = ResponseHeader::build(200, Some(6))?;
+    head.insert_header(header::CONTENT_TYPE, "application/grpc")?;
+    head.insert_header("grpc-status", grpc_status(refusal.reason))?;
+    head.insert_header("grpc-message", refusal.reason.name())?;
+    head.insert_header("proxy-status", proxy_status(refusal.reason))?;
+    if session.req_header().version != http::Version::HTTP_2 {
+        head.set_content_length(0)?;
+    }
+    forward::stamp(&mut head, journey)?;
+    session.write_response_header(Box::new(head), true).await
+}
+
+/// As gRPC's own table of HTTP statuses has it.
+fn grpc_status(reason: Reason) -> &'static str {
+    match reason {
+        Reason::BadRequest | Reason::ColorUnknown => "3", // INVALID_ARGUMENT
+        Reason::NoRoute | Reason::MethodNotAllowed => "12", // UNIMPLEMENTED
+        Reason::BodyTooLarge | Reason::HeadersTooLarge => "8", // RESOURCE_EXHAUSTED
+        Reason::RequestTimeout | Reason::UpstreamTimeout => "4", // DEADLINE_EXCEEDED
+        Reason::ClientClosed => "1",                      // CANCELLED
+        Reason::InternalError => "13",                    // INTERNAL
+        Reason::NoHealthyEndpoint | Reason::Overloaded => "14", // UNAVAILABLE
+        Reason::UpstreamConnect | Reason::UpstreamProtocol | Reason::UpstreamReset => "14",
+    }
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
+    match kind.strip_prefix(b"application/grpc") {
+        Some(rest) => matches!(rest.first(), None | Some(b'+' | b';')),
+        None => false,
+    }
+}
+
+/// The trace id of a W3C `traceparent`, if it is one.
+pub fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get("traceparent")?.to_str().ok()?;
+    let id = value.get(3..35)?;
+    let valid = id
+        .bytes()
+        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        && id.bytes().any(|byte| byte != b'0');
+    (value.as_bytes().get(2) == Some(&b'-') && valid).then_some(id)
+}
+
+fn allow(head: &mut ResponseHeader, session: &Session, journey: &Journey) -> Result<()> {
+    let methods = super::admit::allowed_methods(session.req_header(), journey);
+    if !methods.is_empty() {
+        head.insert_header(header::ALLOW, methods)?;
+    }
+    Ok(())
+}
+
+/// Whether the rest of the request is small enough to read off.
+fn can_drain(session: &mut Session) -> bool {
+    if session.is_body_empty() || session.is_body_done() {
+        return true;
+    }
+    let length = session.req_header().headers.get(header::CONTENT_LENGTH);
+    let length = length
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok());
+    length.is_some_and(|length: u64| length <= DRAINABLE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{problem, trace_id};
+    use crate::edge::context::Refusal;
+    use crate::reason::Reason;
+    use http::{HeaderMap, HeaderValue};
+
+    #[test]
+    fn every_reason_makes_a_well_formed_document() {
+        for reason in Reason::ALL {
+            let refusal = Refusal::new(reason, "because");
+            let id = HeaderValue::from_static("a\"b\\c");
+            let text = problem(
+                &refusal,
+                Some(&id),
+                Some("0af7651916cd43dd8448eb211c80319c"),
+            );
+            let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(document["reason"], reason.name());
+            assert_eq!(document["status"], reason.status());
+            assert_eq!(document["request_id"], "a\"b\\c");
+        }
+    }
+
+    #[test]
+    fn only_a_valid_traceparent_names_a_trace() {
+        let id_of = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", HeaderValue::from_static(value));
+            trace_id(&headers).map(str::to_owned)
+        };
+        let valid = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(
+            id_of(valid).as_deref(),
+            Some("0af7651916cd43dd8448eb211c80319c")
+        );
+        assert_eq!(
+            id_of("00-00000000000000000000000000000000-b7ad6b7169203331-01"),
+            None
+        );
+        assert_eq!(id_of("garbage"), None);
+    }
+}

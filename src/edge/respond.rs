@@ -1,0 +1,81 @@
+//! Answers that need no upstream: fixed texts and redirects.
+
+use super::context::Journey;
+use super::forward;
+use crate::config::route::Target;
+use crate::routing::rewrite;
+use http::header;
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+/// Answers as the route says. Returns the status.
+pub async fn from_route(session: &mut Session, journey: &Journey) -> Result<u16> {
+    let config = &journey.snapshot.config;
+    let route = journey
+        .route()
+        .and_then(|route| config.routes.get(&route.name));
+    match route.map(|route| &route.target) {
+        Some(Target::Respond {
+            status,
+            text,
+            content_type,
+        }) => {
+            let mut head = ResponseHeader::build(*status, Some(5))?;
+            head.insert_header(header::CONTENT_TYPE, content_type.as_str())?;
+            send(session, journey, head, text).await?;
+            Ok(*status)
+        }
+        Some(Target::Redirect {
+            status,
+            location,
+            keep_path,
+        }) => {
+            let head = session.req_header();
+            let raw = head.raw_path();
+            let (path, query) = raw.split_at(memchr::memchr(b'?', raw).unwrap_or(raw.len()));
+            let path = journey
+                .path
+                .as_deref()
+                .or(std::str::from_utf8(path).ok())
+                .unwrap_or("/");
+            let query = std::str::from_utf8(query.get(1..).unwrap_or(&[])).unwrap_or("");
+            let location = rewrite::location(location, *keep_path, path, query);
+            let mut head = ResponseHeader::build(*status, Some(5))?;
+            head.insert_header(header::LOCATION, location)?;
+            send(session, journey, head, "").await?;
+            Ok(*status)
+        }
+        Some(Target::Service(_)) | None => {
+            pingora::Error::e_explain(pingora::ErrorType::InternalError, "no fixed answer here")
+        }
+    }
+}
+
+/// `OPTIONS *` asks about the server as a whole (RFC 9110, section 9.3.7).
+pub async fn to_asterisk(session: &mut Session, journey: &Journey) -> Result<u16> {
+    let head = ResponseHeader::build(204, Some(3))?;
+    send(session, journey, head, "").await?;
+    Ok(204)
+}
+
+async fn send(
+    session: &mut Session,
+    journey: &Journey,
+    mut head: ResponseHeader,
+    text: &str,
+) -> Result<()> {
+    let bodiless = matches!(head.status.as_u16(), 204 | 304);
+    if !bodiless {
+        head.set_content_length(text.len())?;
+    }
+    forward::stamp(&mut head, journey)?;
+    let is_head = session.req_header().method == http::Method::HEAD;
+    let empty = bodiless || is_head || text.is_empty();
+    session.write_response_header(Box::new(head), empty).await?;
+    if !empty {
+        let body = bytes::Bytes::copy_from_slice(text.as_bytes());
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,282 @@
+//! The road: the hooks of the proxy core in the order a request meets them.
+//!
+//! 1. pin one snapshot · 2. admit: who asks for what, in normal form · 3. decide: route, color,
+//! version · 4. policies · 5. choose an endpoint (again on each retry) · 6. dress the request ·
+//! 7. dress the answer · 8. refuse what failed · 9. record, exactly once.
+
+use super::context::{Journey, Refusal};
+use super::{admit, failure, forward, record, refusal, respond, target};
+use crate::reason::Reason;
+use crate::routing::Outcome;
+use crate::snapshot::Current;
+use crate::telemetry::Metrics;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// Serves requests by the snapshot that is live when they arrive.
+pub struct Road {
+    current: Current,
+    metrics: Arc<Metrics>,
+}
+
+impl Road {
+    pub fn new(current: Current, metrics: Arc<Metrics>) -> Self {
+        Self { current, metrics }
+    }
+
+    /// Runs one step; a panic in it costs this request alone.
+    fn shield<T>(
+        &self,
+        journey: &mut Journey,
+        step: impl FnOnce(&mut Journey) -> Result<T>,
+    ) -> Result<T> {
+        match catch_unwind(AssertUnwindSafe(|| step(journey))) {
+            Ok(result) => result,
+            Err(_) => {
+                self.metrics.panics.fetch_add(1, Relaxed);
+                Err(refused(
+                    journey,
+                    Refusal::new(Reason::InternalError, "the gateway failed"),
+                ))
+            }
+        }
+    }
+}
+
+/// Notes the refusal and turns back; `fail_to_proxy` answers.
+fn refused(journey: &mut Journey, refusal: Refusal) -> Box<Error> {
+    let status = refusal.status;
+    journey.refuse(refusal);
+    Error::new(ErrorType::HTTPStatus(status))
+}
+
+#[async_trait]
+impl ProxyHttp for Road {
+    type CTX = Journey;
+
+    fn new_ctx(&self) -> Journey {
+        Journey::begin(self.current.load_full(), &self.metrics)
+    }
+
+    /// None: compression and the like are not this gateway's default.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, journey: &mut Journey) -> Result<bool> {
+        let outcome = self.shield(journey, |journey| {
+            admit::request(session, journey).map_err(|refusal| refused(journey, refusal))
+        })?;
+        match outcome {
+            _ if session.req_header().raw_path() == b"*" => {
+                respond::to_asterisk(session, journey).await?;
+                Ok(true)
+            }
+            Outcome::Refuse(reason) => Err(refused(journey, refusal_of(reason))),
+            Outcome::Respond | Outcome::Redirect => {
+                respond::from_route(session, journey).await?;
+                Ok(true)
+            }
+            Outcome::Upstream { service, version } => {
+                journey.attempt.target = Some((service, version));
+                journey.deadline = target::deadline(journey.route(), journey.started);
+                check_length(session, journey)?;
+                expect_continue(session).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, journey: &mut Journey) -> Result<Box<HttpPeer>> {
+        self.shield(journey, |journey| {
+            target::choose(journey).map_err(|refusal| refused(journey, refusal))
+        })
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        journey: &mut Journey,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        failure::on_connect(journey, &mut error);
+        error
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        head: &mut RequestHeader,
+        journey: &mut Journey,
+    ) -> Result<()> {
+        self.shield(journey, |journey| forward::outgoing(session, head, journey))
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        journey: &mut Journey,
+    ) -> Result<()> {
+        let Some(chunk) = body else { return Ok(()) };
+        if chunk.is_empty() {
+            // An empty last chunk would be written as a second end of the chunked body.
+            *body = None;
+            return Ok(());
+        }
+        journey.body_bytes += chunk.len() as u64;
+        let max = journey.route().and_then(|route| route.body_max);
+        match max {
+            Some(max) if journey.body_bytes > max => Err(refused(journey, body_too_large())),
+            _ => Ok(()),
+        }
+    }
+
+    async fn response_filter(
+        &self,
+        _: &mut Session,
+        head: &mut ResponseHeader,
+        journey: &mut Journey,
+    ) -> Result<()> {
+        journey.endless = is_endless(head);
+        self.shield(journey, |journey| forward::returning(head, journey))
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        end: bool,
+        journey: &mut Journey,
+    ) -> Result<Option<Duration>> {
+        let late = journey
+            .deadline
+            .is_some_and(|deadline| deadline < Instant::now());
+        if late && !end && !journey.endless {
+            let refusal = Refusal::new(Reason::UpstreamTimeout, "the answer took too long");
+            return Err(refused(journey, refusal));
+        }
+        Ok(None)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        journey: &mut Journey,
+        reused: bool,
+    ) -> Box<Error> {
+        failure::on_exchange(session, journey, &mut error, reused);
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        journey: &mut Journey,
+    ) -> FailToProxy {
+        let refusal = failure::reason(journey, error);
+        journey.refuse(refusal.clone());
+        tracing::debug!(%error, reason = refusal.reason.name(), "request failed");
+        let unanswered = session
+            .response_written()
+            .is_none_or(|head| head.status.is_informational());
+        if unanswered && refusal.reason != Reason::ClientClosed {
+            let _ = refusal::answer(session, journey, &refusal).await;
+        }
+        FailToProxy {
+            error_code: refusal.status,
+            can_reuse_downstream: unanswered,
+        }
+    }
+
+    /// Failures are told once, by reason, in the access log.
+    fn suppress_error_log(&self, _: &Session, _: &Journey, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Journey,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, journey: &mut Journey) {
+        record::request(session, journey);
+    }
+}
+
+fn refusal_of(reason: Reason) -> Refusal {
+    let detail = match reason {
+        Reason::NoRoute => "no route matches this request",
+        Reason::MethodNotAllowed => "the route does not serve this method",
+        Reason::ColorUnknown => "the color of this request is not configured",
+        Reason::NoHealthyEndpoint => "no healthy endpoint is left",
+        _ => "the request was refused",
+    };
+    Refusal::new(reason, detail)
+}
+
+fn body_too_large() -> Refusal {
+    Refusal::new(
+        Reason::BodyTooLarge,
+        "the request body is larger than the route allows",
+    )
+}
+
+/// Refuses a body that is announced too large before a byte of it is read.
+fn check_length(session: &Session, journey: &mut Journey) -> Result<()> {
+    let Some(max) = journey.route().and_then(|route| route.body_max) else {
+        return Ok(());
+    };
+    let length = session.req_header().headers.get(header::CONTENT_LENGTH);
+    let length = length
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok());
+    match length {
+        Some(length) if max < length => Err(refused(journey, body_too_large())),
+        _ => Ok(()),
+    }
+}
+
+/// The request is accepted: whoever waits to be told may send its body (RFC 9110, section 10.1.1).
+async fn expect_continue(session: &mut Session) -> Result<()> {
+    let expects = session.req_header().headers.get(header::EXPECT);
+    let expects =
+        expects.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if expects && !session.is_body_empty() {
+        session
+            .as_downstream_mut()
+            .write_continue_response()
+            .await?;
+    }
+    Ok(())
+}
+
+/// Streams and upgrades have no end to wait for: only silence ends them.
+fn is_endless(head: &ResponseHeader) -> bool {
+    let kind = head
+        .headers
+        .get(header::CONTENT_TYPE)
+        .map(http::HeaderValue::as_bytes);
+    let kind = kind.unwrap_or_default();
+    head.status == http::StatusCode::SWITCHING_PROTOCOLS
+        || kind.starts_with(b"text/event-stream")
+        || kind.starts_with(b"application/grpc")
+}

@@ -1,0 +1,166 @@
+//! Which color a request has: the one it carries, if its sender is believed, else the one that
+//! the rules give it.
+
+use super::conditions::Clause;
+use super::table::InvalidRegex;
+use super::{ColorId, ServiceId, VersionId, View, carried};
+use crate::config::Config;
+use crate::config::color::{Fallback, Source, Unknown};
+use http::HeaderName;
+use rustc_hash::FxHashMap;
+use std::borrow::Cow;
+
+/// The colors of a configuration, ready to be told apart.
+#[derive(Debug)]
+pub struct Coloring {
+    header: HeaderName,
+    sources: Vec<Source>,
+    unknown: Unknown,
+    names: FxHashMap<Box<[u8]>, ColorId>,
+    /// More conditions first, then by the color's name: the first that holds gives the color.
+    rules: Vec<(Clause, ColorId)>,
+    /// By [`ColorId`].
+    colors: Vec<Versions>,
+}
+
+/// What a color means for each service it names.
+#[derive(Debug)]
+struct Versions {
+    by_service: FxHashMap<ServiceId, VersionId>,
+    fallback: Fallback,
+}
+
+/// What a request carries that names a color.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Carried {
+    /// Nothing, or nothing that is believed.
+    Nothing,
+    Known(ColorId),
+    /// A name that is not configured.
+    Unknown,
+}
+
+impl Coloring {
+    pub fn build(config: &Config) -> Result<Self, InvalidRegex> {
+        let mut rules = Vec::new();
+        for (index, (name, color)) in config.colors.iter().enumerate() {
+            for when in &color.when {
+                let fail = |source| InvalidRegex {
+                    name: name.clone(),
+                    source,
+                };
+                rules.push((Clause::build(when).map_err(fail)?, ColorId(index as u16)));
+            }
+        }
+        rules.sort_by_key(|(clause, color)| (std::cmp::Reverse(clause.count()), *color));
+        let id = |index: usize| ColorId(index as u16);
+        let names = config.colors.keys().enumerate();
+        Ok(Self {
+            header: config.coloring.header.clone(),
+            sources: config.coloring.sources.clone(),
+            unknown: config.coloring.unknown,
+            names: names
+                .map(|(index, name)| (name.as_bytes().into(), id(index)))
+                .collect(),
+            rules,
+            colors: config
+                .colors
+                .values()
+                .map(|color| Versions::build(config, color))
+                .collect(),
+        })
+    }
+
+    /// The color of a request.
+    ///
+    /// # Errors
+    /// When it carries one that is not configured, and that is to be refused.
+    #[inline]
+    pub fn color(&self, view: &View) -> Result<Option<ColorId>, UnknownColor> {
+        if view.trusted {
+            match self.carried(view) {
+                Carried::Known(color) => return Ok(Some(color)),
+                Carried::Unknown if self.unknown == Unknown::Reject => return Err(UnknownColor),
+                // The caller has spoken, if in words we do not know: no rule overrides it.
+                Carried::Unknown => return Ok(None),
+                Carried::Nothing => {}
+            }
+        }
+        Ok(self
+            .rules
+            .iter()
+            .find(|(clause, _)| clause.holds(view))
+            .map(|(_, color)| *color))
+    }
+
+    /// What a believed request carries: the first source that is present counts.
+    fn carried(&self, view: &View) -> Carried {
+        let value = self.sources.iter().find_map(|source| match source {
+            Source::Header => view
+                .headers
+                .get(&self.header)
+                .map(|v| Cow::Borrowed(v.as_bytes())),
+            Source::Cookie(name) => carried::cookie(view.headers, name).map(Cow::Borrowed),
+            Source::Baggage(key) => carried::baggage(view.headers, key),
+        });
+        match value {
+            None => Carried::Nothing,
+            Some(name) => match self.names.get(name.as_ref()) {
+                Some(color) => Carried::Known(*color),
+                None => Carried::Unknown,
+            },
+        }
+    }
+
+    /// Where the color of a request came from, in words.
+    pub fn origin(&self, view: &View, color: ColorId) -> String {
+        if view.trusted && self.carried(view) == Carried::Known(color) {
+            let present = self.sources.iter().find(|source| match source {
+                Source::Header => view.headers.contains_key(&self.header),
+                Source::Cookie(name) => carried::cookie(view.headers, name).is_some(),
+                Source::Baggage(key) => carried::baggage(view.headers, key).is_some(),
+            });
+            return match present {
+                Some(Source::Cookie(name)) => format!("cookie {name}"),
+                Some(Source::Baggage(key)) => format!("baggage {key}"),
+                Some(Source::Header) | None => format!("header {}", self.header),
+            };
+        }
+        "a rule of the color".to_owned()
+    }
+
+    /// Whether the request carries a color that is not believed.
+    pub fn disbelieved(&self, view: &View) -> bool {
+        !view.trusted && self.carried(view) != Carried::Nothing
+    }
+
+    /// The version that a color names for a service, and what happens when that version cannot
+    /// serve. `None`: the service is not named.
+    #[inline]
+    pub fn version(&self, color: ColorId, service: ServiceId) -> Option<(VersionId, Fallback)> {
+        let color = self.colors.get(usize::from(color.0))?;
+        color
+            .by_service
+            .get(&service)
+            .map(|version| (*version, color.fallback))
+    }
+}
+
+/// The request carries a color that is not configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownColor;
+
+impl Versions {
+    fn build(config: &Config, color: &crate::config::color::Color) -> Self {
+        let by_service = color.versions.iter().filter_map(|(service, version)| {
+            let id = config.services.keys().position(|name| name == service)?;
+            let versions = &config.services.get(service)?.versions;
+            let version = versions.keys().position(|name| name == version)?;
+            Some((ServiceId(id as u32), VersionId(version as u16)))
+        });
+        Self {
+            by_service: by_service.collect(),
+            fallback: color.fallback,
+        }
+    }
+}

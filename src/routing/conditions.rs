@@ -1,0 +1,248 @@
+//! Conditions on a request besides host and path, compiled for matching.
+
+use super::{View, carried};
+use crate::config::color::When;
+use crate::config::route::{Match, ValueMatch};
+use http::{HeaderName, Method};
+use ipnet::IpNet;
+use regex::bytes::Regex;
+use smallvec::SmallVec;
+
+/// Largest compiled regular expression, in bytes.
+const REGEX_SIZE_MAX: usize = 1 << 20;
+
+/// A regular expression that must match from end to end.
+///
+/// # Errors
+/// When it does not parse or compiles to more than [`REGEX_SIZE_MAX`].
+pub fn anchored(pattern: &str) -> Result<Regex, regex::Error> {
+    regex::bytes::RegexBuilder::new(&format!("^(?:{pattern})$"))
+        .size_limit(REGEX_SIZE_MAX)
+        .build()
+}
+
+/// How a route's conditions meet a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Holds,
+    /// All but the method.
+    MethodOnly,
+    Fails,
+}
+
+/// The conditions of one route.
+#[derive(Debug, Default)]
+pub struct Conditions {
+    /// Empty: any.
+    methods: SmallVec<[Method; 4]>,
+    headers: Box<[(HeaderName, Value)]>,
+    query: Box<[(String, Value)]>,
+}
+
+impl Conditions {
+    pub fn build(config: &Match) -> Result<Self, regex::Error> {
+        let headers = config.headers.iter();
+        let headers = headers.map(|(name, value)| Ok((name.clone(), Value::build(value)?)));
+        let query = config.query.iter();
+        let query = query.map(|(name, value)| Ok((name.clone(), Value::build(value)?)));
+        Ok(Self {
+            methods: config.methods.iter().cloned().collect(),
+            headers: headers.collect::<Result<_, regex::Error>>()?,
+            query: query.collect::<Result<_, regex::Error>>()?,
+        })
+    }
+
+    /// How many there are, for precedence: the methods count as one.
+    pub fn count(&self) -> usize {
+        usize::from(!self.methods.is_empty()) + self.headers.len() + self.query.len()
+    }
+
+    pub fn methods(&self) -> &[Method] {
+        &self.methods
+    }
+
+    #[inline]
+    pub fn judge(&self, view: &View) -> Verdict {
+        let headers = self
+            .headers
+            .iter()
+            .all(|(name, value)| value.holds_for_header(view, name));
+        if !headers
+            || !self
+                .query
+                .iter()
+                .all(|(key, value)| value.holds_for_query(view, key))
+        {
+            return Verdict::Fails;
+        }
+        if self.serves(view.method) {
+            Verdict::Holds
+        } else {
+            Verdict::MethodOnly
+        }
+    }
+
+    /// Whoever serves GET serves HEAD (RFC 9110, section 9.3.2).
+    pub fn serves(&self, method: &Method) -> bool {
+        self.methods.is_empty()
+            || self.methods.contains(method)
+            || (method == Method::HEAD && self.methods.contains(&Method::GET))
+    }
+
+    /// The conditions that fail, in words, for `explain`.
+    pub fn failing(&self, view: &View) -> Vec<String> {
+        let mut failing = Vec::new();
+        if !self.serves(view.method) {
+            failing.push(format!("method is not {}", join(&self.methods)));
+        }
+        for (name, value) in &self.headers {
+            if !value.holds_for_header(view, name) {
+                failing.push(format!("header {name} {}", value.not()));
+            }
+        }
+        for (key, value) in &self.query {
+            if !value.holds_for_query(view, key) {
+                failing.push(format!("query {key} {}", value.not()));
+            }
+        }
+        failing
+    }
+}
+
+fn join(methods: &[Method]) -> String {
+    methods
+        .iter()
+        .map(Method::as_str)
+        .collect::<Vec<_>>()
+        .join(" or ")
+}
+
+/// One clause of a color: all of its conditions must hold.
+#[derive(Debug)]
+pub struct Clause {
+    headers: Box<[(HeaderName, Value)]>,
+    cookies: Box<[(String, Value)]>,
+    clients: Box<[IpNet]>,
+}
+
+impl Clause {
+    pub fn build(config: &When) -> Result<Self, regex::Error> {
+        let headers = config.header.iter();
+        let headers = headers.map(|(name, value)| Ok((name.clone(), Value::build(value)?)));
+        let cookies = config.cookie.iter();
+        let cookies = cookies.map(|(name, value)| Ok((name.clone(), Value::build(value)?)));
+        Ok(Self {
+            headers: headers.collect::<Result<_, regex::Error>>()?,
+            cookies: cookies.collect::<Result<_, regex::Error>>()?,
+            clients: config.client.clone().into(),
+        })
+    }
+
+    pub fn count(&self) -> usize {
+        self.headers.len() + self.cookies.len() + usize::from(!self.clients.is_empty())
+    }
+
+    #[inline]
+    pub fn holds(&self, view: &View) -> bool {
+        self.headers
+            .iter()
+            .all(|(name, value)| value.holds_for_header(view, name))
+            && self
+                .cookies
+                .iter()
+                .all(|(name, value)| value.holds(carried::cookie(view.headers, name).into_iter()))
+            && (self.clients.is_empty()
+                || self
+                    .clients
+                    .iter()
+                    .any(|network| network.contains(&view.client)))
+    }
+}
+
+/// What a header, cookie or query value must be.
+#[derive(Debug)]
+enum Value {
+    OneOf(Box<[Box<[u8]>]>),
+    Prefix(Box<[u8]>),
+    Regex(Regex),
+    Present(bool),
+}
+
+impl Value {
+    fn build(config: &ValueMatch) -> Result<Self, regex::Error> {
+        Ok(match config {
+            ValueMatch::OneOf(values) => {
+                Self::OneOf(values.iter().map(|value| value.as_bytes().into()).collect())
+            }
+            ValueMatch::Prefix(prefix) => Self::Prefix(prefix.as_bytes().into()),
+            ValueMatch::Regex(pattern) => Self::Regex(anchored(pattern)?),
+            ValueMatch::Present(present) => Self::Present(*present),
+        })
+    }
+
+    #[inline]
+    fn holds_for_header(&self, view: &View, name: &HeaderName) -> bool {
+        self.holds(
+            view.headers
+                .get_all(name)
+                .iter()
+                .map(http::HeaderValue::as_bytes),
+        )
+    }
+
+    fn holds_for_query(&self, view: &View, key: &str) -> bool {
+        let values: SmallVec<[_; 2]> = query_values(view.query, key).collect();
+        self.holds(values.iter().map(AsRef::as_ref))
+    }
+
+    /// Whether any of the values fits; absence fits only who asks for it.
+    #[inline]
+    fn holds<'v>(&self, mut values: impl Iterator<Item = &'v [u8]>) -> bool {
+        match self {
+            Self::OneOf(allowed) => {
+                values.any(|value| allowed.iter().any(|allowed| allowed.as_ref() == value))
+            }
+            Self::Prefix(prefix) => values.any(|value| value.starts_with(prefix)),
+            Self::Regex(regex) => values.any(|value| regex.is_match(value)),
+            Self::Present(wanted) => values.next().is_some() == *wanted,
+        }
+    }
+
+    fn not(&self) -> String {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match self {
+            Self::OneOf(allowed) => {
+                let allowed: Vec<String> = allowed.iter().map(|value| text(value)).collect();
+                format!("is not {}", allowed.join(" or "))
+            }
+            Self::Prefix(prefix) => format!("does not start with {}", text(prefix)),
+            Self::Regex(regex) => format!("does not match {regex}"),
+            Self::Present(true) => "is absent".to_owned(),
+            Self::Present(false) => "is present".to_owned(),
+        }
+    }
+}
+
+/// The decoded values of a key in a query (`application/x-www-form-urlencoded`).
+fn query_values<'q>(
+    query: &'q str,
+    key: &'q str,
+) -> impl Iterator<Item = std::borrow::Cow<'q, [u8]>> {
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .filter_map(move |pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (*decode(name) == *key.as_bytes()).then(|| decode(value))
+        })
+}
+
+fn decode(text: &str) -> std::borrow::Cow<'_, [u8]> {
+    if text.contains('+') {
+        let spaced = text.replace('+', " ");
+        return percent_encoding::percent_decode_str(&spaced)
+            .collect::<Vec<u8>>()
+            .into();
+    }
+    percent_encoding::percent_decode_str(text).into()
+}

@@ -1,0 +1,110 @@
+//! The decision: one pure function, used by traffic, by `explain` and by the file's own tests.
+
+use super::table::{Action, MethodOnly};
+use super::{
+    Availability, ColorChoice, ColorId, Decision, FallbackReason, Outcome, RouteId, ServiceId,
+    Table, View,
+};
+use crate::config::color::Fallback;
+use crate::reason::Reason;
+
+impl Table {
+    /// What becomes of a request. Allocates nothing.
+    pub fn decide(&self, view: &View, availability: &impl Availability) -> Decision {
+        let route = match self.find(view) {
+            Ok(route) => route,
+            Err(MethodOnly(method_only)) => {
+                let reason = if method_only {
+                    Reason::MethodNotAllowed
+                } else {
+                    Reason::NoRoute
+                };
+                return refuse(None, ColorChoice::default(), reason);
+            }
+        };
+        let Ok(color) = self.coloring.color(view) else {
+            return refuse(Some(route), ColorChoice::default(), Reason::ColorUnknown);
+        };
+        let uncontested = ColorChoice {
+            requested: color,
+            served: color,
+            reason: None,
+        };
+        match self.rule(route).map(|rule| rule.action) {
+            Some(Action::Service(service)) => self.serve(route, service, color, availability),
+            Some(Action::Respond) => Decision {
+                route: Some(route),
+                color: uncontested,
+                outcome: Outcome::Respond,
+            },
+            Some(Action::Redirect) => Decision {
+                route: Some(route),
+                color: uncontested,
+                outcome: Outcome::Redirect,
+            },
+            None => refuse(None, uncontested, Reason::NoRoute),
+        }
+    }
+
+    /// The version of the color, or the default one.
+    fn serve(
+        &self,
+        route: RouteId,
+        service: ServiceId,
+        color: Option<ColorId>,
+        availability: &impl Availability,
+    ) -> Decision {
+        let uncontested = ColorChoice {
+            requested: color,
+            served: color,
+            reason: None,
+        };
+        let Some(default) = self.services.get(service.0 as usize).copied() else {
+            return refuse(Some(route), uncontested, Reason::NoHealthyEndpoint);
+        };
+        let own = color.and_then(|color| self.coloring.version(color, service));
+        let mut choice = uncontested;
+        let mut version = default;
+        if let Some((own, fallback)) = own {
+            if availability.available(service, own) {
+                let outcome = Outcome::Upstream {
+                    service,
+                    version: own,
+                };
+                return Decision {
+                    route: Some(route),
+                    color: uncontested,
+                    outcome,
+                };
+            }
+            let missing = !availability.exists(service, own);
+            choice.served = None;
+            choice.reason = Some(if missing {
+                FallbackReason::Missing
+            } else {
+                FallbackReason::Unhealthy
+            });
+            if fallback == Fallback::Fail || own == default {
+                return refuse(Some(route), choice, Reason::NoHealthyEndpoint);
+            }
+            version = default;
+        }
+        if !availability.available(service, version) {
+            return refuse(Some(route), choice, Reason::NoHealthyEndpoint);
+        }
+        let outcome = Outcome::Upstream { service, version };
+        Decision {
+            route: Some(route),
+            color: choice,
+            outcome,
+        }
+    }
+}
+
+fn refuse(route: Option<RouteId>, color: ColorChoice, reason: Reason) -> Decision {
+    Decision {
+        route,
+        color,
+        outcome: Outcome::Refuse(reason),
+    }
+}

@@ -1,0 +1,179 @@
+//! Finds the routes of a path by walking a trie of its segments.
+//!
+//! Full paths are met in the order of precedence: at each segment a literal is tried before a
+//! parameter. Prefixes are met on the way and wait, the longest first, until no full path holds.
+
+use super::conditions::Verdict;
+use super::{RouteId, View};
+use crate::config::route::{PathMatch, Segment};
+use regex::bytes::Regex;
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+/// The routes of one host, by path.
+#[derive(Debug)]
+pub struct Paths {
+    nodes: Vec<Node>,
+    /// In precedence order among themselves.
+    regexes: Vec<(Regex, RouteId)>,
+}
+
+/// A place in the trie.
+#[derive(Debug, Default)]
+struct Node {
+    literals: FxHashMap<Box<str>, u32>,
+    parameter: Option<u32>,
+    /// Routes whose path ends here, in precedence order.
+    here: SmallVec<[RouteId; 1]>,
+    /// Routes whose prefix ends here, in precedence order.
+    below: SmallVec<[RouteId; 1]>,
+}
+
+/// Prefixes met on a walk: how long each is, and where.
+type Met = SmallVec<[(u16, u32); 16]>;
+
+/// What a walk has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    Route(RouteId),
+    Nothing,
+}
+
+/// Judges a candidate; told to by the walk in the order of precedence.
+pub trait Judge {
+    fn judge(&mut self, route: RouteId) -> Verdict;
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self {
+            nodes: vec![Node::default()],
+            regexes: Vec::new(),
+        }
+    }
+}
+
+impl Paths {
+    /// Adds a route; routes of the same shape must be added in precedence order.
+    pub fn insert(&mut self, path: &PathMatch, route: RouteId) -> Result<(), regex::Error> {
+        match path {
+            PathMatch::Exact(segments) | PathMatch::Template(segments) => {
+                // The root is one empty segment, however it was written.
+                let root = [Segment::Literal(String::new())];
+                let segments = if segments.is_empty() {
+                    &root
+                } else {
+                    segments.as_slice()
+                };
+                if let Some(node) = self.node(segments) {
+                    node.here.push(route);
+                }
+            }
+            PathMatch::Prefix(segments) => {
+                if let Some(node) = self.node(segments) {
+                    node.below.push(route);
+                }
+            }
+            PathMatch::Regex(pattern) => {
+                self.regexes
+                    .push((super::conditions::anchored(pattern)?, route));
+            }
+        }
+        Ok(())
+    }
+
+    /// The node of these segments, made on the way; always there.
+    fn node(&mut self, segments: &[Segment]) -> Option<&mut Node> {
+        let mut at = 0;
+        for segment in segments {
+            let next = self.nodes.len() as u32;
+            let node = self.nodes.get_mut(at)?;
+            let child = match segment {
+                Segment::Literal(text) => {
+                    *node.literals.entry(text.as_str().into()).or_insert(next)
+                }
+                Segment::Parameter(_) => *node.parameter.get_or_insert(next),
+            };
+            if child == next {
+                self.nodes.push(Node::default());
+            }
+            at = child as usize;
+        }
+        self.nodes.get_mut(at)
+    }
+
+    /// The best route whose conditions hold.
+    pub fn find(&self, view: &View, judge: &mut impl Judge) -> Found {
+        let Some(path) = view.path.strip_prefix('/') else {
+            return Found::Nothing;
+        };
+        let mut met = Met::new();
+        if let Found::Route(route) = self.walk(0, Some(path), 0, &mut met, judge) {
+            return Found::Route(route);
+        }
+        // Longest first; among equals the walk's order, which prefers literals, is kept.
+        met.sort_by_key(|(depth, _)| std::cmp::Reverse(*depth));
+        for (_, node) in &met {
+            let below = self
+                .nodes
+                .get(*node as usize)
+                .map_or(&[][..], |node| &node.below);
+            if let Found::Route(route) = first(below, judge) {
+                return Found::Route(route);
+            }
+        }
+        for (regex, route) in &self.regexes {
+            if regex.is_match(view.path.as_bytes()) && judge.judge(*route) == Verdict::Holds {
+                return Found::Route(*route);
+            }
+        }
+        Found::Nothing
+    }
+
+    /// `rest`: what follows the segments so far; `None` at the end. The depth of the recursion is
+    /// that of the trie, which the configuration bounds.
+    fn walk(
+        &self,
+        at: u32,
+        rest: Option<&str>,
+        depth: u16,
+        met: &mut Met,
+        judge: &mut impl Judge,
+    ) -> Found {
+        let Some(node) = self.nodes.get(at as usize) else {
+            return Found::Nothing;
+        };
+        if !node.below.is_empty() {
+            met.push((depth, at));
+        }
+        let Some(rest) = rest else {
+            return first(&node.here, judge);
+        };
+        let (segment, rest) = match memchr::memchr(b'/', rest.as_bytes()) {
+            Some(slash) => {
+                let (segment, rest) = rest.split_at(slash);
+                (segment, rest.get(1..))
+            }
+            None => (rest, None),
+        };
+        if !node.literals.is_empty()
+            && let Some(child) = node.literals.get(segment)
+            && let found @ Found::Route(_) = self.walk(*child, rest, depth + 1, met, judge)
+        {
+            return found;
+        }
+        match node.parameter {
+            Some(child) if !segment.is_empty() => self.walk(child, rest, depth + 1, met, judge),
+            _ => Found::Nothing,
+        }
+    }
+}
+
+fn first(candidates: &[RouteId], judge: &mut impl Judge) -> Found {
+    for route in candidates {
+        if judge.judge(*route) == Verdict::Holds {
+            return Found::Route(*route);
+        }
+    }
+    Found::Nothing
+}

@@ -1,0 +1,189 @@
+//! Runs the `[[tests]]` of a configuration through the decision that serves its traffic.
+//!
+//! Every endpoint counts as available, and a client as trusted when some listener trusts it. A
+//! status can be expected of what the gateway answers itself; an upstream's cannot be known.
+
+use super::host::normalise_host;
+use super::path::normalise_target;
+use super::{Availability, Decision, Outcome, ServiceId, Table, VersionId, View, rewrite};
+use crate::config::Config;
+use crate::config::diagnostic::{Diagnostic, Label, Severity};
+use crate::config::route::Target;
+use crate::config::test::Test;
+use crate::reason::Reason;
+
+/// Every version that has endpoints is available.
+#[derive(Debug)]
+pub struct AllHealthy<'a>(pub &'a Config);
+
+impl Availability for AllHealthy<'_> {
+    fn available(&self, service: ServiceId, version: VersionId) -> bool {
+        self.exists(service, version)
+    }
+
+    fn exists(&self, service: ServiceId, version: VersionId) -> bool {
+        let service = self.0.services.values().nth(service.0 as usize);
+        let version = service.and_then(|s| s.versions.values().nth(usize::from(version.0)));
+        version.is_some_and(|version| !version.endpoints.is_empty())
+    }
+}
+
+/// Runs all tests; an empty answer means that all hold.
+pub fn run_tests(table: &Table, config: &Config) -> Vec<Diagnostic> {
+    config
+        .tests
+        .iter()
+        .flat_map(|test| run(table, config, test))
+        .collect()
+}
+
+/// What a test found, in the words of its expectations.
+#[derive(Debug, Default)]
+struct Found {
+    route: Option<String>,
+    service: Option<String>,
+    version: Option<String>,
+    color: Option<String>,
+    status: Option<u16>,
+    reason: Option<String>,
+    upstream_path: Option<String>,
+}
+
+fn run(table: &Table, config: &Config, test: &Test) -> Vec<Diagnostic> {
+    let found = find(table, config, test);
+    let expect = &test.expect;
+    let mut problems = Vec::new();
+    let mut check = |what: &str, wanted: Option<&str>, found: Option<&str>| {
+        if let Some(wanted) = wanted
+            && Some(wanted) != found
+        {
+            problems.push(format!(
+                "expected {what} `{wanted}`, found {}",
+                quoted(found)
+            ));
+        }
+    };
+    check("route", expect.route.as_deref(), found.route.as_deref());
+    check(
+        "service",
+        expect.service.as_deref(),
+        found.service.as_deref(),
+    );
+    check(
+        "version",
+        expect.version.as_deref(),
+        found.version.as_deref(),
+    );
+    check("color", expect.color.as_deref(), found.color.as_deref());
+    check("reason", expect.reason.as_deref(), found.reason.as_deref());
+    check(
+        "upstream_path",
+        expect.upstream_path.as_deref(),
+        found.upstream_path.as_deref(),
+    );
+    let status = expect.status.map(|status| status.to_string());
+    match (&status, found.status, &found.version) {
+        (Some(_), None, Some(_)) => {
+            problems.push("the status of an upstream's answer cannot be tested".to_owned());
+        }
+        (_, answered, _) => {
+            let answered = answered.map(|status| status.to_string());
+            check("status", status.as_deref(), answered.as_deref());
+        }
+    }
+    problems
+        .into_iter()
+        .map(|problem| diagnostic(test, problem))
+        .collect()
+}
+
+fn quoted(found: Option<&str>) -> String {
+    found.map_or("none".to_owned(), |found| format!("`{found}`"))
+}
+
+fn find(table: &Table, config: &Config, test: &Test) -> Found {
+    let refused = |reason: Reason| Found {
+        status: Some(reason.status()),
+        reason: Some(reason.name().to_owned()),
+        ..Found::default()
+    };
+    let (Ok(host), Ok(target)) = (
+        normalise_host(&test.host),
+        normalise_target(test.target.as_bytes()),
+    ) else {
+        return refused(Reason::BadRequest);
+    };
+    let headers = test.headers.iter().cloned().collect();
+    let view = View {
+        method: &test.method,
+        host: &host,
+        path: &target.path,
+        query: target.query,
+        headers: &headers,
+        client: test.from,
+        trusted: trusted(config, test.from),
+    };
+    let decision = table.decide(&view, &AllHealthy(config));
+    let mut found = Found::default();
+    if let Outcome::Refuse(reason) = decision.outcome {
+        found = refused(reason);
+    }
+    found.fill(config, &decision, &target.path);
+    found
+}
+
+/// Whether any listener believes this client.
+pub fn trusted(config: &Config, client: std::net::IpAddr) -> bool {
+    let mut networks = config
+        .listeners
+        .values()
+        .flat_map(|listener| &listener.clients.trust);
+    networks.any(|network| network.contains(&client))
+}
+
+impl Found {
+    fn fill(&mut self, config: &Config, decision: &Decision, path: &str) {
+        let color = decision.color.requested;
+        let color = color.and_then(|id| config.colors.keys().nth(usize::from(id.0)));
+        self.color = color.map(ToString::to_string);
+        let route = decision
+            .route
+            .and_then(|id| config.routes.iter().nth(id.0 as usize));
+        let Some((name, route)) = route else { return };
+        self.route = Some(name.to_string());
+        match &route.target {
+            Target::Respond { status, .. } | Target::Redirect { status, .. } => {
+                self.status.get_or_insert(*status);
+            }
+            Target::Service(name) => {
+                self.service = Some(name.to_string());
+                if let Outcome::Upstream { version, .. } = decision.outcome {
+                    let versions = config.services.get(name).map(|service| &service.versions);
+                    let version = versions.and_then(|v| v.keys().nth(usize::from(version.0)));
+                    self.version = version.map(ToString::to_string);
+                    self.upstream_path = Some(rewrite::upstream_path(route, path).into_owned());
+                }
+            }
+        }
+    }
+}
+
+fn diagnostic(test: &Test, problem: String) -> Diagnostic {
+    let name = test.name.clone();
+    let name = name.unwrap_or_else(|| format!("{} {}{}", test.method, test.host, test.target));
+    Diagnostic {
+        code: "TY0601",
+        severity: Severity::Error,
+        message: format!("test `{name}` failed: {problem}"),
+        labels: vec![Label {
+            file: test.at.file.clone(),
+            span: test.at.span.0 as usize..test.at.span.1 as usize,
+            text: problem,
+        }],
+        help: Some(format!(
+            "see why: tyrian explain '{} {}://{}{}' --from {}",
+            test.method, test.scheme, test.host, test.target, test.from
+        )),
+        patch: None,
+    }
+}

@@ -1,0 +1,233 @@
+//! The route table: immutable, indexed by priority, host and path.
+
+use super::coloring::Coloring;
+use super::conditions::{Conditions, Verdict};
+use super::matcher::{Found, Judge, Paths};
+use super::{RouteId, ServiceId, VersionId, View};
+use crate::config::route::{HostMatch, Route, Target};
+use crate::config::{Config, Name};
+use http::Method;
+use rustc_hash::FxHashMap;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+/// Everything a decision needs, built once per generation.
+#[derive(Debug)]
+pub struct Table {
+    levels: Vec<Level>,
+    /// By [`RouteId`].
+    pub(super) routes: Vec<Rule>,
+    /// By [`ServiceId`]: the default version.
+    pub(super) services: Vec<VersionId>,
+    pub(super) coloring: Coloring,
+}
+
+/// One route, as a decision needs it.
+#[derive(Debug)]
+pub struct Rule {
+    pub conditions: Conditions,
+    pub action: Action,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Action {
+    Service(ServiceId),
+    Respond,
+    Redirect,
+}
+
+/// Routes of one priority.
+#[derive(Debug, Default)]
+struct Level {
+    exact: FxHashMap<Box<str>, Paths>,
+    /// By what follows `*.`.
+    wildcard: FxHashMap<Box<str>, Paths>,
+    any: Option<Paths>,
+}
+
+/// A regular expression that does not compile. The configuration check finds these first.
+#[derive(Debug, thiserror::Error)]
+#[error("route or color `{name}`: {source}")]
+pub struct InvalidRegex {
+    pub name: Name,
+    pub source: regex::Error,
+}
+
+impl Table {
+    /// Builds the index of a checked configuration.
+    ///
+    /// # Errors
+    /// When a regular expression does not compile.
+    pub fn build(config: &Config) -> Result<Self, InvalidRegex> {
+        let ids: FxHashMap<&str, ServiceId> = config
+            .services
+            .keys()
+            .enumerate()
+            .map(|(index, name)| (name.as_ref(), ServiceId(index as u32)))
+            .collect();
+        let mut routes = Vec::with_capacity(config.routes.len());
+        let mut order = Vec::with_capacity(config.routes.len());
+        for (index, (name, route)) in config.routes.iter().enumerate() {
+            let fail = |source| InvalidRegex {
+                name: name.clone(),
+                source,
+            };
+            let conditions = Conditions::build(&route.matches).map_err(fail)?;
+            // Within one path: more conditions first, then by name (the order of the map).
+            order.push((Reverse(conditions.count()), index, name, route));
+            routes.push(Rule {
+                conditions,
+                action: action(route, &ids),
+            });
+        }
+        order.sort_by_key(|(conditions, index, ..)| (*conditions, *index));
+        let mut levels: BTreeMap<Reverse<i32>, Level> = BTreeMap::new();
+        for (_, index, name, route) in order {
+            let level = levels.entry(Reverse(route.priority)).or_default();
+            let paths = level.paths(&route.matches.host);
+            let id = RouteId(index as u32);
+            let fail = |source| InvalidRegex {
+                name: name.clone(),
+                source,
+            };
+            paths.insert(&route.matches.path, id).map_err(fail)?;
+        }
+        Ok(Self {
+            levels: levels.into_values().collect(),
+            routes,
+            services: config.services.values().map(default_version).collect(),
+            coloring: Coloring::build(config)?,
+        })
+    }
+
+    /// The route of a request, or whether some route failed on the method alone.
+    pub(super) fn find(&self, view: &View) -> Result<RouteId, MethodOnly> {
+        let mut judge = Conditional {
+            table: self,
+            view,
+            method_only: false,
+        };
+        for level in &self.levels {
+            if let Found::Route(route) = level.find(view, &mut judge) {
+                return Ok(route);
+            }
+        }
+        Err(MethodOnly(judge.method_only))
+    }
+
+    /// The methods that would have been served; for the `Allow` field of a refusal.
+    pub fn allowed_methods(&self, view: &View) -> Vec<Method> {
+        let mut collector = Collector {
+            table: self,
+            view,
+            methods: Vec::new(),
+        };
+        for level in &self.levels {
+            level.find(view, &mut collector);
+        }
+        let mut methods = collector.methods;
+        if methods.contains(&Method::GET) {
+            methods.push(Method::HEAD);
+        }
+        methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        methods.dedup();
+        methods
+    }
+
+    pub(super) fn rule(&self, route: RouteId) -> Option<&Rule> {
+        self.routes.get(route.0 as usize)
+    }
+}
+
+/// Nothing was found; whether a route failed on the method alone.
+pub struct MethodOnly(pub bool);
+
+fn action(route: &Route, services: &FxHashMap<&str, ServiceId>) -> Action {
+    match &route.target {
+        // The check has seen that the service exists.
+        Target::Service(name) => Action::Service(
+            services
+                .get(name.as_ref())
+                .copied()
+                .unwrap_or(ServiceId(u32::MAX)),
+        ),
+        Target::Respond { .. } => Action::Respond,
+        Target::Redirect { .. } => Action::Redirect,
+    }
+}
+
+fn default_version(service: &crate::config::service::Service) -> VersionId {
+    let index = service
+        .versions
+        .keys()
+        .position(|name| *name == service.default);
+    VersionId(index.unwrap_or(0) as u16)
+}
+
+impl Level {
+    fn paths(&mut self, host: &HostMatch) -> &mut Paths {
+        match host {
+            HostMatch::Exact(host) => self.exact.entry(host.as_str().into()).or_default(),
+            HostMatch::Wildcard(suffix) => self.wildcard.entry(suffix.as_str().into()).or_default(),
+            HostMatch::Any => self.any.get_or_insert_default(),
+        }
+    }
+
+    fn find(&self, view: &View, judge: &mut impl Judge) -> Found {
+        if let Some(paths) = self.exact.get(view.host)
+            && let found @ Found::Route(_) = paths.find(view, judge)
+        {
+            return found;
+        }
+        if !self.wildcard.is_empty() {
+            let mut host = view.host;
+            // The longest suffix comes first; `*` stands for at least one label.
+            while let Some((_, suffix)) = host.split_once('.') {
+                if let Some(paths) = self.wildcard.get(suffix)
+                    && let found @ Found::Route(_) = paths.find(view, judge)
+                {
+                    return found;
+                }
+                host = suffix;
+            }
+        }
+        self.any
+            .as_ref()
+            .map_or(Found::Nothing, |paths| paths.find(view, judge))
+    }
+}
+
+/// Takes the first candidate whose conditions hold.
+struct Conditional<'a> {
+    table: &'a Table,
+    view: &'a View<'a>,
+    method_only: bool,
+}
+
+impl Judge for Conditional<'_> {
+    #[inline]
+    fn judge(&mut self, route: RouteId) -> Verdict {
+        let rule = self.table.routes.get(route.0 as usize);
+        let verdict = rule.map_or(Verdict::Fails, |rule| rule.conditions.judge(self.view));
+        self.method_only |= verdict == Verdict::MethodOnly;
+        verdict
+    }
+}
+
+/// Takes none, and notes the methods of those that fail on nothing else.
+struct Collector<'a> {
+    table: &'a Table,
+    view: &'a View<'a>,
+    methods: Vec<Method>,
+}
+
+impl Judge for Collector<'_> {
+    fn judge(&mut self, route: RouteId) -> Verdict {
+        if let Some(rule) = self.table.rule(route)
+            && rule.conditions.judge(self.view) == Verdict::MethodOnly
+        {
+            self.methods.extend_from_slice(rule.conditions.methods());
+        }
+        Verdict::Fails
+    }
+}

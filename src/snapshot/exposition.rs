@@ -1,0 +1,125 @@
+//! `/metrics`: the state of this generation and of the process, in the Prometheus text format.
+
+use super::Snapshot;
+use crate::telemetry::encode::{self, NamedSeries, family, histogram};
+use crate::telemetry::histogram::HTTP_BOUNDS;
+use crate::telemetry::{Metrics, encode::process, encode::process_wide};
+use crate::upstream::Service;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+use std::fmt::Result;
+use std::sync::Arc;
+
+/// Everything a scrape shows.
+#[derive(Debug)]
+struct Exposition {
+    routes: Vec<NamedSeries>,
+    services: Vec<Arc<Service>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Snapshot {
+    /// The text of a scrape.
+    pub fn expose(&self, metrics: &Arc<Metrics>) -> String {
+        let routes = self
+            .routes
+            .iter()
+            .map(|route| (route.name.clone(), route.series.clone()));
+        let exposition = Exposition {
+            routes: routes.collect(),
+            services: self.services.clone(),
+            metrics: metrics.clone(),
+        };
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(exposition));
+        let mut text = String::new();
+        if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
+            text.clear(); // writing to a string does not fail
+        }
+        text
+    }
+}
+
+impl Collector for Exposition {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result {
+        encode::routes(&mut encoder, &self.metrics, &self.routes)?;
+        self.tries(&mut encoder)?;
+        self.retries(&mut encoder)?;
+        self.endpoints(&mut encoder)?;
+        process_wide(&mut encoder, &self.metrics)?;
+        process(&mut encoder)
+    }
+}
+
+impl Exposition {
+    fn tries(&self, encoder: &mut DescriptorEncoder) -> Result {
+        let help = "Time of one try, from choosing an endpoint to the end of its answer";
+        let name = "http_client_request_duration_seconds";
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        for service in &self.services {
+            for version in &service.versions {
+                let labels = [
+                    ("service", service.name.as_ref()),
+                    ("version", version.name.as_ref()),
+                ];
+                histogram(
+                    &mut metric.encode_family(&labels)?,
+                    &HTTP_BOUNDS,
+                    &version.series,
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn retries(&self, encoder: &mut DescriptorEncoder) -> Result {
+        let rows: Vec<_> = self
+            .services
+            .iter()
+            .map(|service| {
+                (
+                    [("service", service.name.as_ref())],
+                    service.series.retries() as f64,
+                )
+            })
+            .collect();
+        let help = "Tries after the first one";
+        family(encoder, "tyrian_retries", help, MetricType::Counter, &rows)
+    }
+
+    fn endpoints(&self, encoder: &mut DescriptorEncoder) -> Result {
+        let mut healthy = Vec::new();
+        let mut in_flight = Vec::new();
+        for service in &self.services {
+            for version in &service.versions {
+                for endpoint in &version.endpoints {
+                    let labels = [
+                        ("service", service.name.as_ref()),
+                        ("version", version.name.as_ref()),
+                        ("endpoint", endpoint.address.as_ref()),
+                    ];
+                    healthy.push((labels, f64::from(u8::from(endpoint.state.available()))));
+                    in_flight.push((labels, f64::from(endpoint.state.in_flight())));
+                }
+            }
+        }
+        let help = "Whether the endpoint may be tried";
+        family(
+            encoder,
+            "tyrian_endpoint_healthy",
+            help,
+            MetricType::Gauge,
+            &healthy,
+        )?;
+        let help = "Tries in flight";
+        family(
+            encoder,
+            "tyrian_endpoint_in_flight",
+            help,
+            MetricType::Gauge,
+            &in_flight,
+        )
+    }
+}

@@ -1,0 +1,93 @@
+//! One generation, ready to serve: everything a request needs, resolved, indexed and immutable.
+//!
+//! **Invariant:** a request loads one snapshot and keeps it to its end, so no reload changes it
+//! midway. What requests learn lives in `Arc`s that the next generation takes over.
+
+mod build;
+mod exposition;
+mod listener;
+mod route;
+
+pub use build::BuildError;
+pub use listener::ListenerSettings;
+pub use route::{Fallback, Route};
+
+use crate::config::{Config, Name};
+use crate::routing::{Availability, ColorId, RouteId, ServiceId, Table, VersionId};
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::series::LabelId;
+use crate::upstream::{Service, Version};
+use arc_swap::ArcSwap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Where the live snapshot is found: one atomic load per request, one store per reload.
+pub type Current = Arc<ArcSwap<Snapshot>>;
+
+/// One generation of the configuration, built.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub generation: u64,
+    pub config: Arc<Config>,
+    pub table: Table,
+    /// By [`ServiceId`].
+    pub services: Vec<Arc<Service>>,
+    /// By [`RouteId`].
+    pub routes: Vec<Route>,
+    /// By [`ColorId`].
+    pub colors: Vec<Color>,
+    pub access_log: AccessLog,
+    listeners: BTreeMap<Name, ListenerSettings>,
+}
+
+/// A color, as the road needs it.
+#[derive(Debug)]
+pub struct Color {
+    pub name: Name,
+    /// The name as a header value, made once.
+    pub value: http::HeaderValue,
+    pub label: LabelId,
+}
+
+impl Snapshot {
+    pub fn route(&self, id: RouteId) -> Option<&Route> {
+        self.routes.get(id.0 as usize)
+    }
+
+    pub fn service(&self, id: ServiceId) -> Option<&Arc<Service>> {
+        self.services.get(id.0 as usize)
+    }
+
+    pub fn version(&self, service: ServiceId, version: VersionId) -> Option<&Version> {
+        self.service(service)?.versions.get(usize::from(version.0))
+    }
+
+    pub fn color(&self, id: ColorId) -> Option<&Color> {
+        self.colors.get(usize::from(id.0))
+    }
+
+    /// The settings of a listener; `None` when this generation no longer has it (it stays open
+    /// until the process restarts, with nothing to serve).
+    pub fn listener(&self, name: &str) -> Option<ListenerSettings> {
+        self.listeners.get(name).cloned()
+    }
+
+    /// Whether a peer's forwarded headers, request id and color are believed.
+    pub fn trusts(&self, listener: &str, peer: std::net::IpAddr) -> bool {
+        self.listeners
+            .get(listener)
+            .is_some_and(|settings| settings.trusts(peer))
+    }
+}
+
+impl Availability for Snapshot {
+    fn available(&self, service: ServiceId, version: VersionId) -> bool {
+        self.version(service, version)
+            .is_some_and(Version::available)
+    }
+
+    fn exists(&self, service: ServiceId, version: VersionId) -> bool {
+        self.version(service, version)
+            .is_some_and(|version| !version.endpoints.is_empty())
+    }
+}

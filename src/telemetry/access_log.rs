@@ -1,0 +1,301 @@
+//! The access log: one JSON line per request, appended to a bounded buffer and written by a thread
+//! of its own. A log that cannot keep up loses lines and counts them; it never makes traffic wait.
+
+use super::metrics::Metrics;
+use crate::config::telemetry::LogPath;
+use parking_lot::{Condvar, Mutex};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Lines wait for the writer in at most this many bytes.
+const BUFFER_MAX: usize = 4 << 20;
+/// The writer is woken early once this much waits.
+const WAKE_AT: usize = 64 << 10;
+/// Otherwise it writes at this pace, so that a quiet log is fresh and a busy one is batched.
+const PACE: Duration = Duration::from_millis(50);
+
+/// A handle to the writer. Cloning is cheap; the thread ends when the last handle is dropped.
+#[derive(Debug, Clone)]
+pub struct AccessLog {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    path: LogPath,
+    lines: Mutex<Vec<u8>>,
+    /// Signals the writer that lines wait.
+    wake: Condvar,
+    /// Signals a flush that the writer is done with what it took.
+    written: Condvar,
+    writing: AtomicBool,
+    reopen: AtomicBool,
+    metrics: Arc<Metrics>,
+}
+
+impl AccessLog {
+    /// Opens the log and starts its writer.
+    ///
+    /// # Errors
+    /// When the file cannot be opened for appending.
+    pub fn open(path: &LogPath, metrics: Arc<Metrics>) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            path: path.clone(),
+            lines: Mutex::new(Vec::new()),
+            wake: Condvar::new(),
+            written: Condvar::new(),
+            writing: AtomicBool::new(false),
+            reopen: AtomicBool::new(false),
+            metrics,
+        });
+        let sink = Sink::open(path)?;
+        let weak = Arc::downgrade(&shared);
+        std::thread::Builder::new()
+            .name("access-log".into())
+            .spawn(move || write_loop(&weak, sink))?;
+        Ok(Self { shared })
+    }
+
+    /// Where this log goes.
+    pub fn path(&self) -> &LogPath {
+        &self.shared.path
+    }
+
+    /// Whether lines are wanted at all: ask before formatting one.
+    pub fn enabled(&self) -> bool {
+        self.shared.path != LogPath::Off
+    }
+
+    /// Appends one line by `format`; it must end in a line feed.
+    pub fn write(&self, format: impl FnOnce(&mut Vec<u8>)) {
+        let mut lines = self.shared.lines.lock();
+        if lines.len() >= BUFFER_MAX {
+            self.shared.metrics.access_log_dropped.fetch_add(1, Relaxed);
+            return;
+        }
+        let before = lines.len();
+        format(&mut lines);
+        if before < WAKE_AT && lines.len() >= WAKE_AT {
+            self.shared.wake.notify_one();
+        }
+    }
+
+    /// Opens the file anew (after a rotation).
+    pub fn reopen(&self) {
+        self.shared.reopen.store(true, Relaxed);
+        self.shared.wake.notify_one();
+    }
+
+    /// Waits until all lines so far are written, at most `limit`.
+    pub fn flush(&self, limit: Duration) {
+        let deadline = std::time::Instant::now() + limit;
+        let mut lines = self.shared.lines.lock();
+        while !lines.is_empty() || self.shared.writing.load(Relaxed) {
+            self.shared.wake.notify_one();
+            if self
+                .shared
+                .written
+                .wait_until(&mut lines, deadline)
+                .timed_out()
+            {
+                return;
+            }
+        }
+    }
+}
+
+fn write_loop(shared: &std::sync::Weak<Shared>, mut sink: Sink) {
+    let mut batch = Vec::new();
+    while let Some(shared) = shared.upgrade() {
+        {
+            let mut lines = shared.lines.lock();
+            if lines.is_empty() {
+                shared.wake.wait_for(&mut lines, PACE);
+            } else if lines.len() < WAKE_AT {
+                // Lines wait already: give the batch one pace to grow.
+                shared.wake.wait_for(&mut lines, PACE);
+            }
+            std::mem::swap(&mut *lines, &mut batch);
+            shared.writing.store(!batch.is_empty(), Relaxed);
+        }
+        if shared.reopen.swap(false, Relaxed) {
+            sink.reopen(&shared.path);
+        }
+        if !batch.is_empty() {
+            let lost = sink.write(&batch);
+            if lost > 0 {
+                shared.metrics.access_log_dropped.fetch_add(lost, Relaxed);
+            }
+            batch.clear();
+            batch.shrink_to(WAKE_AT * 4);
+        }
+        let _lines = shared.lines.lock();
+        shared.writing.store(false, Relaxed);
+        shared.written.notify_all();
+    }
+    sink.write(&batch);
+}
+
+#[derive(Debug)]
+enum Sink {
+    Stdout,
+    File(File),
+    Off,
+}
+
+impl Sink {
+    fn open(path: &LogPath) -> io::Result<Self> {
+        Ok(match path {
+            LogPath::Stdout => Self::Stdout,
+            LogPath::Off => Self::Off,
+            LogPath::File(path) => Self::File(append(path)?),
+        })
+    }
+
+    /// A file that cannot be opened anew keeps the old one: losing the log would be worse.
+    fn reopen(&mut self, path: &LogPath) {
+        match Self::open(path) {
+            Ok(sink) => *self = sink,
+            Err(error) => tracing::error!(%error, "cannot reopen the access log"),
+        }
+    }
+
+    /// Writes all lines; returns how many were lost.
+    fn write(&mut self, lines: &[u8]) -> u64 {
+        let result = match self {
+            Self::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(lines).and_then(|()| stdout.flush())
+            }
+            Self::File(file) => file.write_all(lines),
+            Self::Off => Ok(()),
+        };
+        match result {
+            Ok(()) => 0,
+            Err(_) => memchr::memchr_iter(b'\n', lines).count() as u64,
+        }
+    }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+/// Appends `"name":"value"` with the value escaped as JSON demands; bytes that are not UTF-8 are
+/// replaced.
+pub fn string_field(out: &mut Vec<u8>, name: &str, value: &str) {
+    key(out, name);
+    out.push(b'"');
+    escape(out, value);
+    out.push(b'"');
+}
+
+/// Appends `"name":value`.
+pub fn number_field(out: &mut Vec<u8>, name: &str, value: impl std::fmt::Display) {
+    key(out, name);
+    let _ = write!(out, "{value}");
+}
+
+fn key(out: &mut Vec<u8>, name: &str) {
+    out.push(if out.last() == Some(&b'\n') || out.is_empty() {
+        b'{'
+    } else {
+        b','
+    });
+    out.push(b'"');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+fn escape(out: &mut Vec<u8>, value: &str) {
+    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    let mut rest = value.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| !plain(*byte)) {
+        let (head, tail) = rest.split_at(at);
+        out.extend_from_slice(head);
+        if let Some((special, tail)) = tail.split_first() {
+            match special {
+                b'"' => out.extend_from_slice(b"\\\""),
+                b'\\' => out.extend_from_slice(b"\\\\"),
+                other => {
+                    let _ = write!(out, "\\u{other:04x}");
+                }
+            }
+            rest = tail;
+        }
+    }
+    out.extend_from_slice(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AccessLog, BUFFER_MAX, number_field, string_field};
+    use crate::config::telemetry::LogPath;
+    use crate::telemetry::Metrics;
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::time::Duration;
+
+    #[test]
+    fn a_line_is_json_whatever_the_values_hold() {
+        let mut line = Vec::new();
+        string_field(&mut line, "path", "/a\"b\\c\nd\u{1}é");
+        number_field(&mut line, "status", 200);
+        line.push(b'}');
+        let parsed: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(parsed["path"], "/a\"b\\c\nd\u{1}é");
+        assert_eq!(parsed["status"], 200);
+    }
+
+    #[test]
+    fn lines_reach_the_file_and_follow_a_rotation() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("access.log");
+        let log = AccessLog::open(&LogPath::File(file.clone()), Arc::default()).unwrap();
+        log.write(|out| out.extend_from_slice(b"one\n"));
+        log.flush(Duration::from_secs(5));
+        std::fs::rename(&file, dir.path().join("access.log.1")).unwrap();
+        log.reopen();
+        log.flush(Duration::from_secs(5));
+        while !file.exists() {
+            std::thread::yield_now();
+        }
+        log.write(|out| out.extend_from_slice(b"two\n"));
+        log.flush(Duration::from_secs(5));
+        assert_eq!(std::fs::read_to_string(file).unwrap(), "two\n");
+    }
+
+    #[test]
+    fn a_log_that_cannot_keep_up_loses_lines_and_counts_them() {
+        let metrics = Arc::new(Metrics::default());
+        // A pipe nobody reads: the writer blocks on it, traffic must not.
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(&fifo)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let reader = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&fifo)
+            .unwrap();
+        let log = AccessLog::open(&LogPath::File(fifo), metrics.clone()).unwrap();
+        let line = vec![b'x'; 64 << 10];
+        for _ in 0..(3 * BUFFER_MAX / line.len()) {
+            log.write(|out| {
+                out.extend_from_slice(&line);
+                out.push(b'\n');
+            });
+        }
+        assert!(metrics.access_log_dropped.load(Relaxed) > 0);
+        drop(reader);
+    }
+}

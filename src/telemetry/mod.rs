@@ -1,0 +1,10 @@
+//! What is counted and written about traffic. Uses only `config` and `reason`; used by all.
+
+pub mod access_log;
+pub mod encode;
+pub mod histogram;
+pub mod metrics;
+pub mod process;
+pub mod series;
+
+pub use metrics::Metrics;

@@ -1,0 +1,212 @@
+//! The time series of one route, made on first use and found again without a lock.
+//!
+//! Labels come from the configuration only, so what hostile clients send adds no series: methods
+//! outside the known set count as `_OTHER`, status codes that IANA does not list count as their
+//! class (`2xx`).
+
+use super::histogram::HttpHistogram;
+use crate::reason::Reason;
+use http::Method;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// Most series one route may have; what comes after counts in the first one's `code="other"`.
+const SERIES_MAX: usize = 512;
+
+/// A label value made once (per process) and compared by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct LabelId(pub u32);
+
+/// What tells two series of a route apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// `service/version`; 0 when the gateway answered itself.
+    pub version: LabelId,
+    /// 0 for uncolored traffic.
+    pub color: LabelId,
+    pub method: MethodLabel,
+    pub code: CodeLabel,
+}
+
+/// The methods of RFC 9110 and RFC 5789; anything else is `_OTHER`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MethodLabel(u8);
+
+const METHODS: [&str; 10] = [
+    "_OTHER", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
+];
+
+impl MethodLabel {
+    pub fn new(method: &Method) -> Self {
+        let name = method.as_str();
+        Self(METHODS.iter().position(|known| *known == name).unwrap_or(0) as u8)
+    }
+
+    pub fn name(self) -> &'static str {
+        METHODS
+            .get(usize::from(self.0))
+            .copied()
+            .unwrap_or("_OTHER")
+    }
+}
+
+/// A status code that IANA lists (and 499), or the class of one that it does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CodeLabel(u16);
+
+impl CodeLabel {
+    /// The code of a series that could not be made.
+    const OTHER: Self = Self(0);
+
+    pub fn new(status: u16) -> Self {
+        match status {
+            100..=103
+            | 200..=208
+            | 226
+            | 300..=308
+            | 400..=417
+            | 421..=426
+            | 428
+            | 429
+            | 431
+            | 451
+            | 499
+            | 500..=508
+            | 510
+            | 511 => Self(status),
+            _ => Self(status / 100),
+        }
+    }
+
+    pub fn write(self, out: &mut String) {
+        use std::fmt::Write;
+        let _ = match self.0 {
+            0 => write!(out, "other"),
+            class @ 1..=9 => write!(out, "{class}xx"),
+            code => write!(out, "{code}"),
+        };
+    }
+}
+
+/// One series: how many, and how long they took. The count is the histogram's.
+#[derive(Debug)]
+pub struct Series {
+    pub key: Key,
+    pub duration: HttpHistogram,
+    next: OnceLock<Box<Series>>,
+}
+
+impl Series {
+    fn new(key: Key) -> Self {
+        Self {
+            key,
+            duration: HttpHistogram::default(),
+            next: OnceLock::new(),
+        }
+    }
+}
+
+/// All that is counted for one route. Survives reloads as long as the route's name does.
+#[derive(Debug, Default)]
+pub struct RouteSeries {
+    first: OnceLock<Box<Series>>,
+    made: AtomicUsize,
+    refusals: [AtomicU64; Reason::ALL.len()],
+}
+
+impl RouteSeries {
+    /// The series of a key. The list only grows and its members never move, so a reader needs no
+    /// lock; two threads that make the same member agree through `OnceLock`.
+    pub fn series(&self, key: Key) -> &Series {
+        let mut slot = &self.first;
+        loop {
+            let series = match slot.get() {
+                Some(series) => series,
+                None if self.made.load(Relaxed) >= SERIES_MAX => {
+                    return self.first.get_or_init(|| Box::new(Series::new(key)));
+                }
+                None => slot.get_or_init(|| {
+                    let full = self.made.fetch_add(1, Relaxed) + 1 == SERIES_MAX;
+                    let code = if full { CodeLabel::OTHER } else { key.code };
+                    Box::new(Series::new(Key { code, ..key }))
+                }),
+            };
+            if series.key == key {
+                return series;
+            }
+            slot = &series.next;
+        }
+    }
+
+    pub fn refused(&self, reason: Reason) {
+        if let Some(counter) = self.refusals.get(reason as usize) {
+            counter.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Series> {
+        std::iter::successors(self.first.get(), |series| series.next.get()).map(AsRef::as_ref)
+    }
+
+    pub fn refusals(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {
+        Reason::ALL
+            .iter()
+            .zip(&self.refusals)
+            .map(|(reason, count)| (*reason, count.load(Relaxed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CodeLabel, Key, LabelId, MethodLabel, RouteSeries, SERIES_MAX};
+    use http::Method;
+    use std::time::Duration;
+
+    fn key(code: u16) -> Key {
+        Key {
+            version: LabelId(1),
+            color: LabelId(0),
+            method: MethodLabel::new(&Method::GET),
+            code: CodeLabel::new(code),
+        }
+    }
+
+    #[test]
+    fn the_same_key_finds_the_same_series_again() {
+        let route = RouteSeries::default();
+        route.series(key(200)).duration.observe(Duration::ZERO);
+        route.series(key(404)).duration.observe(Duration::ZERO);
+        route.series(key(200)).duration.observe(Duration::ZERO);
+        let counts: Vec<u64> = route
+            .iter()
+            .map(|s| s.duration.read().0.iter().sum())
+            .collect();
+        assert_eq!(counts, [2, 1]);
+    }
+
+    #[test]
+    fn codes_and_methods_nobody_registered_add_no_series() {
+        assert_eq!(CodeLabel::new(299), CodeLabel::new(298));
+        assert_ne!(CodeLabel::new(200), CodeLabel::new(201));
+        let odd = Method::from_bytes(b"BREW").unwrap();
+        assert_eq!(MethodLabel::new(&odd).name(), "_OTHER");
+    }
+
+    #[test]
+    fn the_number_of_series_is_bounded() {
+        let route = RouteSeries::default();
+        for version in 0..2 * SERIES_MAX as u32 {
+            let wanted = Key {
+                version: LabelId(version),
+                ..key(200)
+            };
+            route.series(wanted).duration.observe(Duration::ZERO);
+        }
+        assert!(route.iter().count() <= SERIES_MAX);
+        let counted: u64 = route
+            .iter()
+            .map(|s| s.duration.read().0.iter().sum::<u64>())
+            .sum();
+        assert_eq!(counted, 2 * SERIES_MAX as u64);
+    }
+}
