@@ -1,7 +1,20 @@
 //! `[admin]`: the write API and the read-only port of probes and metrics.
 
+use super::diagnostic::Diagnostic;
+use super::reader::{Cx, Node, Read};
+use super::shape::Shape;
+use crate::table;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
+/// Where the write API listens unless configured.
+pub const BIND: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9980);
+/// Where probes and metrics listen unless configured.
+pub const METRICS: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9981);
+
+/// The administration of this process.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Admin {
     /// `None`: `bind = "off"`.
@@ -14,13 +27,128 @@ pub struct Admin {
     pub explicit: bool,
 }
 
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            bind: Some(BIND),
+            token: Secret::StateFile,
+            metrics: Some(METRICS),
+            explicit: false,
+        }
+    }
+}
+
+impl Read for Admin {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let table = Table::read(node, cx)?;
+        Some(Self {
+            bind: table.bind.0,
+            token: table.token,
+            metrics: table.metrics.0,
+            explicit: true,
+        })
+    }
+
+    fn shape() -> Shape {
+        Table::shape()
+    }
+}
+
+table! {
+    /// The write API and the read-only port of probes and metrics.
+    pub struct Table {
+        /// Where the dashboard and the write API listen; `off` for nowhere.
+        "bind" => bind: OrOff = (OrOff(Some(BIND))) "\"127.0.0.1:9980\"",
+        /// The bearer token of the API: `{ file = … }`, `{ env = … }` or `{ credential = … }`. A
+        /// file that does not exist is made at first start, for its owner's eyes only.
+        "token" => token: Secret = (Secret::StateFile) "`admin.token` in the state directory",
+        /// Where `/metrics`, `/livez`, `/readyz` and `/healthz` are served; `off` for nowhere.
+        "metrics" => metrics: OrOff = (OrOff(Some(METRICS))) "\"127.0.0.1:9981\"",
+    }
+}
+
+/// An address, or `off`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrOff(pub Option<SocketAddr>);
+
+impl Read for OrOff {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        if node.value.as_str() == Some("off") {
+            cx.record(node, "\"off\"".to_owned(), Vec::new());
+            return Some(Self(None));
+        }
+        SocketAddr::read(node, cx).map(|address| Self(Some(address)))
+    }
+
+    fn shape() -> Shape {
+        Shape::Any(vec![SocketAddr::shape(), Shape::Words(vec!["off"])])
+    }
+}
+
 /// Where a secret comes from. Never its value: that is read when it is used.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Secret {
-    File(std::path::PathBuf),
+    File(PathBuf),
     Env(String),
     /// A systemd credential below `$CREDENTIALS_DIRECTORY`.
     Credential(String),
     /// No token was configured: `admin.token` in the state directory, made at first start (0600).
     StateFile,
+}
+
+impl Read for Secret {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        if node.value.is_str() {
+            let message = format!(
+                "`{}` is a secret and does not belong in the file",
+                node.key()
+            );
+            let help =
+                "name its place: { file = \"…\" }, { env = \"…\" } or { credential = \"…\" }";
+            let diagnostic = Diagnostic::error("TY0401", message);
+            cx.report(
+                diagnostic
+                    .at(&node.spot(), "a secret in the open")
+                    .help(help),
+            );
+            return None;
+        }
+        let Sources {
+            file,
+            env,
+            credential,
+        } = Sources::read(node, cx)?;
+        match (file, env, credential) {
+            (Some(file), None, None) => {
+                cx.names_file(file.clone());
+                Some(Self::File(file))
+            }
+            (None, Some(env), None) => Some(Self::Env(env)),
+            (None, None, Some(credential)) => Some(Self::Credential(credential)),
+            _ => {
+                let message = format!(
+                    "`{}` needs exactly one of file, env, credential",
+                    node.key()
+                );
+                node.invalid(cx, message, "one of the three");
+                None
+            }
+        }
+    }
+
+    fn shape() -> Shape {
+        Sources::shape()
+    }
+}
+
+table! {
+    /// Where a secret comes from: exactly one of these.
+    pub struct Sources {
+        /// A file with the secret, surrounding white space ignored; read again when it changes.
+        "file" => file: Option<PathBuf> = none,
+        /// An environment variable.
+        "env" => env: Option<String> = none,
+        /// A systemd credential.
+        "credential" => credential: Option<String> = none,
+    }
 }

@@ -1,20 +1,41 @@
 //! `[coloring]` and `[colors.NAME]`: which color a request has, and which versions it meets.
 
+use super::policy::Share;
+use super::reader::{Cx, Kind, Later, Node, Read, ReadNamed, Reference, not_yet};
 use super::route::ValueMatch;
+use super::shape::Shape;
+use super::values::parsed;
 use super::{Name, Place};
+use crate::{table, words};
 use http::HeaderName;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 
-#[derive(Debug, Clone, PartialEq)]
-pub struct Coloring {
-    /// Carries the color on the wire. Default `x-tyrian-color`.
-    pub header: HeaderName,
-    /// Where a carried color is read, the first present one wins. Default: `header`.
-    pub sources: Vec<Source>,
-    pub unknown: Unknown,
+table! {
+    /// How requests carry colors.
+    pub struct Coloring {
+        /// Carries the color on the wire: set on the way up, believed only from trusted clients.
+        "header" => header: HeaderName = (HEADER) "\"x-tyrian-color\"",
+        /// Where a carried color is read; the first present one counts.
+        "sources" => sources: Vec<Source> = (vec![Source::Header]) "[\"header\"]",
+        /// What becomes of a color that is not configured.
+        "unknown" => unknown: Unknown = (Unknown::Default) "\"default\"",
+    }
 }
 
+const HEADER: HeaderName = HeaderName::from_static("x-tyrian-color");
+
+impl Default for Coloring {
+    fn default() -> Self {
+        Self {
+            header: HEADER,
+            sources: vec![Source::Header],
+            unknown: Unknown::Default,
+        }
+    }
+}
+
+/// Where a carried color is read.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
     /// The header named by `coloring.header`.
@@ -25,12 +46,50 @@ pub enum Source {
     Baggage(String),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unknown {
-    Default,
-    Reject,
+impl Read for Source {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let what = "`header`, `cookie:NAME`, `baggage:KEY` or `jwt:CLAIM`";
+        let text = parsed(node, cx, what, |text| {
+            let sound = text == "header"
+                || ["cookie:", "baggage:", "jwt:"]
+                    .iter()
+                    .any(|kind| text.strip_prefix(kind).is_some_and(|name| !name.is_empty()));
+            sound.then(|| text.to_owned())
+        })?;
+        match text.split_once(':') {
+            Some(("cookie", name)) => Some(Self::Cookie(name.to_owned())),
+            Some(("baggage", key)) => Some(Self::Baggage(key.to_owned())),
+            Some(_) => {
+                not_yet(
+                    cx,
+                    &node.spot(),
+                    &format!("a color from a token (`{text}`)"),
+                );
+                None
+            }
+            None => Some(Self::Header),
+        }
+    }
+
+    fn shape() -> Shape {
+        Shape::Text(
+            "`header`, `cookie:NAME`, `baggage:KEY` or `jwt:CLAIM`",
+            "^(header|cookie:.+|baggage:.+|jwt:.+)$",
+        )
+    }
 }
 
+words! {
+    /// What becomes of a color that is not configured.
+    pub enum Unknown {
+        /// The request is served as if it had none.
+        "default" => Default,
+        /// 400 `color_unknown`.
+        "reject" => Reject,
+    }
+}
+
+/// A color in its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Color {
     /// Any of these gives the color; within one, all conditions must hold.
@@ -43,15 +102,118 @@ pub struct Color {
     pub at: Place,
 }
 
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct When {
-    pub header: Vec<(HeaderName, ValueMatch)>,
-    pub cookie: Vec<(String, ValueMatch)>,
-    pub client: Vec<IpNet>,
+table! {
+    /// A color: who gets it, and which versions it meets.
+    pub struct Table {
+        /// Who gets the color: any clause whose conditions all hold.
+        "when" => when: Vec<When> = (Vec::new()) "[]",
+        /// Service to version. A service that is not named serves its default version.
+        "versions" => versions: VersionOf = (VersionOf::default()) "{}",
+        /// What happens when the color's version cannot serve.
+        "fallback" => fallback: Fallback = (Fallback::Default) "\"default\"",
+        /// When the color stops to count.
+        "expires" => expires: Later<String> = (Later::default()),
+        /// The share of uncolored traffic that gets the color.
+        "share" => share: Later<Share> = (Later::default()),
+        /// `#rrggbb`: the color's color.
+        "hex" => hex: Option<Hex> = none,
+    }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fallback {
-    Default,
-    Fail,
+impl ReadNamed for Color {
+    fn read_named(_: &Name, node: &Node, at: Place, cx: &Cx) -> Option<Self> {
+        let table = Table::read(node, cx)?;
+        Some(Self {
+            when: table.when,
+            versions: table.versions.0,
+            fallback: table.fallback,
+            hex: table.hex.map(|Hex(hex)| hex),
+            at,
+        })
+    }
+}
+
+words! {
+    /// What happens when the color's version cannot serve.
+    pub enum Fallback {
+        /// The default version serves.
+        "default" => Default,
+        /// 503 `no_healthy_endpoint`.
+        "fail" => Fail,
+    }
+}
+
+/// Service to version.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct VersionOf(pub BTreeMap<Name, Name>);
+
+impl Read for VersionOf {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let mut versions = Some(BTreeMap::new());
+        let from = format!("`{}`", node.path);
+        for (service, node) in node.table(cx)?.entries() {
+            let name = service.get_ref().to_string();
+            let mut spot = node.spot();
+            let Some(version) = String::read(&node, cx) else {
+                versions = None;
+                continue;
+            };
+            let kind = Kind::Version {
+                service: name.clone(),
+            };
+            cx.refer(Reference {
+                kind,
+                name: version.clone(),
+                spot: spot.clone(),
+                from: from.clone(),
+            });
+            spot.span = service.span();
+            cx.refer(Reference {
+                kind: Kind::Service,
+                name: name.clone(),
+                spot,
+                from: from.clone(),
+            });
+            if let Some(versions) = &mut versions {
+                versions.insert(name.into(), version.into());
+            }
+        }
+        versions.map(Self)
+    }
+
+    fn shape() -> Shape {
+        Shape::Map("service", Box::new(Shape::Text("name of a version", "")))
+    }
+}
+
+/// `#rrggbb`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hex(pub String);
+
+impl Read for Hex {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        parsed(node, cx, "a color such as \"#22c55e\"", |text| {
+            let digits = text.strip_prefix('#')?;
+            let sound = digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+            sound.then(|| Self(text.to_owned()))
+        })
+    }
+
+    fn shape() -> Shape {
+        Shape::Text("`#rrggbb`", "^#[0-9A-Fa-f]{6}$")
+    }
+}
+
+table! {
+    /// Conditions that give a color; all of them must hold.
+    pub struct When {
+        /// Header values.
+        "header" => header: Vec<(HeaderName, ValueMatch)> = (Vec::new()) "{}",
+        /// Cookie values.
+        "cookie" => cookie: Vec<(String, ValueMatch)> = (Vec::new()) "{}",
+        /// Networks the client is in.
+        "client" => client: Vec<IpNet> = (Vec::new()) "[]",
+        /// Token claims.
+        "jwt" => jwt: Later<Vec<(String, ValueMatch)>> = (Later::default()),
+    }
 }

@@ -39,3 +39,68 @@ pub struct Patch {
     pub span: Range<usize>,
     pub replacement: String,
 }
+
+impl Diagnostic {
+    pub fn error(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            severity: Severity::Error,
+            message: message.into(),
+            labels: Vec::new(),
+            help: None,
+            patch: None,
+        }
+    }
+
+    pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(code, message)
+        }
+    }
+
+    /// Adds a place; the first one added is the primary.
+    #[must_use]
+    pub fn at(mut self, place: &Spot, text: impl Into<String>) -> Self {
+        let label = Label {
+            file: place.file.clone(),
+            span: place.span.clone(),
+            text: text.into(),
+        };
+        self.labels.push(label);
+        self
+    }
+
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Proposes to replace what stands at `place`.
+    #[must_use]
+    pub fn patch(mut self, place: &Spot, replacement: impl Into<String>) -> Self {
+        self.patch = Some(Patch {
+            file: place.file.clone(),
+            span: place.span.clone(),
+            replacement: replacement.into(),
+        });
+        self
+    }
+}
+
+/// A span in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spot {
+    pub file: Arc<str>,
+    pub span: Range<usize>,
+}
+
+/// The known name that was probably meant.
+pub fn nearest<'n>(wrong: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let scored = known
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(wrong, name), name));
+    let best = scored.max_by(|(one, _), (two, _)| one.total_cmp(two));
+    best.filter(|(score, _)| *score > 0.8).map(|(_, name)| name)
+}

@@ -3,17 +3,43 @@
 //! The typed tables live one per file; nothing after a successful load can find a field wrong.
 
 pub mod admin;
+mod check;
+pub mod claim;
+pub mod codes;
 pub mod color;
 pub mod diagnostic;
+pub mod effective;
+pub mod format;
+mod lint;
 pub mod listener;
+pub mod matches;
+pub mod policy;
+pub mod reader;
+pub mod reference;
+mod render;
+mod root;
 pub mod route;
+pub mod schema;
 pub mod server;
 pub mod service;
+pub mod shape;
+pub mod source;
 pub mod telemetry;
 pub mod test;
 pub mod units;
+pub mod values;
 
+/// The 1-based line of a byte.
+fn render_position(text: &str, at: usize) -> usize {
+    render::position(text, at).0
+}
+
+pub use effective::{Change, diff};
+pub use source::{Loaded, load, load_text};
+
+use reader::{Cx, Node};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// One checked configuration: what a whole set of files says, with defaults filled in.
@@ -40,7 +66,7 @@ pub struct Place {
     pub file: Arc<str>,
     /// 1-based.
     pub line: u32,
-    /// Byte span of the table's header.
+    /// Byte span of the name.
     pub span: (u32, u32),
 }
 
@@ -48,4 +74,49 @@ impl PartialEq for Place {
     fn eq(&self, _: &Self) -> bool {
         true
     }
+}
+
+impl Place {
+    pub fn spot(&self) -> diagnostic::Spot {
+        let span = self.span.0 as usize..self.span.1 as usize;
+        diagnostic::Spot {
+            file: self.file.clone(),
+            span,
+        }
+    }
+}
+
+/// The place of a named entry; its line is filled in once the text is at hand.
+fn entry_place(node: &Node, name: Range<usize>) -> Place {
+    Place {
+        file: node.file.clone(),
+        line: 0,
+        span: (name.start as u32, name.end as u32),
+    }
+}
+
+fn place_of(node: &Node) -> Place {
+    entry_place(node, node.span.clone())
+}
+
+/// Names are words: they become metric labels, header values and parts of URLs.
+fn name_is_sound(name: &str, node: &Node, span: Range<usize>, cx: &Cx) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let sound = (1..=64).contains(&name.len())
+        && name.bytes().all(plain)
+        && name
+            .as_bytes()
+            .first()
+            .is_some_and(u8::is_ascii_alphanumeric);
+    if !sound {
+        let spot = diagnostic::Spot {
+            file: node.file.clone(),
+            span,
+        };
+        let message = format!("`{name}` is not a name");
+        let label =
+            "expected 1 to 64 letters, digits, `-`, `_` or `.`, starting with a letter or digit";
+        cx.report(diagnostic::Diagnostic::error("TY0203", message).at(&spot, label));
+    }
+    sound
 }

@@ -1,10 +1,18 @@
 //! `[routes.NAME]`: which requests, and what becomes of them.
 
-use super::service::Timeouts;
+use super::diagnostic::Diagnostic;
+use super::policy::Mirror;
+use super::reader::{Cx, Kind, Later, Node, Read, ReadNamed, Reference};
+use super::service::{self, EntryName, Timeouts};
+use super::shape::Shape;
 use super::units::Bytes;
+use super::values::parsed;
 use super::{Name, Place};
-use http::{HeaderName, Method};
+use crate::table;
 
+pub use super::matches::{HostMatch, Match, PathMatch, Segment, ValueMatch};
+
+/// A route in its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     pub matches: Match,
@@ -18,6 +26,7 @@ pub struct Route {
     pub at: Place,
 }
 
+/// What becomes of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Target {
     Service(Name),
@@ -34,57 +43,228 @@ pub enum Target {
     },
 }
 
+table! {
+    /// Which requests, and what becomes of them: exactly one of `service`, `respond`, `redirect`.
+    pub struct Table {
+        /// Which requests; all conditions must hold.
+        "match" => matches: Match = required,
+        /// Overrides every other rule of precedence; higher first.
+        "priority" => priority: i32 = (0) "0",
+        /// The service that serves it.
+        "service" => service: Option<String> = none,
+        /// A fixed answer.
+        "respond" => respond: Option<Respond> = none,
+        /// A redirect.
+        "redirect" => redirect: Option<Redirect> = none,
+        /// What the upstream sees instead of what the client asked for.
+        "rewrite" => rewrite: RewriteTable = (RewriteTable::NONE) "nothing",
+        /// Limits of the request body.
+        "body" => body: Body = (Body { max: None }) "no limit",
+        /// How long things may take; overrides the service's.
+        "timeouts" => timeouts: Timeouts = (Timeouts::NONE) "the service's",
+        /// Who must be known: a token provider.
+        "auth" => auth: Later<Auth> = (Later::default()),
+        /// Rate limits, all of which must agree.
+        "limits" => limits: Later<Vec<EntryName<service::Limit>>> = (Later::default()),
+        /// Plugins, in this order.
+        "plugins" => plugins: Later<Vec<EntryName<service::Plugin>>> = (Later::default()),
+        /// A copy of requests for another service.
+        "mirror" => mirror: Later<Mirror> = (Later::default()),
+        /// When the route stops to count.
+        "expires" => expires: Later<String> = (Later::default()),
+        /// Most requests in flight.
+        "max_in_flight" => max_in_flight: Later<u32> = (Later::default()),
+    }
+}
+
+impl ReadNamed for Route {
+    fn read_named(name: &Name, node: &Node, at: Place, cx: &Cx) -> Option<Self> {
+        let mut table = Table::read(node, cx)?;
+        let target = target(name, &mut table, node, cx)?;
+        let Table {
+            matches,
+            priority,
+            rewrite,
+            body,
+            timeouts,
+            ..
+        } = table;
+        if rewrite.strip_prefix.is_some() && rewrite.replace_prefix.is_some() {
+            let message = format!("route `{name}` strips a prefix and replaces it");
+            cx.report(Diagnostic::error("TY0203", message).at(&node.spot(), "one of the two"));
+            return None;
+        }
+        let rewrite = Rewrite {
+            strip_prefix: rewrite.strip_prefix.map(|PrefixPath(prefix)| prefix),
+            replace_prefix: rewrite.replace_prefix.map(|PrefixPath(prefix)| prefix),
+            host: rewrite.host.map(|HostName(host)| host),
+        };
+        Some(Self {
+            matches,
+            priority,
+            target,
+            rewrite,
+            body_max: body.max,
+            timeouts,
+            at,
+        })
+    }
+}
+
+/// Exactly one target.
+fn target(name: &Name, table: &mut Table, node: &Node, cx: &Cx) -> Option<Target> {
+    let mut keys = node.table(cx)?;
+    let named = ["service", "respond", "redirect"]
+        .iter()
+        .filter_map(|key| keys.key_spot(key).map(|spot| (*key, spot)));
+    let named: Vec<_> = named.collect();
+    match (
+        table.service.take(),
+        table.respond.take(),
+        table.redirect.take(),
+    ) {
+        (Some(service), None, None) => {
+            let spot = keys.get("service").map_or(node.spot(), |node| node.spot());
+            let from = format!("route `{name}`");
+            cx.refer(Reference {
+                kind: Kind::Service,
+                name: service.clone(),
+                spot,
+                from,
+            });
+            Some(Target::Service(service.into()))
+        }
+        (
+            None,
+            Some(Respond {
+                status,
+                text,
+                content_type,
+            }),
+            None,
+        ) => Some(Target::Respond {
+            status: status.0,
+            text,
+            content_type,
+        }),
+        (
+            None,
+            None,
+            Some(Redirect {
+                status,
+                to,
+                keep_path,
+            }),
+        ) => Some(Target::Redirect {
+            status: status.0,
+            location: to.0,
+            keep_path,
+        }),
+        (None, None, None) => {
+            let message = format!("route `{name}` leads nowhere");
+            let help = "add one of `service = \"…\"`, `respond = { … }`, `redirect = { … }`";
+            let diagnostic = Diagnostic::error("TY0205", message);
+            cx.report(diagnostic.at(&node.spot(), "no target").help(help));
+            None
+        }
+        _ => {
+            let message = format!("route `{name}` has more than one target");
+            let mut diagnostic = Diagnostic::error("TY0303", message);
+            for (key, spot) in named {
+                diagnostic = diagnostic.at(&spot, format!("`{key}` is one"));
+            }
+            cx.report(diagnostic);
+            None
+        }
+    }
+}
+
+table! {
+    /// A fixed answer.
+    pub struct Respond {
+        /// Status, 200 to 599.
+        "status" => status: Status = (Status(200)) "200",
+        /// Body.
+        "text" => text: String = (String::new()) "\"\"",
+        /// Media type of the body.
+        "content_type" => content_type: String = ("text/plain; charset=utf-8".to_owned()) "\"text/plain; charset=utf-8\"",
+    }
+}
+
+table! {
+    /// A redirect.
+    pub struct Redirect {
+        /// 301, 302, 303, 307 or 308.
+        "status" => status: RedirectStatus = (RedirectStatus(308)) "308",
+        /// Where to: the `Location`.
+        "to" => to: Location = required,
+        /// Whether the request's path and query follow it.
+        "keep_path" => keep_path: bool = (false) "false",
+    }
+}
+
+/// 200 to 599.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Match {
-    pub host: HostMatch,
-    pub path: PathMatch,
-    /// Empty: any method.
-    pub methods: Vec<Method>,
-    pub headers: Vec<(HeaderName, ValueMatch)>,
-    pub query: Vec<(String, ValueMatch)>,
+pub struct Status(pub u16);
+
+impl Read for Status {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let status = u16::read(node, cx)?;
+        if !(200..=599).contains(&status) {
+            node.invalid(
+                cx,
+                format!("`{status}` is not a final status"),
+                "expected 200 to 599",
+            );
+            return None;
+        }
+        Some(Self(status))
+    }
+
+    fn shape() -> Shape {
+        Shape::Integer(200, 599)
+    }
 }
 
-/// Lower case, no port, no trailing dot.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum HostMatch {
-    Exact(String),
-    /// `*.example.com`: one or more labels before `.example.com`; holds `example.com`.
-    Wildcard(String),
-    Any,
-}
-
-/// A path as matched: normalised, percent-decoded where that is safe.
+/// 301, 302, 303, 307 or 308.
 #[derive(Debug, Clone, PartialEq)]
-pub enum PathMatch {
-    /// `/a/b`
-    Exact(Vec<Segment>),
-    /// `/a/{id}/b`: at least one parameter.
-    Template(Vec<Segment>),
-    /// `/a/*`: the segments before `*` (which may hold parameters); `/*` has none and matches all.
-    Prefix(Vec<Segment>),
-    /// `{ regex = "…" }`, anchored at both ends.
-    Regex(String),
+pub struct RedirectStatus(pub u16);
+
+impl Read for RedirectStatus {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let status = u16::read(node, cx)?;
+        if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+            let label = "expected 301, 302, 303, 307 or 308";
+            node.invalid(cx, format!("`{status}` does not redirect"), label);
+            return None;
+        }
+        Some(Self(status))
+    }
+
+    fn shape() -> Shape {
+        Shape::Integer(301, 308)
+    }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Segment {
-    Literal(String),
-    /// `{name}`: exactly one non-empty segment.
-    Parameter(String),
-}
-
-/// One condition on a header, cookie or query value. A header with several values matches when
-/// any of them does.
+/// What may stand in a `Location`.
 #[derive(Debug, Clone, PartialEq)]
-pub enum ValueMatch {
-    /// One of these, exactly.
-    OneOf(Vec<String>),
-    Prefix(String),
-    /// Anchored at both ends.
-    Regex(String),
-    Present(bool),
+pub struct Location(pub String);
+
+impl Read for Location {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        parsed(node, cx, "a URL or an absolute path", |text| {
+            let clean = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+            let absolute = text.starts_with('/') || text.contains("://");
+            (clean && absolute).then(|| Self(text.to_owned()))
+        })
+    }
+
+    fn shape() -> Shape {
+        Shape::Text("URL or absolute path", "")
+    }
 }
 
+/// What the upstream sees instead of what the client asked for.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Rewrite {
     /// Segments taken off the front (a whole prefix of the matched path).
@@ -93,4 +273,100 @@ pub struct Rewrite {
     pub replace_prefix: Option<String>,
     /// The `Host` the upstream sees; `None`: the client's.
     pub host: Option<String>,
+}
+
+table! {
+    /// What the upstream sees instead of what the client asked for.
+    pub struct RewriteTable {
+        /// Taken off the front of the path, by whole segments.
+        "strip_prefix" => strip_prefix: Option<PrefixPath> = none,
+        /// Put in place of the literal prefix of the route's path.
+        "replace_prefix" => replace_prefix: Option<PrefixPath> = none,
+        /// The `Host` the upstream sees.
+        "host" => host: Option<HostName> = none "the client's",
+    }
+}
+
+impl RewriteTable {
+    const NONE: Self = Self {
+        strip_prefix: None,
+        replace_prefix: None,
+        host: None,
+    };
+}
+
+/// A normal path that rewriting may take off or put on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PrefixPath(pub String);
+
+impl Read for PrefixPath {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        parsed(node, cx, "a path such as \"/cart\"", |text| {
+            let plain =
+                |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'*' | b'\\');
+            let sound = text.starts_with('/')
+                && text.bytes().all(plain)
+                && !text.contains("//")
+                && !text.split('/').any(|segment| matches!(segment, "." | ".."));
+            sound.then(|| Self(text.to_owned()))
+        })
+    }
+
+    fn shape() -> Shape {
+        Shape::Text("path", "^/")
+    }
+}
+
+/// A host, perhaps with a port.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostName(pub String);
+
+impl Read for HostName {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        parsed(node, cx, "a host such as \"shop.internal\"", |text| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:[]".contains(&byte);
+            (!text.is_empty() && text.bytes().all(plain)).then(|| Self(text.to_owned()))
+        })
+    }
+
+    fn shape() -> Shape {
+        Shape::Text("host, perhaps with a port", "")
+    }
+}
+
+table! {
+    /// Limits of the request body.
+    pub struct Body {
+        /// Largest body; bodies are streamed, so nothing else bounds them.
+        "max" => max: Option<Bytes> = none "no limit",
+    }
+}
+
+/// `"provider"`, or `{ provider = "…", optional = true }`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Auth;
+
+impl Read for Auth {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        if node.value.is_str() {
+            EntryName::<service::Jwt>::read(node, cx)?;
+        } else {
+            AuthTable::read(node, cx)?;
+        }
+        Some(Self)
+    }
+
+    fn shape() -> Shape {
+        Shape::Any(vec![EntryName::<service::Jwt>::shape(), AuthTable::shape()])
+    }
+}
+
+table! {
+    /// Who must be known.
+    pub struct AuthTable {
+        /// The token provider.
+        "provider" => provider: EntryName<service::Jwt> = required,
+        /// Whether requests without a token pass.
+        "optional" => optional: bool = (false) "false",
+    }
 }

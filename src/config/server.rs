@@ -1,18 +1,55 @@
 //! `[server]`: the process as a whole.
 
+use super::reader::Later;
+use super::units::Percent;
+use crate::table;
 use std::time::Duration;
 
-#[derive(Debug, Clone, PartialEq)]
-pub struct Server {
-    /// Worker threads; 0 means one per core the cgroup grants.
-    pub threads: u16,
-    pub drain: Drain,
+table! {
+    /// The process as a whole.
+    pub struct Server {
+        /// Worker threads; 0 means one per core the cgroup grants.
+        "threads" => threads: u16 = (0) "0",
+        /// How the process leaves.
+        "drain" => drain: Drain = (Drain::default()) "{ delay = \"0s\", timeout = \"30s\" }",
+        /// Refuses reloads that would move too many recent requests.
+        "reload_guard" => reload_guard: Later<ReloadGuard> = (Later::default()),
+    }
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub struct Drain {
-    /// Time between turning unready and closing the listeners.
-    pub delay: Duration,
-    /// Longest wait for requests in flight after the listeners closed.
-    pub timeout: Duration,
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            drain: Drain::default(),
+            reload_guard: Later::default(),
+        }
+    }
+}
+
+table! {
+    /// How the process leaves after TERM or INT.
+    pub struct Drain {
+        /// Time between turning unready and closing the listeners, for load balancers to notice.
+        "delay" => delay: Duration = (Duration::ZERO) "\"0s\"",
+        /// Longest wait for requests in flight after the listeners closed.
+        "timeout" => timeout: Duration = (Duration::from_secs(30)) "\"30s\"",
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self {
+            delay: Duration::ZERO,
+            timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+table! {
+    /// Refuses reloads that would move too many recent requests.
+    pub struct ReloadGuard {
+        /// Largest share of recent requests whose decision may change.
+        "max_changed" => max_changed: Percent = required,
+    }
 }

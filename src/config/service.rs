@@ -1,9 +1,17 @@
 //! `[services.NAME]`: upstreams, their versions and endpoints.
 
-use super::{Name, Place};
+use super::diagnostic::Diagnostic;
+use super::policy::{Health, Outliers, VersionTls};
+use super::reader::{Cx, Kind, Later, Node, Read, ReadNamed, Reference};
+use super::shape::Shape;
+use super::units::Percent;
+use super::values::parsed;
+use super::{Name, Place, entry_place, name_is_sound};
+use crate::{table, words};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// A service in its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Service {
     /// The version of uncolored traffic (may be left out when there is only one version).
@@ -15,50 +23,354 @@ pub struct Service {
     pub at: Place,
 }
 
+table! {
+    /// An upstream: versions that serve it, and how they are reached.
+    pub struct Table {
+        /// The version of uncolored traffic. May be left out when there is only one.
+        "default" => default: Option<String> = none "the only version",
+        /// How endpoints share the requests of a version.
+        "balance" => balance: Balance = (Balance::P2c) "\"p2c\"",
+        /// What the hashing balancers hash: `header:NAME`, `cookie:NAME`, `ip`.
+        "hash" => hash: Later<String> = (Later::default()),
+        /// How long things may take.
+        "timeouts" => timeouts: Timeouts = (Timeouts::default()) "the defaults below",
+        /// When a request is sent again.
+        "retry" => retry: Retry = (Retry::default()) "{ attempts = 3, on = [\"connect\"] }",
+        /// Active health checks.
+        "health" => health: Later<Health> = (Later::default()),
+        /// Ejection of endpoints that fail.
+        "outliers" => outliers: Later<Outliers> = (Later::default()),
+        /// The name of a breaker.
+        "breaker" => breaker: Later<EntryName<Breaker>> = (Later::default()),
+        /// Most requests in flight.
+        "max_in_flight" => max_in_flight: Later<u32> = (Later::default()),
+        /// The versions, by name.
+        "versions" => versions: Versions = required,
+    }
+}
+
+impl ReadNamed for Service {
+    fn read_named(name: &Name, node: &Node, at: Place, cx: &Cx) -> Option<Self> {
+        let table = Table::read(node, cx)?;
+        let Versions(versions) = table.versions;
+        let default = match (table.default, versions.keys().next()) {
+            (Some(default), _) => {
+                let spot = node
+                    .table(cx)?
+                    .get("default")
+                    .map_or(node.spot(), |node| node.spot());
+                let kind = Kind::Version {
+                    service: name.to_string(),
+                };
+                let from = format!("service `{name}`");
+                cx.refer(Reference {
+                    kind,
+                    name: default.clone(),
+                    spot,
+                    from,
+                });
+                default.into()
+            }
+            (None, Some(only)) if versions.len() == 1 => only.clone(),
+            (None, _) => {
+                let message = format!("service `{name}` has several versions and no default");
+                let names: Vec<&str> = versions.keys().map(AsRef::as_ref).collect();
+                let help = format!("add `default = \"{}\"`", names.first().unwrap_or(&"v1"));
+                let diagnostic = Diagnostic::error("TY0205", message);
+                cx.report(
+                    diagnostic
+                        .at(&node.spot(), "`default` is missing here")
+                        .help(help),
+                );
+                return None;
+            }
+        };
+        let (balance, timeouts, retry) = (table.balance, table.timeouts, table.retry);
+        Some(Self {
+            default,
+            balance,
+            timeouts,
+            retry,
+            versions,
+            at,
+        })
+    }
+}
+
+words! {
+    /// How endpoints share the requests of a version.
+    pub enum Balance {
+        /// One turn each.
+        "round-robin" => RoundRobin,
+        /// Turns by weight, spread evenly.
+        "weighted" => Weighted,
+        /// The less loaded of two random endpoints.
+        "p2c" => P2c,
+        /// The least loaded endpoint.
+        "least-request" => LeastRequest,
+        later { "ewma", "maglev", "ring-hash" }
+    }
+}
+
+table! {
+    /// How long things may take. What is not set here is set by the wider level, or by default.
+    pub struct Timeouts {
+        /// One TCP connection attempt.
+        "connect" => connect: Option<Duration> = none "\"1s\"",
+        /// The whole exchange, all tries, to the end of the answer; for streams and upgrades only
+        /// to the head of the answer.
+        "request" => request: Option<Duration> = none "no limit but silence",
+        /// Longest silence of the upstream.
+        "idle" => idle: Option<Duration> = none "\"60s\"",
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+impl Copy for Timeouts {}
+
+impl Timeouts {
+    /// Nothing set.
+    pub const NONE: Self = Self {
+        connect: None,
+        request: None,
+        idle: None,
+    };
+}
+
+table! {
+    /// When a request is sent again.
+    pub struct Retry {
+        /// Tries in all, the first one included.
+        "attempts" => attempts: Attempts = (Attempts(3)) "3",
+        /// What is tried again: `connect`, a connection that could not be made.
+        "on" => on: Vec<RetryOn> = (vec![RetryOn::Connect]) "[\"connect\"]",
+        /// Largest share of requests that may be retries.
+        "budget" => budget: Later<Percent> = (Later::default()),
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            attempts: Attempts(3),
+            on: vec![RetryOn::Connect],
+            budget: Later::default(),
+        }
+    }
+}
+
+/// 1 to 10.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Balance {
-    RoundRobin,
-    /// Smooth weighted round-robin.
-    Weighted,
-    /// The less loaded of two random endpoints.
-    P2c,
-    LeastRequest,
+pub struct Attempts(pub u8);
+
+impl Read for Attempts {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let attempts = u8::read(node, cx)?;
+        if !(1..=10).contains(&attempts) {
+            node.invalid(cx, "`attempts` must be between 1 and 10", "out of range");
+            return None;
+        }
+        Some(Self(attempts))
+    }
+
+    fn shape() -> Shape {
+        Shape::Integer(1, 10)
+    }
 }
 
-/// `None` means: not set here, the wider level or the default counts.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Timeouts {
-    /// One TCP connection attempt. Default 1s.
-    pub connect: Option<Duration>,
-    /// The whole exchange, all tries, to the end of the answer (streams and upgrades only to its
-    /// head). Default: none.
-    pub request: Option<Duration>,
-    /// Longest silence of the upstream. Default 60s.
-    pub idle: Option<Duration>,
+words! {
+    /// What is tried again.
+    pub enum RetryOn {
+        /// A connection that could not be made: no byte has left, so any method is safe.
+        "connect" => Connect,
+        later { "reset", "timeout", "502", "503", "504" }
+    }
 }
 
+/// Versions by name.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Retry {
-    /// Tries in all, the first one included (1 to 10, default 3).
-    pub attempts: u8,
-    pub on: Vec<RetryOn>,
+pub struct Versions(pub BTreeMap<Name, Version>);
+
+impl Read for Versions {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let table = node.table(cx)?;
+        let mut versions = Some(BTreeMap::new());
+        for (name, node) in table.entries() {
+            let sound = name_is_sound(name.get_ref(), &node, name.span(), cx);
+            let at = entry_place(&node, name.span());
+            let read = VersionTable::read(&node, cx);
+            match (read.filter(|_| sound), &mut versions) {
+                (Some(version), Some(versions)) => {
+                    let version = Version {
+                        endpoints: version.endpoints,
+                        at,
+                    };
+                    versions.insert(Name::from(*name.get_ref()), version);
+                }
+                _ => versions = None,
+            }
+        }
+        if versions.as_ref().is_some_and(BTreeMap::is_empty) {
+            node.invalid(cx, format!("`{}` has no versions", node.path), "empty");
+            return None;
+        }
+        versions.map(Self)
+    }
+
+    fn shape() -> Shape {
+        Shape::Map("version", Box::new(VersionTable::shape()))
+    }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryOn {
-    Connect,
-}
-
+/// A version in its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Version {
     pub endpoints: Vec<Endpoint>,
     pub at: Place,
 }
 
+table! {
+    /// One version of a service.
+    pub struct VersionTable {
+        /// Where it is served: `"host:port"`, or `{ address = "host:port", weight = 2 }`.
+        "endpoints" => endpoints: Vec<Endpoint> = required,
+        /// How it is reached over TLS.
+        "tls" => tls: Later<VersionTls> = (Later::default()),
+        /// The protocol towards it.
+        "http" => http: UpstreamHttp = (UpstreamHttp::H1) "\"h1\"",
+        /// Where its endpoints are discovered.
+        "discover" => discover: Later<String> = (Later::default()),
+    }
+}
+
+words! {
+    /// The protocol towards an upstream.
+    pub enum UpstreamHttp {
+        /// HTTP/1.1.
+        "h1" => H1,
+        later { "h2", "h2c", "auto" }
+    }
+}
+
+/// One endpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Endpoint {
     /// `host:port`, host an IP address (v6 in brackets) or a DNS name.
     pub address: Name,
     /// 1 to 1000.
     pub weight: u16,
+}
+
+impl Read for Endpoint {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        if node.value.is_str() {
+            return address(node, cx).map(|address| Self { address, weight: 1 });
+        }
+        let table = EndpointTable::read(node, cx)?;
+        if !(1..=1000).contains(&table.weight) {
+            node.invalid(cx, "`weight` must be between 1 and 1000", "out of range");
+            return None;
+        }
+        Some(Self {
+            address: table.address.0,
+            weight: table.weight,
+        })
+    }
+
+    fn shape() -> Shape {
+        Shape::Any(vec![Address::shape(), EndpointTable::shape()])
+    }
+}
+
+table! {
+    /// An endpoint with its weight.
+    pub struct EndpointTable {
+        /// `host:port`.
+        "address" => address: Address = required,
+        /// Its share of requests relative to its siblings, 1 to 1000.
+        "weight" => weight: u16 = (1) "1",
+    }
+}
+
+/// `host:port`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Address(pub Name);
+
+impl Read for Address {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        address(node, cx).map(Self)
+    }
+
+    fn shape() -> Shape {
+        Shape::Text("`host:port`", "^.+:[0-9]+$|\\$\\{")
+    }
+}
+
+fn address(node: &Node, cx: &Cx) -> Option<Name> {
+    parsed(
+        node,
+        cx,
+        "an endpoint, such as \"10.0.0.7:8080\" or \"shop-v1:8080\"",
+        |text| {
+            let (host, port) = text.rsplit_once(':')?;
+            let port: u16 = port.parse().ok().filter(|port| *port > 0)?;
+            let name =
+                |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+            let sound = text.parse::<std::net::SocketAddr>().is_ok()
+                || (!host.is_empty() && host.bytes().all(name));
+            sound.then(|| Name::from(format!("{host}:{port}")))
+        },
+    )
+}
+
+/// The name of an entry that a later feature gives life.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EntryName<K>(pub String, std::marker::PhantomData<K>);
+
+/// A section whose entries can be named.
+pub trait Section {
+    const NAME: &'static str;
+}
+
+macro_rules! sections {
+    ($($Marker:ident $name:literal;)*) => {$(
+        /// Marks the section of this name.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct $Marker;
+
+        impl Section for $Marker {
+            const NAME: &'static str = $name;
+        }
+    )*};
+}
+
+sections! {
+    Breaker "breakers";
+    Jwt "jwt";
+    Limit "limits";
+    Plugin "plugins";
+}
+
+impl<K: Section> Read for EntryName<K> {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let name = String::read(node, cx)?;
+        let from = format!("`{}`", node.path);
+        let kind = Kind::Entry(K::NAME);
+        cx.refer(Reference {
+            kind,
+            name: name.clone(),
+            spot: node.spot(),
+            from,
+        });
+        Some(Self(name, std::marker::PhantomData))
+    }
+
+    fn shape() -> Shape {
+        Shape::Text("name of an entry", "")
+    }
 }

@@ -1,9 +1,14 @@
 //! `[[tests]]`: a request and what must become of it.
 
-use super::Place;
+use super::matches::authority_of;
+use super::reader::{Cx, Node, Read};
+use super::shape::Shape;
+use super::{Place, place_of};
+use crate::table;
 use http::{HeaderName, HeaderValue, Method};
 use std::net::IpAddr;
 
+/// A test in its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Test {
     pub name: Option<String>,
@@ -21,14 +26,123 @@ pub struct Test {
     pub at: Place,
 }
 
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Expect {
-    pub route: Option<String>,
-    pub service: Option<String>,
-    pub version: Option<String>,
-    pub color: Option<String>,
-    pub status: Option<u16>,
-    pub reason: Option<String>,
-    /// The path the upstream would see.
-    pub upstream_path: Option<String>,
+table! {
+    /// A request and what must become of it; run by `check`, `test` and every reload.
+    pub struct Table {
+        /// What it is about.
+        "name" => name: Option<String> = none "the request",
+        /// `METHOD URL`, such as `GET https://api.example.com/cart/7`.
+        "request" => request: Line = required,
+        /// Header fields.
+        "headers" => headers: Vec<(HeaderName, String)> = (Vec::new()) "{}",
+        /// The client's address.
+        "from" => from: IpAddr = (IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)) "\"127.0.0.1\"",
+        /// What must become of it.
+        "expect" => expect: Expect = required,
+    }
+}
+
+table! {
+    /// What must become of a request; only what is named is looked at.
+    pub struct Expect {
+        /// The route that takes it.
+        "route" => route: Option<String> = none,
+        /// The service it goes to.
+        "service" => service: Option<String> = none,
+        /// The version it meets.
+        "version" => version: Option<String> = none,
+        /// The color it has.
+        "color" => color: Option<String> = none,
+        /// The status of an answer that the gateway makes itself.
+        "status" => status: Option<u16> = none,
+        /// The reason of a refusal.
+        "reason" => reason: Option<String> = none,
+        /// The path the upstream sees.
+        "upstream_path" => upstream_path: Option<String> = none,
+    }
+}
+
+/// `METHOD URL`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    method: Method,
+    scheme: String,
+    host: String,
+    target: String,
+}
+
+impl Read for Line {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let text = node.value.as_str().unwrap_or("");
+        let (method, url) = text.split_once(' ').unwrap_or(("", text));
+        let (scheme, host, target) = authority_of(node, cx, url.trim())?;
+        match Method::from_bytes(method.as_bytes()) {
+            Ok(method) => Some(Self {
+                method,
+                scheme,
+                host,
+                target,
+            }),
+            Err(_) => {
+                node.invalid(
+                    cx,
+                    format!("`{text}` has no method"),
+                    "expected `METHOD URL`",
+                );
+                None
+            }
+        }
+    }
+
+    fn shape() -> Shape {
+        Shape::Text("`METHOD URL`", "^[A-Z-]+ https?://.+$")
+    }
+}
+
+impl Read for Test {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let Table {
+            name,
+            request,
+            headers,
+            from,
+            expect,
+        } = Table::read(node, cx)?;
+        let Line {
+            method,
+            scheme,
+            host,
+            target,
+        } = request;
+        let mut values = Vec::new();
+        for (name, value) in headers {
+            match HeaderValue::from_str(&value) {
+                Ok(value) => values.push((name, value)),
+                Err(_) => {
+                    node.invalid(
+                        cx,
+                        format!("the value of `{name}` is malformed"),
+                        "in this test",
+                    );
+                    return None;
+                }
+            }
+        }
+        let at = place_of(node);
+        Some(Self {
+            name,
+            method,
+            scheme,
+            host,
+            target,
+            headers: values,
+            from,
+            expect,
+            at,
+        })
+    }
+
+    fn shape() -> Shape {
+        Table::shape()
+    }
 }

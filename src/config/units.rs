@@ -1,4 +1,10 @@
-//! Values that carry their unit in the text: percentages and sizes (durations are `std::time::Duration`).
+//! Values that carry their unit in the text: durations, sizes, percentages, rates.
+
+use super::diagnostic::Diagnostic;
+use super::reader::{Cx, Node, Read};
+use super::shape::Shape;
+use std::time::Duration;
+use toml::de::DeValue;
 
 /// A share in hundredths of a percent (0 to 10 000), so that equality and hashing are exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -7,3 +13,215 @@ pub struct Percent(pub u16);
 /// A size in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
+
+/// So many per period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub count: u32,
+    pub per: Duration,
+}
+
+/// The number in front and the unit behind it.
+fn split(text: &str) -> Option<(f64, &str)> {
+    let end = text
+        .find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_'))
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let number = number
+        .replace('_', "")
+        .parse::<f64>()
+        .ok()
+        .filter(|number| number.is_finite())?;
+    Some((number, unit.trim_start()))
+}
+
+/// Parses `250ms`, `3s`, `1.5m`, `2h`, `7d`.
+pub fn duration(text: &str) -> Option<Duration> {
+    let (number, unit) = split(text)?;
+    let seconds = match unit {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86400.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(number * seconds)
+        .ok()
+        .filter(|value| *value <= DURATION_MAX)
+}
+
+/// Longest duration: a year. Longer ones overflow clocks and mean a mistake.
+const DURATION_MAX: Duration = Duration::from_secs(366 * 86400);
+
+/// Parses `64KiB`, `10MB`, `512B`.
+pub fn bytes(text: &str) -> Option<Bytes> {
+    let (number, unit) = split(text)?;
+    let factor: u64 = match unit {
+        "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    let value = number * factor as f64;
+    (value <= (1_u64 << 53) as f64).then_some(Bytes(value as u64))
+}
+
+/// Parses `5%` and `0.25%`.
+pub fn percent(text: &str) -> Option<Percent> {
+    let (number, unit) = split(text)?;
+    (unit == "%" && number <= 100.0).then(|| Percent((number * 100.0).round() as u16))
+}
+
+/// Parses `100/s`, `10/m`, `5/h`.
+pub fn rate(text: &str) -> Option<Rate> {
+    let (count, per) = text.split_once('/')?;
+    let per = match per {
+        "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 86400,
+        _ => return None,
+    };
+    let count = count
+        .replace('_', "")
+        .parse()
+        .ok()
+        .filter(|count| *count > 0)?;
+    Some(Rate {
+        count,
+        per: Duration::from_secs(per),
+    })
+}
+
+/// Reads a text with a unit; a bare number is told the two spellings it probably meant.
+fn with_unit<T>(
+    node: &Node,
+    cx: &Cx,
+    what: &str,
+    likely: [&str; 2],
+    parse: fn(&str) -> Option<T>,
+) -> Option<T> {
+    if let DeValue::Integer(number) = node.value {
+        let [one, two] = likely.map(|unit| format!("\"{number}{unit}\""));
+        let message = format!("`{}` needs a unit: {one} or {two}", node.key());
+        let diagnostic =
+            Diagnostic::error("TY0204", message).at(&node.spot(), "a number without a unit");
+        cx.report(
+            diagnostic
+                .help(format!("write it as {what}, in quotes"))
+                .patch(&node.spot(), one),
+        );
+        return None;
+    }
+    let text = String::read(node, cx)?;
+    let value = parse(&text);
+    if value.is_none() {
+        let [one, two] = likely.map(|unit| format!("\"10{unit}\""));
+        let message = format!("`{text}` is not {what}");
+        let label = format!("write a number and a unit, such as {one} or {two}");
+        cx.report(Diagnostic::error("TY0204", message).at(&node.spot(), label));
+    }
+    value
+}
+
+impl Read for Duration {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        with_unit(node, cx, "a duration", ["ms", "s"], duration)
+    }
+
+    fn shape() -> Shape {
+        Shape::Text(
+            "duration, such as `250ms`, `3s`, `5m`, `1h`",
+            "^[0-9._]+ ?(us|ms|s|m|min|h|d)$|\\$\\{",
+        )
+    }
+}
+
+impl Read for Bytes {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        with_unit(node, cx, "a size", ["KiB", "MiB"], bytes)
+    }
+
+    fn shape() -> Shape {
+        Shape::Text(
+            "size, such as `64KiB` or `10MB`",
+            "^[0-9._]+ ?(B|kB|KB|MB|GB|KiB|MiB|GiB)$|\\$\\{",
+        )
+    }
+}
+
+impl Read for Percent {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        with_unit(
+            node,
+            cx,
+            "a percentage from 0% to 100%",
+            ["%", "%"],
+            percent,
+        )
+    }
+
+    fn shape() -> Shape {
+        Shape::Text("percentage, such as `5%`", "^[0-9.]+ ?%$|\\$\\{")
+    }
+}
+
+impl Read for Rate {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        with_unit(node, cx, "a rate above zero", ["/s", "/m"], rate)
+    }
+
+    fn shape() -> Shape {
+        Shape::Text(
+            "rate, such as `100/s` or `10/m`",
+            "^[0-9_]+/(s|m|min|h|d)$|\\$\\{",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bytes, Percent, bytes, duration, percent, rate};
+    use std::time::Duration;
+
+    #[test]
+    fn units_say_what_they_mean() {
+        assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
+        assert_eq!(duration("1.5m"), Some(Duration::from_secs(90)));
+        assert_eq!(bytes("64KiB"), Some(Bytes(65_536)));
+        assert_eq!(bytes("64KB"), Some(Bytes(64_000)));
+        assert_eq!(percent("0.25%"), Some(Percent(25)));
+        assert_eq!(rate("100/s").unwrap().count, 100);
+    }
+
+    #[test]
+    fn doubtful_units_are_refused() {
+        for text in [
+            "250",
+            "250 parsecs",
+            "",
+            "s",
+            "-1s",
+            "1e3s",
+            "999999d",
+            "nans",
+        ] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+        for text in ["64K", "64k", "64", "64kib", "99999999999GiB"] {
+            assert_eq!(bytes(text), None, "{text}");
+        }
+        for text in ["5", "101%", "-1%"] {
+            assert_eq!(percent(text), None, "{text}");
+        }
+        for text in ["100", "0/s", "100/x", "1.5/s"] {
+            assert_eq!(rate(text), None, "{text}");
+        }
+    }
+}

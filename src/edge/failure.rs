@@ -19,7 +19,7 @@ pub fn on_connect(journey: &mut Journey, error: &mut Error) {
     journey.end_try();
     let retry = journey.service().is_some_and(|service| {
         service.retry.on.contains(&RetryOn::Connect)
-            && journey.attempt.number < service.retry.attempts
+            && journey.attempt.number < service.retry.attempts.0
     });
     if retry {
         if let Some(service) = journey.service() {

@@ -281,7 +281,7 @@ impl Explanation {
         add("idle timeout", own.idle.or(wider.idle));
         let tries = Policy {
             name: "tries",
-            value: service.retry.attempts.to_string(),
+            value: service.retry.attempts.0.to_string(),
         };
         self.policies.push(tries);
     }

@@ -15,6 +15,8 @@ pub mod selftest;
 mod table;
 #[cfg(test)]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use coloring::Carried;
 pub use table::{InvalidRegex, Table};

@@ -96,7 +96,7 @@ fn routes(config: &Config, services: &[Arc<Service>], previous: Option<&Snapshot
         .enumerate()
         .map(|(index, service)| (service.name.as_ref(), index))
         .collect();
-    let skipped = &config.telemetry.access_log.skip;
+    let skipped = &config.telemetry.access_log.skip.0;
     config
         .routes
         .iter()

@@ -1,0 +1,113 @@
+//! What holds between tables: names that are used are defined, and no two routes claim the same.
+
+use super::claim;
+use super::diagnostic::{Diagnostic, nearest};
+use super::reader::{Kind, Reference};
+use super::root::Defined;
+use super::route::Route;
+use super::{Config, Name};
+use std::collections::HashMap;
+
+/// Every name that is used must be defined.
+pub fn references(
+    references: &[Reference],
+    defined: &Defined,
+    config: Option<&Config>,
+    out: &mut Vec<Diagnostic>,
+) {
+    for reference in references {
+        match &reference.kind {
+            Kind::Version { service } => version(reference, service, config, out),
+            kind if defined.has(kind, &reference.name) => {}
+            kind => {
+                let what = match kind {
+                    Kind::Service => "service",
+                    Kind::Route => "route",
+                    Kind::Entry(section) => section,
+                    Kind::Version { .. } => "version",
+                };
+                let known = defined.names(kind).iter().map(String::as_str);
+                out.push(dangling(reference, what, known));
+            }
+        }
+    }
+}
+
+fn version(
+    reference: &Reference,
+    service: &str,
+    config: Option<&Config>,
+    out: &mut Vec<Diagnostic>,
+) {
+    // Without a readable service there is nothing to say about its versions.
+    let Some(service) = config.and_then(|config| config.services.get(service)) else {
+        return;
+    };
+    if !service.versions.contains_key(reference.name.as_str()) {
+        out.push(dangling(
+            reference,
+            "version",
+            service.versions.keys().map(AsRef::as_ref),
+        ));
+    }
+}
+
+fn dangling<'n>(
+    reference: &Reference,
+    what: &str,
+    known: impl Iterator<Item = &'n str> + Clone,
+) -> Diagnostic {
+    let Reference {
+        name, spot, from, ..
+    } = reference;
+    let message = format!("{from} names {what} `{name}`, which is not defined");
+    let diagnostic =
+        Diagnostic::error("TY0101", message).at(spot, format!("no {what} of this name"));
+    match nearest(name, known.clone()) {
+        Some(meant) => diagnostic
+            .help(format!("did you mean `{meant}`?"))
+            .patch(spot, format!("{meant:?}")),
+        None => {
+            let known: Vec<&str> = known.take(10).collect();
+            let known = if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known.join(", ")
+            };
+            diagnostic.help(format!("defined: {known}"))
+        }
+    }
+}
+
+/// Two routes with the same claim would make the choice a coin toss.
+pub fn claims(config: &Config, out: &mut Vec<Diagnostic>) {
+    let mut territories: HashMap<u64, Vec<(&Name, &Route)>> = HashMap::new();
+    for (name, route) in &config.routes {
+        territories
+            .entry(claim::territory(route))
+            .or_default()
+            .push((name, route));
+    }
+    let mut shared: Vec<_> = territories
+        .into_values()
+        .filter(|routes| routes.len() > 1)
+        .collect();
+    shared.sort_by_key(|routes| routes.first().map(|(name, _)| (*name).clone()));
+    for routes in shared {
+        for (index, (second_name, second)) in routes.iter().enumerate() {
+            let rivals = routes.iter().take(index).find(|(_, first)| {
+                claim::conditions(&first.matches) == claim::conditions(&second.matches)
+                    && !claim::exclude_each_other(&first.matches, &second.matches)
+            });
+            let Some((first_name, first)) = rivals else {
+                continue;
+            };
+            let message =
+                format!("routes `{first_name}` and `{second_name}` claim the same requests");
+            let help = "give one of them another condition, or a `priority`";
+            let diagnostic = Diagnostic::error("TY0301", message);
+            let diagnostic = diagnostic.at(&second.at.spot(), "neither comes before the other");
+            out.push(diagnostic.at(&first.at.spot(), "the other one").help(help));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Every code of a diagnostic, with its long text.
+
+/// A code and what there is to say about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Code {
+    pub code: &'static str,
+    pub title: &'static str,
+    pub text: &'static str,
+}
+
+macro_rules! codes {
+    ($($code:literal $title:literal $text:literal;)*) => {
+        /// All codes, in order.
+        pub const ALL: &[Code] = &[$(Code { code: $code, title: $title, text: $text },)*];
+    };
+}
+
+codes! {
+    "TY0001" "not TOML"
+    "The file does not parse. The gateway reads TOML 1.1; stay within 1.0 for editors' sake.\n\nWrong:  bind = 127.0.0.1:8080\nRight:  bind = \"127.0.0.1:8080\"";
+    "TY0101" "a name that is not defined"
+    "Something refers to a service, version, route or policy that no file defines. Names are case-sensitive, and all included files share one namespace.\n\nWrong:  service = \"shpo\"\nRight:  service = \"shop\"";
+    "TY0102" "a name defined twice"
+    "All files share one namespace, so an entry may be defined in one file only. Both places are shown; rename or remove one.";
+    "TY0201" "an unknown key"
+    "A key that the format does not have would be ignored, so it is an error. The message lists the keys of the table, or the one that was probably meant.";
+    "TY0202" "a value of the wrong kind"
+    "A text where a number belongs, a table where a list belongs, and so on.";
+    "TY0203" "a value that is not allowed"
+    "The value is of the right kind, but outside what the key takes. The message says what it takes.";
+    "TY0204" "a value without a good unit"
+    "Durations, sizes, percentages and rates are texts with a unit: \"250ms\", \"64KiB\", \"5%\", \"100/s\". KB is 1000 bytes, KiB is 1024; K alone is refused, because people read it either way.\n\nWrong:  timeout = 250\nRight:  timeout = \"250ms\"";
+    "TY0205" "something is missing"
+    "A key without a sensible default was left out.";
+    "TY0301" "two routes with the same claim"
+    "Two routes match the same requests and neither comes before the other by the rules of precedence: priority, host, path, number of conditions. Choosing one would be a coin toss, so it is an error. Give one of them another condition, or a `priority`.";
+    "TY0303" "a route with more than one target"
+    "A route has exactly one of `service`, `respond` and `redirect`.";
+    "TY0310" "a service that no route uses"
+    "The service gets no requests. Remove it, or add the route that was forgotten.";
+    "TY0311" "a route that can never match"
+    "Another route comes first and takes every request that this one asks for.";
+    "TY0312" "a version without endpoints"
+    "Requests for this version fall back to the default one, or are refused.";
+    "TY0313" "a color that no request can have"
+    "No `when` gives the color, and no listener trusts anybody to carry it. Carried colors are believed only from `clients.trust`.";
+    "TY0314" "no listener"
+    "Without a listener nobody can connect.";
+    "TY0315" "no route"
+    "Without a route every request is refused with 404.";
+    "TY0401" "a secret in the file"
+    "Secrets are named by their place, never written down: { file = \"…\" }, { env = \"…\" } or { credential = \"…\" }.";
+    "TY0402" "the admin API can be reached by others"
+    "The API can change what the gateway does. It is protected by a token, but belongs on the loopback address. Probes and scrapes have a port of their own: `admin.metrics`.";
+    "TY0403" "very wide trust"
+    "Whoever is in `clients.trust` chooses the client address, the request id and the color of requests. Name the proxies in front of the gateway and nobody else.";
+    "TY0501" "an environment variable is not set"
+    "A value needs a variable of the environment. Set it, or give a default: ${NAME:-value}.";
+    "TY0502" "a file cannot be read"
+    "The configuration, or a file that it includes, is missing or not readable.";
+    "TY0503" "the configuration cannot be put to work"
+    "The configuration is sound, but something it needs is not there: a log file that cannot be opened, for example.";
+    "TY0601" "a test of the configuration failed"
+    "One of the file's own `[[tests]]` finds something else than it expects. A configuration whose tests fail never goes live.";
+    "TY0901" "not supported yet"
+    "The key belongs to the format, and its value has been checked, but this version of the gateway would not obey it. It is an error so that nobody relies on it.";
+}
+
+/// The long text of a code.
+pub fn explain(code: &str) -> Option<String> {
+    let found = ALL
+        .iter()
+        .find(|known| known.code.eq_ignore_ascii_case(code))?;
+    Some(format!(
+        "{}: {}\n\n{}\n",
+        found.code, found.title, found.text
+    ))
+}

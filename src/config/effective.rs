@@ -1,0 +1,99 @@
+//! What a configuration says, value by value: for `config show`, and for the difference between
+//! two generations in the terms of the file.
+
+use super::reader::Value;
+use super::render_position;
+use super::source::Loaded;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// One value that differs between two configurations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Dotted, such as `services.shop.timeouts.connect`.
+    pub key: String,
+    pub before: Option<String>,
+    pub after: Option<String>,
+    /// Whether it takes a restart to have an effect.
+    pub restart: bool,
+}
+
+/// What has changed from one set of values to another.
+pub fn diff(before: &[Value], after: &[Value]) -> Vec<Change> {
+    let index = |values: &[Value]| -> BTreeMap<String, String> {
+        values
+            .iter()
+            .filter(|value| !value.key.starts_with("tests"))
+            .map(|value| (value.key.clone(), value.text.clone()))
+            .collect()
+    };
+    let (before, after) = (index(before), index(after));
+    let mut changes = Vec::new();
+    for (key, old) in &before {
+        if after.get(key) != Some(old) {
+            changes.push(change(key, Some(old), after.get(key)));
+        }
+    }
+    for (key, new) in &after {
+        if !before.contains_key(key) {
+            changes.push(change(key, None, Some(new)));
+        }
+    }
+    changes.sort_by(|one, two| one.key.cmp(&two.key));
+    changes
+}
+
+fn change(key: &str, before: Option<&String>, after: Option<&String>) -> Change {
+    Change {
+        key: key.to_owned(),
+        before: before.cloned(),
+        after: after.cloned(),
+        restart: needs_restart(key),
+    }
+}
+
+/// Sockets and threads are made at start; everything else applies live.
+fn needs_restart(key: &str) -> bool {
+    let bind = key.starts_with("listeners.") && key.ends_with(".bind");
+    bind || matches!(key, "admin.bind" | "admin.metrics" | "server.threads")
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let note = if self.restart {
+            "  (needs a restart)"
+        } else {
+            ""
+        };
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => {
+                write!(f, "~ {}  {before} → {after}{note}", self.key)
+            }
+            (None, Some(after)) => write!(f, "+ {}  {after}{note}", self.key),
+            (Some(before), None) => write!(f, "- {}  {before}{note}", self.key),
+            (None, None) => write!(f, "  {}", self.key),
+        }
+    }
+}
+
+/// Everything that is set, with where it comes from. Secrets are never values, only places.
+pub fn show(loaded: &Loaded) -> String {
+    let mut values: Vec<&Value> = loaded.values.iter().collect();
+    values.sort_by(|one, two| one.key.cmp(&two.key));
+    let mut text = String::new();
+    for value in values {
+        let source = loaded
+            .sources
+            .iter()
+            .find(|source| source.name == value.file);
+        let line = source.map_or(0, |source| render_position(&source.text, value.span.start));
+        let line_text = format!("{} = {}", value.key, value.text);
+        let env = match value.env.as_slice() {
+            [] => String::new(),
+            names => format!(", env {}", names.join(", ")),
+        };
+        let _ = writeln!(text, "{line_text:<60} # {}:{line}{env}", value.file);
+    }
+    text
+}

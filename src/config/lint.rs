@@ -1,0 +1,178 @@
+//! What is allowed but probably not meant: warnings, each with a reason.
+
+use super::claim;
+use super::color::Source;
+use super::diagnostic::Diagnostic;
+use super::route::{Route, Target};
+use super::{Config, Name};
+use std::collections::{HashMap, HashSet};
+
+/// Runs every lint.
+pub fn all(config: &Config, out: &mut Vec<Diagnostic>) {
+    unused_services(config, out);
+    shadowed_routes(config, out);
+    empty_versions(config, out);
+    unreachable_colors(config, out);
+    open_admin(config, out);
+    wide_trust(config, out);
+    nothing_served(config, out);
+}
+
+fn unused_services(config: &Config, out: &mut Vec<Diagnostic>) {
+    let used: HashSet<&Name> = config
+        .routes
+        .values()
+        .filter_map(|route| match &route.target {
+            Target::Service(name) => Some(name),
+            Target::Respond { .. } | Target::Redirect { .. } => None,
+        })
+        .collect();
+    for (name, service) in &config.services {
+        if !used.contains(name) {
+            let message = format!("service `{name}` is not used by any route");
+            out.push(
+                Diagnostic::warning("TY0310", message).at(&service.at.spot(), "never reached"),
+            );
+        }
+    }
+}
+
+/// Within one territory, a route with more conditions comes first; one that asks for nothing more
+/// than an earlier one never gets a request.
+fn shadowed_routes(config: &Config, out: &mut Vec<Diagnostic>) {
+    let mut territories: HashMap<u64, Vec<(&Name, &Route)>> = HashMap::new();
+    for (name, route) in &config.routes {
+        territories
+            .entry(claim::territory(route))
+            .or_default()
+            .push((name, route));
+    }
+    let mut shared: Vec<_> = territories
+        .into_values()
+        .filter(|routes| routes.len() > 1)
+        .collect();
+    shared.sort_by_key(|routes| routes.first().map(|(name, _)| (*name).clone()));
+    for routes in shared {
+        for (name, route) in &routes {
+            let by = routes.iter().find(|(other_name, other)| {
+                other_name != name
+                    && claim::conditions(&other.matches) > claim::conditions(&route.matches)
+                    && claim::covers(&other.matches, &route.matches)
+            });
+            let Some((other_name, other)) = by else {
+                continue;
+            };
+            let message = format!("route `{name}` can never match: `{other_name}` takes all of it");
+            let diagnostic = Diagnostic::warning("TY0311", message);
+            let diagnostic = diagnostic.at(&route.at.spot(), "unreachable");
+            out.push(diagnostic.at(&other.at.spot(), "takes its requests"));
+        }
+    }
+    catch_all(config, out);
+}
+
+/// A whole host or everything, with a higher priority and no conditions, hides all below it.
+fn catch_all(config: &Config, out: &mut Vec<Diagnostic>) {
+    use super::matches::{HostMatch, PathMatch};
+    let takes_all = |route: &Route| {
+        matches!(&route.matches.path, PathMatch::Prefix(segments) if segments.is_empty())
+            && claim::conditions(&route.matches) == 0
+    };
+    let catchers: Vec<_> = config
+        .routes
+        .iter()
+        .filter(|(_, route)| takes_all(route))
+        .collect();
+    for (name, route) in &config.routes {
+        let by = catchers.iter().find(|(_, other)| {
+            other.priority > route.priority
+                && (other.matches.host == HostMatch::Any
+                    || other.matches.host == route.matches.host)
+        });
+        let Some((other_name, other)) = by else {
+            continue;
+        };
+        let message = format!("route `{name}` can never match: `{other_name}` takes all of it");
+        let diagnostic = Diagnostic::warning("TY0311", message).at(&route.at.spot(), "unreachable");
+        out.push(diagnostic.at(&other.at.spot(), format!("priority {}", other.priority)));
+    }
+}
+
+fn empty_versions(config: &Config, out: &mut Vec<Diagnostic>) {
+    for (name, service) in &config.services {
+        for (version_name, version) in &service.versions {
+            if version.endpoints.is_empty() {
+                let message =
+                    format!("version `{version_name}` of service `{name}` has no endpoints");
+                let diagnostic = Diagnostic::warning("TY0312", message);
+                out.push(diagnostic.at(&version.at.spot(), "nothing serves it"));
+            }
+        }
+    }
+}
+
+/// A color that nobody may carry and no rule gives.
+fn unreachable_colors(config: &Config, out: &mut Vec<Diagnostic>) {
+    let trusting = config
+        .listeners
+        .values()
+        .any(|listener| !listener.clients.trust.is_empty());
+    let carried = trusting && !config.coloring.sources.is_empty();
+    for (name, color) in &config.colors {
+        if color.when.is_empty() && !carried {
+            let message = format!("no request can have color `{name}`");
+            let by_header = config.coloring.sources.contains(&Source::Header);
+            let help = if by_header && !trusting {
+                "colors are believed only from `clients.trust`; trust somebody, or add `when`"
+            } else {
+                "add `when`"
+            };
+            let diagnostic = Diagnostic::warning("TY0313", message);
+            out.push(
+                diagnostic
+                    .at(&color.at.spot(), "no rule gives it")
+                    .help(help),
+            );
+        }
+    }
+}
+
+fn open_admin(config: &Config, out: &mut Vec<Diagnostic>) {
+    if let Some(bind) = config.admin.bind.filter(|bind| !bind.ip().is_loopback()) {
+        let message = format!("the admin API listens on {bind}, which others can reach");
+        let help = "bind it to 127.0.0.1, and let probes use `admin.metrics`";
+        out.push(Diagnostic::warning("TY0402", message).help(help));
+    }
+}
+
+/// Widest network that is not warned about: /8 for IPv4, /16 for IPv6.
+fn wide_trust(config: &Config, out: &mut Vec<Diagnostic>) {
+    for (name, listener) in &config.listeners {
+        for network in &listener.clients.trust {
+            let widest = if network.addr().is_ipv4() { 8 } else { 7 };
+            if network.prefix_len() < widest {
+                let message = format!("listener `{name}` trusts {network}, which is very wide");
+                let help = "whoever is trusted chooses colors and client addresses for others";
+                let diagnostic = Diagnostic::warning("TY0403", message);
+                out.push(
+                    diagnostic
+                        .at(&listener.at.spot(), "in `clients.trust`")
+                        .help(help),
+                );
+            }
+        }
+    }
+}
+
+fn nothing_served(config: &Config, out: &mut Vec<Diagnostic>) {
+    if config.listeners.is_empty() {
+        let message = "no listener is defined, so nobody can connect";
+        let help = "add `[listeners.web]` with `bind = \":8080\"`";
+        out.push(Diagnostic::warning("TY0314", message).help(help));
+    }
+    if config.routes.is_empty() {
+        let message = "no route is defined, so every request is refused";
+        let help = "add `[routes.all]` with `match = { path = \"/*\" }` and a `service`";
+        out.push(Diagnostic::warning("TY0315", message).help(help));
+    }
+}

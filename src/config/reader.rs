@@ -1,0 +1,443 @@
+//! Walks the spanned tree of a TOML file and collects every problem instead of stopping at the
+//! first one.
+//!
+//! A table is described once, by [`table!`](crate::config::table): the description is the struct,
+//! the parser, the schema and the reference at the same time.
+
+use super::diagnostic::{Diagnostic, Spot, nearest};
+use super::shape::Shape;
+use super::{Name, Place};
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::Arc;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// Looks up an environment variable.
+pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
+
+/// What reading has come to so far.
+pub struct Cx<'e> {
+    env: Env<'e>,
+    found: RefCell<Findings>,
+}
+
+#[derive(Debug, Default)]
+pub struct Findings {
+    pub diagnostics: Vec<Diagnostic>,
+    pub references: Vec<Reference>,
+    pub values: Vec<Value>,
+    /// Files that values name: secrets and the like, watched beside the configuration itself.
+    pub files: Vec<std::path::PathBuf>,
+}
+
+/// A value that was set, for `config show` and `diff`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Value {
+    /// Dotted, such as `services.shop.timeouts.connect`.
+    pub key: String,
+    /// As TOML.
+    pub text: String,
+    pub file: Arc<str>,
+    pub span: Range<usize>,
+    /// Environment variables that it was made of.
+    pub env: Vec<String>,
+}
+
+/// A name that must be defined elsewhere.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reference {
+    pub kind: Kind,
+    pub name: String,
+    pub spot: Spot,
+    /// Who refers, such as ``route `cart` ``.
+    pub from: String,
+}
+
+/// What a name names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    Service,
+    Version {
+        service: String,
+    },
+    Route,
+    /// A table of this name that a later feature gives life.
+    Entry(&'static str),
+}
+
+impl<'e> Cx<'e> {
+    pub fn new(env: Env<'e>) -> Self {
+        Self {
+            env,
+            found: RefCell::default(),
+        }
+    }
+
+    pub fn report(&self, diagnostic: Diagnostic) {
+        self.found.borrow_mut().diagnostics.push(diagnostic);
+    }
+
+    pub fn refer(&self, reference: Reference) {
+        self.found.borrow_mut().references.push(reference);
+    }
+
+    pub fn names_file(&self, path: std::path::PathBuf) {
+        self.found.borrow_mut().files.push(path);
+    }
+
+    pub fn env(&self, name: &str) -> Option<String> {
+        (self.env)(name).filter(|value| !value.is_empty())
+    }
+
+    pub fn record(&self, node: &Node, text: String, env: Vec<String>) {
+        let value = Value {
+            key: node.path.clone(),
+            text,
+            file: node.file.clone(),
+            span: node.span.clone(),
+            env,
+        };
+        self.found.borrow_mut().values.push(value);
+    }
+
+    pub fn finish(self) -> Findings {
+        self.found.into_inner()
+    }
+}
+
+/// A value in its place.
+#[derive(Clone)]
+pub struct Node<'a> {
+    pub value: &'a DeValue<'a>,
+    pub span: Range<usize>,
+    pub file: Arc<str>,
+    /// Dotted path of keys.
+    pub path: String,
+}
+
+impl<'a> Node<'a> {
+    pub fn new(value: &'a Spanned<DeValue<'a>>, file: &Arc<str>, path: String) -> Self {
+        Self {
+            value: value.get_ref(),
+            span: value.span(),
+            file: file.clone(),
+            path,
+        }
+    }
+
+    pub fn spot(&self) -> Spot {
+        Spot {
+            file: self.file.clone(),
+            span: self.span.clone(),
+        }
+    }
+
+    /// The last key of the path.
+    pub fn key(&self) -> &str {
+        self.path.rsplit('.').next().unwrap_or("")
+    }
+
+    /// Says that the value is not of the wanted kind.
+    pub fn wrong_type(&self, cx: &Cx, wanted: &str) {
+        let found = self.value.type_str();
+        let message = format!("`{}` must be {wanted}, not {found}", self.key());
+        cx.report(
+            Diagnostic::error("TY0202", message).at(&self.spot(), format!("expected {wanted}")),
+        );
+    }
+
+    /// Says that the value is of the right kind, but wrong.
+    pub fn invalid(&self, cx: &Cx, message: impl Into<String>, label: impl Into<String>) {
+        cx.report(Diagnostic::error("TY0203", message).at(&self.spot(), label));
+    }
+
+    /// The table behind this node, or a report that it is none.
+    pub fn table(&self, cx: &Cx) -> Option<Table<'a>> {
+        match self.value {
+            DeValue::Table(table) => Some(Table {
+                table,
+                node: self.clone(),
+                known: Vec::new(),
+            }),
+            _ => {
+                self.wrong_type(cx, "a table");
+                None
+            }
+        }
+    }
+
+    /// The elements of an array; a single value counts as an array of one where `lenient`.
+    pub fn elements(&self, cx: &Cx, lenient: bool) -> Vec<Node<'a>> {
+        match self.value {
+            DeValue::Array(array) => array
+                .iter()
+                .enumerate()
+                .map(|(index, value)| {
+                    Node::new(value, &self.file, format!("{}[{index}]", self.path))
+                })
+                .collect(),
+            _ if lenient => vec![self.clone()],
+            _ => {
+                self.wrong_type(cx, "an array");
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// A type that a TOML value can become. `None`: the problems have been reported.
+pub trait Read: Sized {
+    fn read(node: &Node, cx: &Cx) -> Option<Self>;
+
+    /// What it looks like, for the schema and the reference.
+    fn shape() -> Shape;
+}
+
+/// A table being read; knows which keys have been asked for.
+pub struct Table<'a> {
+    table: &'a DeTable<'a>,
+    pub node: Node<'a>,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Table<'a> {
+    /// The value of a key.
+    pub fn get(&mut self, key: &'static str) -> Option<Node<'a>> {
+        self.known.push(key);
+        let (_, value) = self.table.iter().find(|(name, _)| name.get_ref() == key)?;
+        Some(Node::new(value, &self.node.file, self.child(key)))
+    }
+
+    /// Where a key is written.
+    pub fn key_spot(&self, key: &str) -> Option<Spot> {
+        let (name, _) = self.table.iter().find(|(name, _)| name.get_ref() == key)?;
+        Some(Spot {
+            file: self.node.file.clone(),
+            span: name.span(),
+        })
+    }
+
+    fn child(&self, key: &str) -> String {
+        if self.node.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.node.path)
+        }
+    }
+
+    /// A value that must be there.
+    pub fn required<T: Read>(&mut self, key: &'static str, cx: &Cx) -> Option<T> {
+        match self.get(key) {
+            Some(node) => T::read(&node, cx),
+            None => {
+                let message = match self.node.path.as_str() {
+                    "" => format!("`{key}` is missing"),
+                    path => format!("`{path}` needs `{key}`"),
+                };
+                let label = format!("`{key}` is missing here");
+                cx.report(Diagnostic::error("TY0205", message).at(&self.node.spot(), label));
+                None
+            }
+        }
+    }
+
+    /// A value that may be left out. `Err`: it is there, but wrong.
+    pub fn optional<T: Read>(&mut self, key: &'static str, cx: &Cx) -> Result<Option<T>, ()> {
+        match self.get(key) {
+            Some(node) => T::read(&node, cx).map(Some).ok_or(()),
+            None => Ok(None),
+        }
+    }
+
+    /// Reports every key that nobody asked for.
+    pub fn finish(self, cx: &Cx) {
+        let strangers = self
+            .table
+            .iter()
+            .filter(|(name, _)| !self.known.contains(&name.get_ref().as_ref()));
+        for (name, _) in strangers {
+            let spot = Spot {
+                file: self.node.file.clone(),
+                span: name.span(),
+            };
+            let whole = match self.node.path.as_str() {
+                "" => "the file".to_owned(),
+                path => format!("`{path}`"),
+            };
+            let message = format!("unknown key `{}` in {whole}", name.get_ref());
+            let mut diagnostic =
+                Diagnostic::error("TY0201", message).at(&spot, "not a key of this table");
+            let meant = nearest(name.get_ref(), self.known.iter().copied());
+            if let Some(meant) = meant {
+                diagnostic = diagnostic
+                    .help(format!("did you mean `{meant}`?"))
+                    .patch(&spot, meant);
+            } else {
+                diagnostic = diagnostic.help(format!("known keys: {}", self.known.join(", ")));
+            }
+            cx.report(diagnostic);
+        }
+    }
+
+    /// All entries, for tables whose keys are names.
+    pub fn entries(&self) -> Vec<(Spanned<&'a str>, Node<'a>)> {
+        self.table
+            .iter()
+            .map(|(name, value)| {
+                let key = Spanned::new(name.span(), name.get_ref().as_ref());
+                let node = Node::new(value, &self.node.file, self.child(name.get_ref()));
+                (key, node)
+            })
+            .collect()
+    }
+}
+
+/// Reads `[section.NAME]`.
+pub trait ReadNamed: Sized {
+    fn read_named(name: &Name, node: &Node, at: Place, cx: &Cx) -> Option<Self>;
+}
+
+/// Something that parses and is checked, but that nothing obeys yet: an error that says so, so
+/// that nobody believes it works. When the feature lands, `Later<T>` becomes `Option<T>`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Later<T>(std::marker::PhantomData<T>);
+
+impl<T> Default for Later<T> {
+    fn default() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+impl<T: Read> Read for Later<T> {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        T::read(node, cx)?;
+        not_yet(cx, &node.spot(), &format!("`{}`", node.path));
+        Some(Self::default())
+    }
+
+    fn shape() -> Shape {
+        Shape::Later(Box::new(T::shape()))
+    }
+}
+
+/// Reports something as not supported yet.
+pub fn not_yet(cx: &Cx, spot: &Spot, what: &str) {
+    let message = format!("{what} is not supported yet");
+    let diagnostic = Diagnostic::error("TY0901", message).at(spot, "not supported yet");
+    cx.report(diagnostic.help("take it out for now; this version of tyrian would not obey it"));
+}
+
+/// A table whose keys are known: the struct, how it is read, and what it looks like.
+///
+/// Each field is `"key" => field: Type = how`, where `how` is `required`, `none` (for `Option`),
+/// `none "what its absence means"`, or `(expression) "as TOML"` for a default.
+#[macro_export]
+macro_rules! table {
+    (
+        $(#[doc = $about:literal])*
+        pub struct $Struct:ident {
+            $(
+                $(#[doc = $doc:literal])*
+                $key:literal => $field:ident : $type:ty = $how:tt $($text:literal)?
+            ),* $(,)?
+        }
+    ) => {
+        $(#[doc = $about])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct $Struct {
+            $($(#[doc = $doc])* pub $field: $type,)*
+        }
+
+        impl $crate::config::reader::Read for $Struct {
+            fn read(
+                node: &$crate::config::reader::Node,
+                cx: &$crate::config::reader::Cx,
+            ) -> Option<Self> {
+                let mut table = node.table(cx)?;
+                $(let $field = $crate::table!(@read table, cx, $key, $type, $how);)*
+                table.finish(cx);
+                Some(Self { $($field: $field?,)* })
+            }
+
+            fn shape() -> $crate::config::shape::Shape {
+                $crate::config::shape::Shape::Table($crate::config::shape::TableShape {
+                    about: [$($about),*].concat().trim().to_owned(),
+                    keys: vec![$($crate::config::shape::KeyShape {
+                        name: $key,
+                        about: [$($doc),*].concat().trim().to_owned(),
+                        shape: $crate::table!(@shape $type, $how),
+                        required: $crate::table!(@required $how),
+                        default: $crate::table!(@default $($text)?),
+                    }),*],
+                })
+            }
+        }
+    };
+    (@read $table:ident, $cx:ident, $key:literal, $type:ty, required) => {
+        $table.required::<$type>($key, $cx)
+    };
+    (@read $table:ident, $cx:ident, $key:literal, $type:ty, none) => {
+        $table.optional($key, $cx).ok()
+    };
+    (@read $table:ident, $cx:ident, $key:literal, $type:ty, $default:expr) => {
+        $table.optional::<$type>($key, $cx).ok().map(|value| value.unwrap_or_else(|| $default))
+    };
+    (@shape $type:ty, $how:tt) => { <$type as $crate::config::reader::Read>::shape() };
+    (@required required) => { true };
+    (@required $other:tt) => { false };
+    (@default $text:literal) => { Some($text) };
+    (@default) => { None };
+}
+
+/// A fixed set of words, each with its meaning; words marked `later` are not supported yet.
+#[macro_export]
+macro_rules! words {
+    (
+        $(#[doc = $about:literal])*
+        pub enum $Enum:ident {
+            $($(#[doc = $doc:literal])* $word:literal => $Variant:ident,)*
+            $(later { $($later:literal),* $(,)? })?
+        }
+    ) => {
+        $(#[doc = $about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $Enum { $($(#[doc = $doc])* $Variant,)* }
+
+        impl $crate::config::reader::Read for $Enum {
+            fn read(
+                node: &$crate::config::reader::Node,
+                cx: &$crate::config::reader::Cx,
+            ) -> Option<Self> {
+                let text = String::read(node, cx)?;
+                let later: &[&str] = &[$($($later),*)?];
+                match text.as_str() {
+                    $($word => Some(Self::$Variant),)*
+                    word if later.contains(&word) => {
+                        let what = format!("`{} = \"{word}\"`", node.path);
+                        $crate::config::reader::not_yet(cx, &node.spot(), &what);
+                        None
+                    }
+                    wrong => {
+                        $crate::config::values::not_a_word(node, cx, wrong, &[$($word),*]);
+                        None
+                    }
+                }
+            }
+
+            fn shape() -> $crate::config::shape::Shape {
+                $crate::config::shape::Shape::Words(vec![$($word),*])
+            }
+        }
+    };
+}
+
+impl<T: Read> Read for Option<T> {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        T::read(node, cx).map(Some)
+    }
+
+    fn shape() -> Shape {
+        T::shape()
+    }
+}

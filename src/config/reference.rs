@@ -1,0 +1,123 @@
+//! The reference pages, made from the shape of the format and the catalogue of codes.
+
+use super::shape::{KeyShape, Shape, TableShape};
+use super::{codes, root};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+const NOTE: &str =
+    "<!-- Made by `tyrian config schema --reference docs/reference`; do not edit. -->\n";
+
+/// File name to text.
+pub fn pages() -> BTreeMap<String, String> {
+    let mut pages = BTreeMap::new();
+    let root = root::shape();
+    let mut index =
+        format!("{NOTE}# Configuration reference\n\n| section | what it is |\n| --- | --- |\n");
+    for key in &root.keys {
+        let _ = writeln!(
+            index,
+            "| [`{0}`]({0}.md) | {1}{2} |",
+            key.name,
+            key.about,
+            later(key)
+        );
+        pages.insert(format!("{}.md", key.name), page(key));
+    }
+    index.push_str("\nError codes: [codes.md](codes.md).\n");
+    pages.insert("README.md".to_owned(), index);
+    pages.insert("codes.md".to_owned(), codes_page());
+    pages
+}
+
+fn later(key: &KeyShape) -> &'static str {
+    if matches!(key.shape, Shape::Later(_)) {
+        " **Not supported yet.**"
+    } else {
+        ""
+    }
+}
+
+fn page(key: &KeyShape) -> String {
+    let title = match &key.shape {
+        Shape::Map(what, _) => format!("[{}.{}]", key.name, what.to_uppercase()),
+        Shape::List(_, false) => format!("[[{}]]", key.name),
+        _ => format!("`{}`", key.name),
+    };
+    let mut text = format!("{NOTE}# {title}\n\n{}{}\n", key.about, later(key));
+    describe(&mut text, key.name, &key.shape, 2);
+    text
+}
+
+/// The table behind a shape, below its name.
+fn describe(text: &mut String, name: &str, shape: &Shape, depth: usize) {
+    match shape {
+        Shape::Table(table) => keys(text, name, table, depth),
+        Shape::Map(what, one) => {
+            describe(text, &format!("{name}.{}", what.to_uppercase()), one, depth)
+        }
+        Shape::List(one, _) | Shape::Later(one) => describe(text, name, one, depth),
+        Shape::Any(shapes) => shapes
+            .iter()
+            .for_each(|shape| describe(text, name, shape, depth)),
+        _ => {}
+    }
+}
+
+fn keys(text: &mut String, name: &str, table: &TableShape, depth: usize) {
+    let marks = "#".repeat(depth.min(6));
+    let _ = writeln!(text, "\n{marks} `{name}`\n\n{}\n", table.about);
+    text.push_str("| key | value | default | meaning |\n| --- | --- | --- | --- |\n");
+    for key in &table.keys {
+        let default = match (key.required, key.default) {
+            (true, _) => "required".to_owned(),
+            (false, Some(default)) if default.starts_with(['"', '[', '{']) => {
+                format!("`{default}`")
+            }
+            (false, default) => default.unwrap_or("").to_owned(),
+        };
+        let value = words(&key.shape).replace('|', "\\|");
+        let _ = writeln!(
+            text,
+            "| `{}` | {value} | {default} | {}{} |",
+            key.name,
+            key.about,
+            later(key)
+        );
+    }
+    for key in &table.keys {
+        describe(text, &format!("{name}.{}", key.name), &key.shape, depth + 1);
+    }
+}
+
+/// A shape in a few words.
+fn words(shape: &Shape) -> String {
+    match shape {
+        Shape::Bool => "`true` or `false`".to_owned(),
+        Shape::Integer(min, max) => format!("{min} to {max}"),
+        Shape::Text(what, _) => (*what).to_owned(),
+        Shape::Words(all) => all
+            .iter()
+            .map(|word| format!("`{word}`"))
+            .collect::<Vec<_>>()
+            .join(", "),
+        Shape::List(one, _) => format!("list of: {}", words(one)),
+        Shape::Map(what, one) => format!("{what} = {}", words(one)),
+        Shape::Table(_) => "table".to_owned(),
+        Shape::Any(shapes) => shapes.iter().map(words).collect::<Vec<_>>().join(", or "),
+        Shape::Later(one) => words(one),
+        Shape::Anything => "anything".to_owned(),
+    }
+}
+
+fn codes_page() -> String {
+    let mut text = format!("{NOTE}# Error codes\n");
+    for code in codes::ALL {
+        let _ = write!(
+            text,
+            "\n## {}: {}\n\n{}\n",
+            code.code, code.title, code.text
+        );
+    }
+    text
+}

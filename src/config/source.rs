@@ -1,0 +1,324 @@
+//! Files to text, and text to a loaded configuration.
+
+use super::diagnostic::{Diagnostic, Severity, Spot};
+use super::reader::{Cx, Env, Value};
+use super::{Config, Place, check, lint, root};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use toml::de::DeTable;
+
+/// Largest configuration file.
+const FILE_MAX: u64 = 64 << 20;
+/// Most files in one configuration.
+const FILES_MAX: usize = 1000;
+
+/// A file of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// As it is named in messages.
+    pub name: Arc<str>,
+    pub text: Arc<str>,
+}
+
+/// What loading has come to.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// `None` when there is an error.
+    pub config: Option<Config>,
+    /// By file and position.
+    pub diagnostics: Vec<Diagnostic>,
+    pub sources: Vec<Source>,
+    /// Every file that was read or named, for watching.
+    pub inputs: Vec<PathBuf>,
+    /// Of all texts: equal hashes mean equal configurations (up to the environment).
+    pub hash: [u8; 32],
+    /// What was set, for `show` and `diff`.
+    pub values: Vec<Value>,
+}
+
+impl Loaded {
+    pub fn has_errors(&self) -> bool {
+        self.config.is_none()
+    }
+
+    /// Adds problems found by whoever looked further; an error takes the configuration away.
+    pub fn add(&mut self, diagnostics: Vec<Diagnostic>) {
+        if diagnostics
+            .iter()
+            .any(|diagnostic| diagnostic.severity == Severity::Error)
+        {
+            self.config = None;
+        }
+        self.diagnostics.extend(diagnostics);
+    }
+
+    pub fn count(&self, severity: Severity) -> usize {
+        self.diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.severity == severity)
+            .count()
+    }
+}
+
+/// Loads a file, or all `*.toml` of a directory, with everything they include.
+pub fn load(path: &Path, env: Env) -> Loaded {
+    let mut files = Files::default();
+    if path.is_dir() {
+        files.inputs.push(path.to_owned());
+        files.pattern(&path.join("*.toml").to_string_lossy(), None);
+        if files.sources.is_empty() {
+            let message = format!("no *.toml in {}", path.display());
+            files.problems.push(Diagnostic::error("TY0502", message));
+        }
+    } else {
+        files.read(path, None);
+    }
+    files.follow_includes();
+    finish(files, env)
+}
+
+/// Loads a text that is in no file; it can include nothing.
+pub fn load_text(name: &str, text: &str, env: Env) -> Loaded {
+    load_sources(
+        vec![Source {
+            name: name.into(),
+            text: text.into(),
+        }],
+        env,
+    )
+}
+
+/// Loads texts that were read before, such as a generation from the history.
+pub fn load_sources(sources: Vec<Source>, env: Env) -> Loaded {
+    finish(
+        Files {
+            sources,
+            ..Files::default()
+        },
+        env,
+    )
+}
+
+#[derive(Default)]
+struct Files {
+    sources: Vec<Source>,
+    inputs: Vec<PathBuf>,
+    problems: Vec<Diagnostic>,
+}
+
+impl Files {
+    fn read(&mut self, path: &Path, from: Option<&Spot>) {
+        if self.inputs.iter().any(|known| known == path) || self.sources.len() >= FILES_MAX {
+            return;
+        }
+        self.inputs.push(path.to_owned());
+        match read_file(path) {
+            Ok(text) => {
+                let name = path.to_string_lossy();
+                self.sources.push(Source {
+                    name: name.as_ref().into(),
+                    text: text.into(),
+                });
+            }
+            Err(error) => {
+                let message = format!("cannot read {}: {error}", path.display());
+                let diagnostic = Diagnostic::error("TY0502", message);
+                self.problems.push(match from {
+                    Some(spot) => diagnostic.at(spot, "included here"),
+                    None => diagnostic,
+                });
+            }
+        }
+    }
+
+    /// Reads all files of a pattern, sorted. A pattern that matches nothing is fine.
+    fn pattern(&mut self, pattern: &str, from: Option<&Spot>) {
+        match glob::glob(pattern) {
+            Ok(paths) => {
+                let mut paths: Vec<PathBuf> = paths.filter_map(Result::ok).collect();
+                paths.sort();
+                for path in paths {
+                    self.read(&path, from);
+                }
+            }
+            Err(error) => {
+                let message = format!("`{pattern}` is not a file pattern: {error}");
+                let diagnostic = Diagnostic::error("TY0203", message);
+                self.problems.push(match from {
+                    Some(spot) => diagnostic.at(spot, "included here"),
+                    None => diagnostic,
+                });
+            }
+        }
+    }
+
+    /// Includes may include; a file is read once, so circles end.
+    fn follow_includes(&mut self) {
+        let mut next = 0;
+        while let Some(source) = self.sources.get(next).cloned() {
+            next += 1;
+            let (tree, _) = DeTable::parse_recoverable(&source.text);
+            let include = tree
+                .get_ref()
+                .iter()
+                .find(|(name, _)| name.get_ref() == "include");
+            let Some((_, value)) = include else { continue };
+            let patterns: Vec<_> = match value.get_ref() {
+                toml::de::DeValue::Array(array) => array.iter().collect(),
+                _ => vec![value],
+            };
+            for pattern in patterns {
+                let spot = Spot {
+                    file: source.name.clone(),
+                    span: pattern.span(),
+                };
+                let Some(text) = pattern.get_ref().as_str() else {
+                    let diagnostic = Diagnostic::error("TY0202", "`include` must be file patterns");
+                    self.problems
+                        .push(diagnostic.at(&spot, "expected a text in quotes"));
+                    continue;
+                };
+                let directory = Path::new(source.name.as_ref())
+                    .parent()
+                    .unwrap_or(Path::new(""));
+                let path = directory.join(text);
+                if let Some(directory) = path.parent() {
+                    // A file that appears later must be seen.
+                    self.inputs.push(directory.join("*"));
+                }
+                if text.contains(['*', '?', '[']) {
+                    self.pattern(&path.to_string_lossy(), Some(&spot));
+                } else {
+                    self.read(&path, Some(&spot));
+                }
+            }
+        }
+    }
+}
+
+fn read_file(path: &Path) -> std::io::Result<String> {
+    let size = std::fs::metadata(path)?.len();
+    if size > FILE_MAX {
+        return Err(std::io::Error::other("larger than 64 MiB"));
+    }
+    std::fs::read_to_string(path)
+}
+
+fn finish(files: Files, env: Env) -> Loaded {
+    let Files {
+        sources,
+        mut inputs,
+        problems: mut diagnostics,
+    } = files;
+    let cx = Cx::new(env);
+    let mut trees = Vec::new();
+    for source in &sources {
+        let (tree, errors) = DeTable::parse_recoverable(&source.text);
+        for error in errors {
+            let span = error.span().unwrap_or(0..0);
+            let spot = Spot {
+                file: source.name.clone(),
+                span,
+            };
+            let message = error.message().to_owned();
+            diagnostics.push(Diagnostic::error("TY0001", message).at(&spot, "this is not TOML"));
+        }
+        trees.push(root::File {
+            name: source.name.clone(),
+            tree,
+        });
+    }
+    let broken = !diagnostics.is_empty();
+    let root::Root { config, defined } = root::read(&trees, &cx);
+    let findings = cx.finish();
+    diagnostics.extend(findings.diagnostics);
+    let mut config = config;
+    if let Some(config) = &mut config {
+        fill_lines(config, &sources);
+    }
+    check::references(
+        &findings.references,
+        &defined,
+        config.as_ref(),
+        &mut diagnostics,
+    );
+    if let Some(config) = &config {
+        check::claims(config, &mut diagnostics);
+        lint::all(config, &mut diagnostics);
+    }
+    let failed = broken
+        || diagnostics
+            .iter()
+            .any(|found| found.severity == Severity::Error);
+    inputs.extend(findings.files);
+    let order = |name: &str| {
+        sources
+            .iter()
+            .position(|source| source.name.as_ref() == name)
+    };
+    diagnostics.sort_by_key(|found| {
+        found
+            .labels
+            .first()
+            .map(|label| (order(&label.file), label.span.start))
+    });
+    Loaded {
+        config: config.filter(|_| !failed),
+        diagnostics,
+        hash: hash(&sources),
+        sources,
+        inputs,
+        values: findings.values,
+    }
+}
+
+fn hash(sources: &[Source]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for source in sources {
+        hasher.update((source.name.len() as u64).to_le_bytes());
+        hasher.update(source.name.as_bytes());
+        hasher.update((source.text.len() as u64).to_le_bytes());
+        hasher.update(source.text.as_bytes());
+    }
+    hasher.finalize().into()
+}
+
+/// Turns the spans of places into line numbers, with one pass over each text.
+fn fill_lines(config: &mut Config, sources: &[Source]) {
+    let lines: Vec<(Arc<str>, Vec<usize>)> = sources
+        .iter()
+        .map(|source| {
+            let feeds = memchr::memchr_iter(b'\n', source.text.as_bytes()).collect();
+            (source.name.clone(), feeds)
+        })
+        .collect();
+    let fill = |place: &mut Place| {
+        let feeds = lines
+            .iter()
+            .find(|(name, _)| *name == place.file)
+            .map(|(_, feeds)| feeds);
+        let before = |feeds: &Vec<usize>| feeds.partition_point(|at| *at < place.span.0 as usize);
+        place.line = feeds.map_or(0, |feeds| before(feeds) as u32 + 1);
+    };
+    config
+        .listeners
+        .values_mut()
+        .for_each(|listener| fill(&mut listener.at));
+    config
+        .colors
+        .values_mut()
+        .for_each(|color| fill(&mut color.at));
+    config
+        .routes
+        .values_mut()
+        .for_each(|route| fill(&mut route.at));
+    config.tests.iter_mut().for_each(|test| fill(&mut test.at));
+    for service in config.services.values_mut() {
+        fill(&mut service.at);
+        service
+            .versions
+            .values_mut()
+            .for_each(|version| fill(&mut version.at));
+    }
+}
