@@ -1,8 +1,13 @@
 //! Tyrian: an API gateway for the cluster edge that dyes requests with a color and sends them to
 //! the service version of that color.
 
+pub mod admin;
+pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod edge;
+pub mod live;
+pub mod question;
 pub mod reason;
 pub mod routing;
 pub mod server;

@@ -5,13 +5,13 @@ use super::conditions::Verdict;
 use super::{Availability, Decision, FallbackReason, Outcome, RouteId, Table, View, rewrite};
 use crate::config::Config;
 use crate::config::route::{HostMatch, PathMatch, Route, Segment, Target};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Most routes that are listed as near.
 const NEAR_MAX: usize = 20;
 
 /// A decision, explained. Field names are stable.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
     pub request: Request,
     /// Absent when no route matches.
@@ -33,7 +33,7 @@ pub struct Explanation {
     pub rejected_more: usize,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     pub method: String,
     pub host: String,
@@ -43,7 +43,7 @@ pub struct Request {
     pub trusted: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Chosen {
     pub name: String,
     pub matched: String,
@@ -51,35 +51,35 @@ pub struct Chosen {
     pub line: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Color {
     pub requested: Option<String>,
     pub served: Option<String>,
     /// Where the requested color comes from, or why there is none.
     pub origin: String,
     /// Why the served color is not the requested one.
-    pub reason: Option<&'static str>,
+    pub reason: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Endpoint {
     pub address: String,
     pub healthy: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
-    pub name: &'static str,
+    pub name: String,
     pub value: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Refused {
     pub status: u16,
-    pub reason: &'static str,
+    pub reason: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rejected {
     pub name: String,
     pub why: String,
@@ -133,7 +133,7 @@ impl Table {
         if let Outcome::Refuse(reason) = decision.outcome {
             explanation.refusal = Some(Refused {
                 status: reason.status(),
-                reason: reason.name(),
+                reason: reason.name().to_owned(),
             });
         }
         explanation
@@ -161,8 +161,8 @@ impl Table {
                 .map(ToString::to_string),
             origin,
             reason: decision.color.reason.map(|reason| match reason {
-                FallbackReason::Missing => "missing",
-                FallbackReason::Unhealthy => "unhealthy",
+                FallbackReason::Missing => "missing".to_owned(),
+                FallbackReason::Unhealthy => "unhealthy".to_owned(),
             }),
         }
     }
@@ -230,7 +230,7 @@ impl Explanation {
     fn follow(&mut self, config: &Config, route: &Route, view: &View, decision: &Decision) {
         if let Some(max) = route.body_max {
             self.policies.push(Policy {
-                name: "body limit",
+                name: "body limit".to_owned(),
                 value: format!("{} bytes", max.0),
             });
         }
@@ -268,19 +268,17 @@ impl Explanation {
 
     fn timeouts(&mut self, route: &Route, service: &crate::config::service::Service) {
         let (own, wider) = (route.timeouts, service.timeouts);
-        let mut add = |name, value: Option<std::time::Duration>| {
+        let mut add = |name: &str, value: Option<std::time::Duration>| {
             if let Some(value) = value {
-                self.policies.push(Policy {
-                    name,
-                    value: format!("{value:?}"),
-                });
+                let (name, value) = (name.to_owned(), format!("{value:?}"));
+                self.policies.push(Policy { name, value });
             }
         };
         add("connect timeout", own.connect.or(wider.connect));
         add("request timeout", own.request.or(wider.request));
         add("idle timeout", own.idle.or(wider.idle));
         let tries = Policy {
-            name: "tries",
+            name: "tries".to_owned(),
             value: service.retry.attempts.0.to_string(),
         };
         self.policies.push(tries);
@@ -288,7 +286,7 @@ impl Explanation {
 }
 
 /// A route's match in a few words.
-fn describe(route: &Route) -> String {
+pub fn describe(route: &Route) -> String {
     let mut words = vec![
         host_text(&route.matches.host),
         path_text(&route.matches.path),

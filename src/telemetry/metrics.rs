@@ -51,7 +51,7 @@ impl Metrics {
         self.generation.load(Relaxed)
     }
 
-    pub(super) fn last_reload_successful(&self) -> bool {
+    pub fn last_reload_successful(&self) -> bool {
         !self.reload_failed.load(Relaxed)
     }
 

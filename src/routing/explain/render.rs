@@ -28,7 +28,7 @@ pub fn render(explanation: &Explanation, color: bool) -> String {
     picture.color(explanation);
     picture.target(explanation);
     for policy in &explanation.policies {
-        picture.row(true, policy.name, &policy.value, "");
+        picture.row(true, &policy.name, &policy.value, "");
     }
     match (&explanation.refusal, explanation.status) {
         (Some(refused), _) => {
@@ -100,7 +100,7 @@ impl Picture {
 
     fn color(&mut self, explanation: &Explanation) {
         let color = &explanation.color;
-        let text = match (&color.requested, &color.served, color.reason) {
+        let text = match (&color.requested, &color.served, &color.reason) {
             (Some(requested), _, Some(reason)) => {
                 format!("{requested} ← {}; its version is {reason}", color.origin)
             }

@@ -1,0 +1,180 @@
+//! `/v1`: JSON in, JSON out, problem+json when something is wrong.
+
+use super::{Admin, auth, view};
+use crate::live::{Outcome, Trigger};
+use crate::question::Question;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router, middleware};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Largest request body: a configuration to check.
+const BODY_MAX: usize = 16 << 20;
+
+/// Everything below `/v1`; all of it needs the token.
+pub fn router(admin: &Admin) -> Router<Admin> {
+    Router::new()
+        .route(
+            "/v1/status",
+            get(async |State(admin): State<Admin>| Json(view::status(&admin).await)),
+        )
+        .route(
+            "/v1/routes",
+            get(async |State(a): State<Admin>| Json(view::routes(&a.live.current.load().config))),
+        )
+        .route(
+            "/v1/services",
+            get(async |State(a): State<Admin>| Json(view::services(&a.live.current.load()))),
+        )
+        .route(
+            "/v1/colors",
+            get(async |State(a): State<Admin>| Json(view::colors(&a.live.current.load().config))),
+        )
+        .route("/v1/explain", post(explain))
+        .route("/v1/config", get(show))
+        .route("/v1/config/check", post(check))
+        .route("/v1/config/reload", post(reload))
+        .route("/v1/config/history", get(history))
+        .route("/v1/config/rollback", post(rollback))
+        .route("/v1/log", put(log))
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "the API has no such resource"))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .route_layer(middleware::from_fn_with_state(
+            admin.clone(),
+            auth::require_token,
+        ))
+}
+
+/// An RFC 9457 document.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    detail: String,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        (self.status, kind, body.to_string()).into_response()
+    }
+}
+
+async fn explain(State(admin): State<Admin>, body: Bytes) -> Result<Json<Value>, Problem> {
+    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
+    let question: Question =
+        serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?;
+    let snapshot = admin.live.current.load_full();
+    let mut explanation = question
+        .ask(&snapshot.table, &snapshot.config, snapshot.as_ref())
+        .map_err(bad)?;
+    for endpoint in &mut explanation.endpoints {
+        let states = snapshot
+            .services
+            .iter()
+            .flat_map(|service| &service.versions);
+        let mut states = states.flat_map(|version| &version.endpoints);
+        let state = states.find(|known| *known.address == *endpoint.address);
+        endpoint.healthy = state.is_some_and(|known| known.state.available());
+    }
+    serde_json::to_value(explanation)
+        .map(Json)
+        .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+}
+
+async fn show(State(admin): State<Admin>) -> String {
+    crate::config::effective::show(admin.live.loaded().await.as_ref())
+}
+
+/// The body is TOML, or JSON with the text in `text`.
+async fn check(
+    State(admin): State<Admin>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    #[derive(Deserialize)]
+    struct Wrapped {
+        text: String,
+    }
+    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or("");
+    let text = if kind.starts_with("application/json") {
+        let wrapped: Wrapped =
+            serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?;
+        wrapped.text
+    } else {
+        String::from_utf8(body.into()).map_err(|error| bad(error.to_string()))?
+    };
+    let verdict = admin.live.preview(&text).await;
+    Ok(answer(&verdict))
+}
+
+async fn reload(State(admin): State<Admin>) -> Response {
+    tracing::info!(action = "reload", "audit");
+    answer(&admin.live.reload(Trigger::Api).await)
+}
+
+async fn rollback(State(admin): State<Admin>, body: Bytes) -> Result<Response, Problem> {
+    #[derive(Deserialize)]
+    struct To {
+        generation: u64,
+    }
+    let to: To = serde_json::from_slice(&body)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+    tracing::info!(action = "rollback", generation = to.generation, "audit");
+    match admin.live.rollback(to.generation).await {
+        Some(verdict) => Ok(answer(&verdict)),
+        None => {
+            let detail = format!("generation {} is not kept", to.generation);
+            Err(Problem::new(StatusCode::NOT_FOUND, detail))
+        }
+    }
+}
+
+/// 200 for what went live, 422 for what is not sound.
+fn answer(verdict: &crate::live::Verdict) -> Response {
+    let status = match verdict.outcome {
+        Outcome::Rejected => StatusCode::UNPROCESSABLE_ENTITY,
+        Outcome::Applied | Outcome::Unchanged | Outcome::Acceptable => StatusCode::OK,
+    };
+    (status, Json(verdict)).into_response()
+}
+
+async fn history(State(admin): State<Admin>) -> Json<Value> {
+    let entries = admin.live.history().await;
+    let current = admin.live.current.load().generation;
+    Json(json!({ "current": current, "generations": entries }))
+}
+
+async fn log(State(admin): State<Admin>, body: Bytes) -> Result<Json<Value>, Problem> {
+    #[derive(Deserialize)]
+    struct Filter {
+        filter: String,
+    }
+    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
+    let filter: Filter = serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?;
+    (admin.set_log)(&filter.filter).map_err(bad)?;
+    tracing::info!(action = "log", filter = filter.filter, "audit");
+    Ok(Json(json!({ "filter": filter.filter })))
+}

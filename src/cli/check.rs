@@ -1,0 +1,110 @@
+//! `tyrian check` and `tyrian test`
+
+use super::{Exit, find_config, print, print_json, wants_color};
+use crate::config::Loaded;
+use crate::config::diagnostic::Severity;
+use crate::live::{self, Source};
+use std::path::PathBuf;
+
+/// Check a configuration: all errors at once, then warnings, then its own tests.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tyrian check tyrian.toml
+  tyrian check --format sarif --deny-warnings conf.d/")]
+pub struct Args {
+    /// Configuration file or directory
+    file: Option<PathBuf>,
+    /// Form of the report
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
+    /// Fail on warnings too
+    #[arg(long)]
+    deny_warnings: bool,
+    /// Print nothing but problems
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Human,
+    Json,
+    Sarif,
+}
+
+/// Run the [[tests]] of a configuration.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tyrian test tyrian.toml
+  tyrian test conf.d/")]
+pub struct TestArgs {
+    /// Configuration file or directory
+    file: Option<PathBuf>,
+}
+
+fn load(file: Option<PathBuf>) -> Option<Loaded> {
+    let Some(path) = find_config(file) else {
+        eprintln!("error: no configuration found; name one");
+        return None;
+    };
+    Some(match live::check(&Source::Path(path)) {
+        Ok((loaded, _)) => loaded,
+        Err(loaded) => *loaded,
+    })
+}
+
+pub fn check(args: &Args) -> Exit {
+    let Some(loaded) = load(args.file.clone()) else {
+        return Exit::Usage;
+    };
+    let warnings = loaded.count(Severity::Warning);
+    let failed = loaded.has_errors() || (args.deny_warnings && warnings > 0);
+    match args.format {
+        Format::Json => print_json(&loaded.render_json()),
+        Format::Sarif => print_json(&loaded.render_sarif()),
+        Format::Human => {
+            eprint!("{}", loaded.render_human(wants_color(&std::io::stderr())));
+            if let Some(config) = loaded.config.as_ref().filter(|_| !args.quiet) {
+                print(&format!(
+                    "ok: {} routes, {} services, {} colors, {} tests\n",
+                    config.routes.len(),
+                    config.services.len(),
+                    config.colors.len(),
+                    config.tests.len(),
+                ));
+            }
+        }
+    }
+    if failed {
+        Exit::InvalidConfig
+    } else {
+        Exit::Ok
+    }
+}
+
+pub fn test(args: &TestArgs) -> Exit {
+    let Some(loaded) = load(args.file.clone()) else {
+        return Exit::Usage;
+    };
+    let (failures, others): (Vec<_>, Vec<_>) = loaded
+        .diagnostics
+        .iter()
+        .partition(|diagnostic| diagnostic.code == "TY0601");
+    if others
+        .iter()
+        .any(|diagnostic| diagnostic.severity == Severity::Error)
+    {
+        eprint!("{}", loaded.render_human(wants_color(&std::io::stderr())));
+        return Exit::InvalidConfig;
+    }
+    if failures.is_empty() {
+        let count = loaded
+            .config
+            .as_ref()
+            .map_or(0, |config| config.tests.len());
+        print(&format!("{count} passed, 0 failed\n"));
+        return Exit::Ok;
+    }
+    eprint!("{}", loaded.render_human(wants_color(&std::io::stderr())));
+    Exit::Failed
+}

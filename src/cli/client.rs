@@ -1,0 +1,171 @@
+//! Talks to the admin API of a running gateway.
+
+use super::{Exit, find_config, state_dir};
+use crate::admin::Token;
+use crate::config::admin::{self, Admin};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::time::Duration;
+use ureq::http::Response;
+
+/// Longest wait for an answer; a reload of a large configuration takes a moment.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Which gateway, and how to be let in.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Target {
+    /// Address of the admin API [default: as configured, else 127.0.0.1:9980]
+    #[arg(long, value_name = "URL", env = "TYRIAN_ADMIN")]
+    admin: Option<String>,
+    /// File with the token [default: as configured, else admin.token in the state directory]
+    #[arg(long, value_name = "FILE", env = "TYRIAN_ADMIN_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// Configuration that says where the API is
+    #[arg(short, long, value_name = "PATH")]
+    config: Option<PathBuf>,
+}
+
+/// A running gateway.
+pub struct Client {
+    base: String,
+    token: Option<String>,
+    agent: ureq::Agent,
+}
+
+/// A call that came to nothing.
+#[derive(Debug)]
+pub struct Failure {
+    pub exit: Exit,
+    pub message: String,
+}
+
+impl Failure {
+    /// Prints the message and gives the exit.
+    pub fn tell(&self) -> Exit {
+        eprintln!("error: {}", self.message);
+        self.exit
+    }
+}
+
+impl Target {
+    /// A gateway at this address, else the usual one.
+    pub fn new(admin: Option<String>) -> Self {
+        Self {
+            admin,
+            token_file: None,
+            config: None,
+        }
+    }
+
+    /// The configuration that was named.
+    pub fn config_path(&self) -> Option<PathBuf> {
+        self.config.clone()
+    }
+
+    /// The `[admin]` table of the configuration, as far as it can be read.
+    fn configured(&self) -> Admin {
+        let path = find_config(self.config.clone());
+        let loaded = path.map(|path| crate::config::load(&path, &|name| std::env::var(name).ok()));
+        let config = loaded.and_then(|loaded| loaded.config);
+        config.map(|config| config.admin).unwrap_or_default()
+    }
+
+    pub fn client(&self) -> Client {
+        let configured = self.configured();
+        let token = match &self.token_file {
+            Some(file) => std::fs::read_to_string(file)
+                .ok()
+                .map(|text| text.trim().to_owned()),
+            None => Token::open(&configured.token, state_dir(None).as_deref())
+                .ok()
+                .and_then(|token| token.read()),
+        };
+        self.at(configured.bind.unwrap_or(admin::BIND), token)
+    }
+
+    /// The port of the probes, which need no token.
+    pub fn probes(&self) -> Client {
+        let configured = self.configured();
+        self.at(
+            configured
+                .metrics
+                .or(configured.bind)
+                .unwrap_or(admin::METRICS),
+            None,
+        )
+    }
+
+    fn at(&self, address: std::net::SocketAddr, token: Option<String>) -> Client {
+        let base = match &self.admin {
+            Some(base) if base.contains("://") => base.trim_end_matches('/').to_owned(),
+            Some(base) => format!("http://{base}"),
+            None => format!("http://{address}"),
+        };
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(TIMEOUT))
+            .http_status_as_error(false)
+            .build();
+        Client {
+            base,
+            token,
+            agent: config.into(),
+        }
+    }
+}
+
+impl Client {
+    pub fn get(&self, path: &str) -> Result<(u16, String), Failure> {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        self.read(request.call())
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Result<(u16, String), Failure> {
+        let mut request = self.agent.post(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.header("content-type", "application/json");
+        self.read(request.send(body.to_string()))
+    }
+
+    fn read(
+        &self,
+        answer: Result<Response<ureq::Body>, ureq::Error>,
+    ) -> Result<(u16, String), Failure> {
+        let unreachable = |error: ureq::Error| Failure {
+            exit: Exit::Unreachable,
+            message: format!("cannot reach the gateway at {}: {error}", self.base),
+        };
+        let mut answer = answer.map_err(unreachable)?;
+        let status = answer.status().as_u16();
+        let text = answer.body_mut().read_to_string().map_err(unreachable)?;
+        match status {
+            401 | 403 => Err(Failure {
+                exit: Exit::NotPermitted,
+                message: format!("the gateway at {} does not accept the token", self.base),
+            }),
+            _ => Ok((status, text)),
+        }
+    }
+
+    pub fn get_json(&self, path: &str) -> Result<Value, Failure> {
+        let (status, text) = self.get(path)?;
+        parse(status, &text)
+    }
+}
+
+/// The JSON of an answer; problems become failures, but for verdicts, which are answers too.
+pub fn parse(status: u16, text: &str) -> Result<Value, Failure> {
+    let value: Value = serde_json::from_str(text).unwrap_or_default();
+    if status < 300 || value.get("outcome").is_some() {
+        return Ok(value);
+    }
+    let detail = value["detail"].as_str().unwrap_or(text);
+    Err(Failure {
+        exit: Exit::Failed,
+        message: format!("{status}: {detail}"),
+    })
+}

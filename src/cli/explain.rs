@@ -1,0 +1,145 @@
+//! `tyrian explain`
+
+use super::client::{Target, parse};
+use super::{Exit, Output, print, print_json, wants_color};
+use crate::config::codes;
+use crate::live::{self, Source};
+use crate::question::{Question, Values};
+use crate::routing::explain::{Explanation, render};
+use crate::routing::selftest::AllHealthy;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// Say where a request would go, and why; or what an error code means.
+///
+/// With -c it asks a file, without it the running gateway.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tyrian explain -c tyrian.toml 'GET https://shop.example/cart/7' -H 'x-release-stage: canary'
+  tyrian explain TY0101")]
+pub struct Args {
+    /// `METHOD URL`, a URL, or an error code
+    #[arg(value_name = "REQUEST|CODE")]
+    what: String,
+    /// A header field, as `name: value`
+    #[arg(short = 'H', long = "header", value_name = "FIELD")]
+    headers: Vec<String>,
+    /// The client's address
+    #[arg(long, value_name = "IP")]
+    from: Option<IpAddr>,
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Output,
+    /// Ask this file instead of the running gateway
+    #[arg(short = 'c', long = "file", value_name = "PATH")]
+    file: Option<PathBuf>,
+    /// Address of the admin API
+    #[arg(long, value_name = "URL", env = "TYRIAN_ADMIN")]
+    admin: Option<String>,
+}
+
+pub fn run(args: &Args) -> Exit {
+    if args.what.to_ascii_uppercase().starts_with("TY") && !args.what.contains('/') {
+        return code(&args.what);
+    }
+    let question = match question(args) {
+        Ok(question) => question,
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            return Exit::Usage;
+        }
+    };
+    match &args.file {
+        Some(file) => ask_file(args, file.clone(), &question),
+        None => ask_live(args, &question),
+    }
+}
+
+fn code(code: &str) -> Exit {
+    match codes::explain(code) {
+        Some(text) => {
+            print(&text);
+            Exit::Ok
+        }
+        None => {
+            eprintln!("error: there is no code {code}; codes are TY0001 to TY0901");
+            Exit::Failed
+        }
+    }
+}
+
+fn question(args: &Args) -> Result<Question, String> {
+    let (method, url) = match args.what.trim().split_once(' ') {
+        Some((method, url)) => (Some(method.to_owned()), url.trim().to_owned()),
+        None => (None, args.what.clone()),
+    };
+    let mut question = Question {
+        method,
+        url,
+        from: args.from,
+        ..Question::default()
+    };
+    for field in &args.headers {
+        let (name, value) = field
+            .split_once(':')
+            .ok_or_else(|| format!("`{field}` is not `name: value`"))?;
+        let value = value.trim().to_owned();
+        let many = question
+            .headers
+            .entry(name.trim().to_owned())
+            .or_insert(Values::Many(Vec::new()));
+        if let Values::Many(values) = many {
+            values.push(value);
+        }
+    }
+    Ok(question)
+}
+
+fn ask_file(args: &Args, file: PathBuf, question: &Question) -> Exit {
+    let (loaded, table) = match live::check(&Source::Path(file)) {
+        Ok(checked) => checked,
+        Err(loaded) => {
+            eprint!("{}", loaded.render_human(wants_color(&std::io::stderr())));
+            return Exit::InvalidConfig;
+        }
+    };
+    let Some(config) = &loaded.config else {
+        return Exit::InvalidConfig;
+    };
+    match question.ask(&table, config, &AllHealthy(config)) {
+        Ok(explanation) => {
+            show(args, &explanation);
+            Exit::Ok
+        }
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            Exit::Failed
+        }
+    }
+}
+
+fn show(args: &Args, explanation: &Explanation) {
+    match args.output {
+        Output::Json => print_json(&serde_json::to_value(explanation).unwrap_or_default()),
+        Output::Table => print(&render(explanation, wants_color(&std::io::stdout()))),
+    }
+}
+
+fn ask_live(args: &Args, question: &Question) -> Exit {
+    let target = Target::new(args.admin.clone());
+    let body = serde_json::to_value(question).unwrap_or_default();
+    let answer = target.client().post("/v1/explain", &body);
+    let answer = answer.and_then(|(status, text)| parse(status, &text));
+    match answer {
+        Ok(value) => match serde_json::from_value::<Explanation>(value.clone()) {
+            Ok(explanation) if args.output == Output::Table => {
+                show(args, &explanation);
+                Exit::Ok
+            }
+            _ => {
+                print_json(&value);
+                Exit::Ok
+            }
+        },
+        Err(failure) => failure.tell(),
+    }
+}

@@ -1,0 +1,55 @@
+//! The gateway's own log: to standard error, for people on a terminal, as JSON otherwise.
+
+use std::io::IsTerminal;
+use std::sync::OnceLock;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
+
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+/// What is logged unless `TYRIAN_LOG` says otherwise. The proxy core tells of every client that
+/// goes away; the access log does that better.
+const DEFAULT: &str = "info,pingora_core=off,pingora_proxy=off";
+
+/// Starts logging.
+pub fn start() {
+    let wanted = std::env::var("TYRIAN_LOG")
+        .ok()
+        .filter(|value| !value.is_empty());
+    let filter = wanted.as_deref().unwrap_or(DEFAULT).parse::<EnvFilter>();
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new(DEFAULT));
+    let (filter, handle) = reload::Layer::new(filter);
+    let _ = FILTER.set(handle);
+    let human = match std::env::var("TYRIAN_LOG_FORMAT").as_deref() {
+        Ok("json") => false,
+        Ok("human") => true,
+        _ => std::io::stderr().is_terminal(),
+    };
+    let writer = fmt::layer().with_writer(std::io::stderr);
+    let layer = if human {
+        writer
+            .with_ansi(super::wants_color(&std::io::stderr()))
+            .with_target(false)
+            .boxed()
+    } else {
+        writer.json().flatten_event(true).with_target(false).boxed()
+    };
+    // The first one wins; a second start (tests) changes nothing.
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(layer)
+        .try_init();
+}
+
+/// Changes what is logged.
+///
+/// # Errors
+/// When the filter does not parse, or logging has not started.
+pub fn set(filter: &str) -> Result<(), String> {
+    let filter = filter
+        .parse::<EnvFilter>()
+        .map_err(|error| error.to_string())?;
+    let handle = FILTER.get().ok_or("logging has not started")?;
+    handle.reload(filter).map_err(|error| error.to_string())
+}

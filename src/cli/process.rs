@@ -1,0 +1,228 @@
+//! The life of a serving process: start, signals, readiness, drain, exit.
+
+use super::{Exit, logging};
+use crate::admin::{Admin, Token, serve_api, serve_probes};
+use crate::config::Loaded;
+use crate::live::{Live, Source, Trigger, watch};
+use crate::server::{self, Serving};
+use crate::telemetry::Metrics;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Longest wait for the last lines of the access log.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// What to serve, and how.
+pub struct Service {
+    pub source: Source,
+    pub state_dir: Option<PathBuf>,
+    /// Called with the listeners' addresses once everything serves.
+    pub ready: Box<dyn FnOnce(&Serving, &[(&'static str, SocketAddr)])>,
+}
+
+/// Signals, taken over before anything else starts, so that none of them kills by default.
+struct Signals {
+    hangup: Signal,
+    user1: Signal,
+    user2: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+}
+
+enum Event {
+    Reload,
+    Reopen,
+    Leave,
+}
+
+impl Signals {
+    fn take_over() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+        })
+    }
+
+    async fn next(&mut self) -> Event {
+        tokio::select! {
+            _ = self.hangup.recv() => Event::Reload,
+            _ = self.user2.recv() => Event::Reload,
+            _ = self.user1.recv() => Event::Reopen,
+            _ = self.terminate.recv() => Event::Leave,
+            _ = self.interrupt.recv() => Event::Leave,
+            _ = self.quit.recv() => {
+                tracing::warn!("handing sockets to a new process is not supported yet; draining");
+                Event::Leave
+            }
+        }
+    }
+}
+
+/// Serves until told to leave.
+pub fn serve(service: Service) -> Exit {
+    logging::start();
+    count_panics();
+    let threads = match crate::live::check(&service.source) {
+        Ok((loaded, _)) => loaded.config.map_or(0, |config| config.server.threads),
+        Err(loaded) => return invalid(&loaded),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(server::threads(threads))
+        .thread_name("tyrian")
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => {
+            let exit = runtime.block_on(live(service));
+            // Connections that outlived the drain are cut here.
+            runtime.shutdown_timeout(Duration::from_millis(100));
+            exit
+        }
+        Err(error) => {
+            tracing::error!(%error, "cannot start");
+            Exit::Failed
+        }
+    }
+}
+
+/// Panics are logged as one line; whoever catches them counts them.
+fn count_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let backtrace = std::backtrace::Backtrace::capture();
+        tracing::error!(%backtrace, "panicked: {info}");
+    }));
+}
+
+fn invalid(loaded: &Loaded) -> Exit {
+    eprint!("{}", loaded.render_human(super::wants_color(&io::stderr())));
+    Exit::InvalidConfig
+}
+
+async fn live(service: Service) -> Exit {
+    let failed = |what: &str, error: &dyn std::fmt::Display| {
+        tracing::error!(%error, "{what}");
+        Exit::Failed
+    };
+    let mut signals = match Signals::take_over() {
+        Ok(signals) => signals,
+        Err(error) => return failed("cannot take over signals", &error),
+    };
+    let metrics = Arc::new(Metrics::default());
+    let live = match Live::open(
+        service.source,
+        metrics.clone(),
+        service.state_dir.as_deref(),
+    ) {
+        Ok(live) => live,
+        Err(loaded) => return invalid(&loaded),
+    };
+    let serving = match server::start(live.current.clone(), metrics) {
+        Ok(serving) => serving,
+        Err(error) => return failed("cannot start", &error),
+    };
+    let (admin, ports) = match administer(&live, &serving, service.state_dir.as_deref()).await {
+        Ok(started) => started,
+        Err(error) => return failed("cannot start the administration", &error),
+    };
+    for warning in live.loaded().await.diagnostics.iter() {
+        tracing::warn!(code = warning.code, "{}", warning.message);
+    }
+    let watcher = tokio::spawn(watch::watch(live.clone()));
+    tell_systemd(&[sd_notify::NotifyState::Ready]);
+    (service.ready)(&serving, &ports);
+    loop {
+        match signals.next().await {
+            Event::Reload => reload(&live).await,
+            Event::Reopen => live.current.load().access_log.reopen(),
+            Event::Leave => break,
+        }
+    }
+    watcher.abort();
+    leave(&live, &admin, serving, &mut signals).await
+}
+
+async fn reload(live: &Live) {
+    let now = sd_notify::NotifyState::monotonic_usec_now().ok();
+    let mut states = vec![sd_notify::NotifyState::Reloading];
+    states.extend(now);
+    tell_systemd(&states);
+    live.reload(Trigger::Signal).await;
+    tell_systemd(&[sd_notify::NotifyState::Ready]);
+}
+
+/// Lame duck, then drain, then out. A second signal ends it at once.
+async fn leave(live: &Live, admin: &Admin, serving: Serving, signals: &mut Signals) -> Exit {
+    tell_systemd(&[sd_notify::NotifyState::Stopping]);
+    admin.drain();
+    let drain = live.current.load().config.server.drain.clone();
+    tracing::info!(delay = ?drain.delay, timeout = ?drain.timeout, "draining");
+    let ended = async {
+        tokio::time::sleep(drain.delay).await;
+        serving.drain(drain.timeout).await
+    };
+    let left = tokio::select! {
+        left = ended => left,
+        () = async { while !matches!(signals.next().await, Event::Leave) {} } => {
+            tracing::warn!("told to leave again; leaving now");
+            return Exit::Ok;
+        }
+    };
+    if left > 0 {
+        tracing::warn!(requests = left, "left before these requests had ended");
+    }
+    let log = live.current.load().access_log.clone();
+    let _ = tokio::task::spawn_blocking(move || log.flush(FLUSH)).await;
+    tracing::info!("drained");
+    Exit::Ok
+}
+
+/// Messages to the service manager; without one they go nowhere.
+fn tell_systemd(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "cannot tell the service manager");
+    }
+}
+
+/// Addresses of the administration, by name.
+type Ports = Vec<(&'static str, SocketAddr)>;
+
+/// Starts the API and the probes. Ports that nobody asked for are given up when taken.
+async fn administer(
+    live: &Arc<Live>,
+    serving: &Serving,
+    state_dir: Option<&std::path::Path>,
+) -> io::Result<(Admin, Ports)> {
+    let config = live.current.load().config.admin.clone();
+    let token = Token::open(&config.token, state_dir)?;
+    let admin = Admin::new(live.clone(), serving, token, logging::set);
+    let mut ports = Vec::new();
+    for (name, address) in [("admin", config.bind), ("metrics", config.metrics)] {
+        let Some(address) = address else { continue };
+        let listener = match TcpListener::bind(address).await {
+            Ok(listener) => listener,
+            Err(error) if !config.explicit => {
+                tracing::warn!(listener = name, %address, %error, "cannot bind; going without");
+                continue;
+            }
+            Err(error) => return Err(io::Error::other(format!("{name} on {address}: {error}"))),
+        };
+        let address = listener.local_addr()?;
+        tracing::info!(listener = name, %address, "listening");
+        ports.push((name, address));
+        match name {
+            "admin" => drop(tokio::spawn(serve_api(listener, admin.clone()))),
+            _ => drop(tokio::spawn(serve_probes(listener, admin.clone()))),
+        }
+    }
+    Ok((admin, ports))
+}

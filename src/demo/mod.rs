@@ -1,0 +1,134 @@
+//! What `tyrian demo` needs: two versions of a small upstream in this process, a configuration to
+//! edit, and the lines to try.
+
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+/// The configuration, with `@…@` where addresses belong.
+const CONFIG: &str = include_str!("demo.toml");
+
+/// The upstreams' addresses, by version.
+#[derive(Debug)]
+pub struct Upstreams {
+    v1: SocketAddr,
+    v2: SocketAddr,
+}
+
+/// A directory for the demo's files, anew for each start.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn directory() -> io::Result<PathBuf> {
+    let directory = std::env::temp_dir().join(format!("tyrian-demo-{}", std::process::id()));
+    std::fs::create_dir_all(&directory)?;
+    Ok(directory)
+}
+
+/// Starts both versions on a thread of their own; they end with the process.
+///
+/// # Errors
+/// When they cannot listen.
+pub fn start_upstreams() -> io::Result<Upstreams> {
+    let bind = || -> io::Result<TcpListener> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    let (v1, v2) = (bind()?, bind()?);
+    let upstreams = Upstreams {
+        v1: v1.local_addr()?,
+        v2: v2.local_addr()?,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name("demo-upstreams".into())
+        .spawn(move || {
+            runtime.block_on(async {
+                let _ = tokio::join!(serve(v1, "v1"), serve(v2, "v2"));
+            });
+        })?;
+    Ok(upstreams)
+}
+
+async fn serve(listener: TcpListener, version: &'static str) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let answer = move |request: Request| async move { Json(describe(version, &request)) };
+    axum::serve(listener, Router::new().fallback(answer)).await
+}
+
+/// What the upstream has seen.
+fn describe(version: &str, request: &Request) -> Value {
+    let header = |headers: &HeaderMap, name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(ToOwned::to_owned)
+    };
+    json!({
+        "version": version,
+        "path": request.uri().path(),
+        "color": header(request.headers(), "x-tyrian-color"),
+        "request_id": header(request.headers(), "x-request-id"),
+    })
+}
+
+/// Writes the configuration that the newcomer edits.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_config(directory: &Path, port: u16, upstreams: &Upstreams) -> io::Result<PathBuf> {
+    let text = CONFIG
+        .replace("@PORT@", &port.to_string())
+        .replace("@V1@", &upstreams.v1.to_string())
+        .replace("@V2@", &upstreams.v2.to_string());
+    let file = directory.join("tyrian.toml");
+    std::fs::write(&file, text)?;
+    Ok(file)
+}
+
+/// What to try.
+pub fn welcome(file: &Path, port: u16) -> String {
+    let file = file.display();
+    format!(
+        "\n\
+         tyrian serves on http://127.0.0.1:{port}, in front of two versions of one small service.\n\
+         \n\
+         1. Uncolored traffic meets the default version:\n\
+         \x20  curl -s http://127.0.0.1:{port}/hello\n\
+         2. A beta user is dyed by a rule, and meets v2:\n\
+         \x20  curl -s -H 'x-user-group: beta' http://127.0.0.1:{port}/hello\n\
+         3. A trusted caller brings its color along:\n\
+         \x20  curl -s -H 'x-tyrian-color: canary' http://127.0.0.1:{port}/hello\n\
+         \n\
+         Why?   tyrian explain -c {file} 'GET http://localhost/hello' -H 'x-user-group: beta'\n\
+         Then edit {file}, save, and try again:\n\
+         the change is live at once, and a mistake is told here and changes nothing.\n\
+         Ctrl-C ends it all.\n\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CONFIG;
+    use crate::config::load_text;
+    use crate::live::checked;
+
+    #[test]
+    fn the_demo_configuration_is_sound_and_its_tests_hold() {
+        let text = CONFIG.replace("@PORT@", "8080");
+        let text = text
+            .replace("@V1@", "127.0.0.1:1")
+            .replace("@V2@", "127.0.0.1:2");
+        let loaded = load_text("demo.toml", &text, &|_| None);
+        let problems = loaded.render_human(false);
+        assert!(checked(loaded).is_ok(), "{problems}");
+        assert_eq!(problems, "");
+    }
+}

@@ -1,0 +1,296 @@
+//! The one owner of the live snapshot: loading, reloading, history, rollback.
+//!
+//! Every way to a new generation is the same: read → unchanged? stop → check everything → run the
+//! file's tests → build off the hot path → one store. A failure anywhere before the store leaves
+//! the last good generation serving.
+
+mod history;
+mod verdict;
+pub mod watch;
+
+pub use history::{Entry, hex, write_private};
+pub use verdict::{Outcome, Verdict};
+
+use crate::config::diagnostic::Diagnostic;
+use crate::config::source::load_sources;
+use crate::config::{Loaded, diff, load, load_text};
+use crate::routing::{Table, selftest};
+use crate::snapshot::{Current, Snapshot};
+use crate::telemetry::Metrics;
+use crate::upstream::{Carried, resolve};
+use arc_swap::ArcSwap;
+use history::History;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::Mutex;
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A file, or a directory of files.
+    Path(PathBuf),
+    /// A text made by the command line.
+    Text(String),
+}
+
+/// What asked for a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trigger {
+    Start,
+    FileChange,
+    Signal,
+    Api,
+    Rollback,
+}
+
+/// The live configuration and how it changes.
+#[derive(Debug)]
+pub struct Live {
+    pub current: Current,
+    pub metrics: Arc<Metrics>,
+    source: Source,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    loaded: Arc<Loaded>,
+    history: History,
+    /// The texts of the source when they were last looked at, good or bad: the watch acts on
+    /// what is new only, so it neither repeats a failure nor undoes a rollback.
+    seen: [u8; 32],
+    /// The number of the generation that a rollback restored, until a reload follows the file.
+    rolled_back_to: Option<u64>,
+}
+
+/// A checked configuration and its table.
+type Checked = (Loaded, Table);
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Loads and checks a source, runs its tests included. `Err` holds what is wrong.
+pub fn check(source: &Source) -> Result<Checked, Box<Loaded>> {
+    let loaded = match source {
+        Source::Path(path) => load(path, &environment),
+        Source::Text(text) => load_text("command line", text, &environment),
+    };
+    checked(loaded)
+}
+
+/// Builds the table and runs the tests of what has been loaded.
+pub fn checked(mut loaded: Loaded) -> Result<Checked, Box<Loaded>> {
+    let Some(config) = &loaded.config else {
+        return Err(Box::new(loaded));
+    };
+    match Table::build(config) {
+        Ok(table) => {
+            let failures = selftest::run_tests(&table, config);
+            loaded.add(failures);
+            if loaded.has_errors() {
+                Err(Box::new(loaded))
+            } else {
+                Ok((loaded, table))
+            }
+        }
+        Err(error) => {
+            loaded.add(vec![Diagnostic::error("TY0203", error.to_string())]);
+            Err(Box::new(loaded))
+        }
+    }
+}
+
+impl Live {
+    /// Brings the first generation to life. History is kept in `state_dir`, if there is one.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration.
+    pub fn open(
+        source: Source,
+        metrics: Arc<Metrics>,
+        state_dir: Option<&Path>,
+    ) -> Result<Arc<Self>, Box<Loaded>> {
+        let (mut loaded, table) = check(&source)?;
+        let mut history = History::open(state_dir);
+        let generation = history.next();
+        let Some(config) = loaded.config.clone() else {
+            return Err(Box::new(loaded));
+        };
+        let built = Snapshot::build(Arc::new(config), table, None, generation, &metrics);
+        let snapshot = match built {
+            Ok((snapshot, _)) => snapshot,
+            Err(error) => {
+                loaded.add(vec![Diagnostic::error("TY0503", error.to_string())]);
+                return Err(Box::new(loaded));
+            }
+        };
+        resolve::spawn(&snapshot.services);
+        history.add(generation, Trigger::Start, &loaded, Vec::new());
+        metrics.reload_succeeded(generation);
+        let seen = loaded.hash;
+        let state = State {
+            loaded: Arc::new(loaded),
+            history,
+            seen,
+            rolled_back_to: None,
+        };
+        let current = Arc::new(ArcSwap::from_pointee(snapshot));
+        Ok(Arc::new(Self {
+            current,
+            metrics,
+            source,
+            state: Mutex::new(state),
+        }))
+    }
+
+    /// Reads the source again and puts it to work if it is sound.
+    pub async fn reload(&self, trigger: Trigger) -> Verdict {
+        let mut state = self.state.lock().await;
+        let source = self.source.clone();
+        let checked = tokio::task::spawn_blocking(move || check(&source)).await;
+        let started = Instant::now();
+        let Ok(checked) = checked else {
+            return Verdict::failed(self.current.load().generation, "the check itself failed");
+        };
+        let found = match &checked {
+            Ok((loaded, _)) => loaded,
+            Err(loaded) => loaded.as_ref(),
+        };
+        let seen = std::mem::replace(&mut state.seen, found.hash) == found.hash;
+        let is_live = checked.is_ok()
+            && found.hash == state.loaded.hash
+            && found.values == state.loaded.values;
+        if is_live || (seen && trigger == Trigger::FileChange) {
+            return Verdict::unchanged(self.current.load().generation);
+        }
+        match checked {
+            Ok(checked) => self.apply(&mut state, checked, trigger, started, None),
+            Err(loaded) => self.refuse(&loaded, trigger),
+        }
+    }
+
+    /// Puts an earlier generation back to work, from the texts it was made of.
+    pub async fn rollback(&self, generation: u64) -> Option<Verdict> {
+        let mut state = self.state.lock().await;
+        let sources = state.history.sources(generation)?;
+        let started = Instant::now();
+        Some(match checked(load_sources(sources, &environment)) {
+            Ok(checked) => self.apply(
+                &mut state,
+                checked,
+                Trigger::Rollback,
+                started,
+                Some(generation),
+            ),
+            Err(loaded) => self.refuse(&loaded, Trigger::Rollback),
+        })
+    }
+
+    fn apply(
+        &self,
+        state: &mut State,
+        (mut loaded, table): Checked,
+        trigger: Trigger,
+        started: Instant,
+        rolled_back_to: Option<u64>,
+    ) -> Verdict {
+        let previous = self.current.load_full();
+        let generation = state.history.next();
+        let Some(config) = loaded.config.clone() else {
+            return self.refuse(&loaded, trigger);
+        };
+        let built = Snapshot::build(
+            Arc::new(config),
+            table,
+            Some(&previous),
+            generation,
+            &self.metrics,
+        );
+        let (snapshot, carried) = match built {
+            Ok(built) => built,
+            Err(error) => {
+                loaded.add(vec![Diagnostic::error("TY0503", error.to_string())]);
+                return self.refuse(&loaded, trigger);
+            }
+        };
+        resolve::spawn(&snapshot.services);
+        let changes = diff(&state.loaded.values, &loaded.values);
+        self.current.store(Arc::new(snapshot));
+        self.metrics.reload_succeeded(generation);
+        state
+            .history
+            .add(generation, trigger, &loaded, changes.clone());
+        state.loaded = Arc::new(loaded);
+        state.rolled_back_to = rolled_back_to;
+        let verdict = Verdict::applied(generation, started, changes, carried, &state.loaded);
+        tracing::info!(
+            generation,
+            ?trigger,
+            changes = verdict.changes.len(),
+            "configuration live"
+        );
+        verdict
+    }
+
+    fn refuse(&self, loaded: &Loaded, trigger: Trigger) -> Verdict {
+        self.metrics.reload_failed();
+        let generation = self.current.load().generation;
+        let problems = loaded.render_human(false);
+        tracing::error!(
+            generation,
+            ?trigger,
+            "configuration refused; still serving\n{problems}"
+        );
+        Verdict::rejected(generation, loaded)
+    }
+
+    /// The files whose change may change the configuration.
+    pub async fn inputs(&self) -> Vec<PathBuf> {
+        let mut inputs = self.state.lock().await.loaded.inputs.clone();
+        if let Source::Path(path) = &self.source {
+            inputs.push(path.clone());
+        }
+        inputs
+    }
+
+    /// What is live, as it was loaded.
+    pub async fn loaded(&self) -> Arc<Loaded> {
+        self.state.lock().await.loaded.clone()
+    }
+
+    /// Generations that can be returned to, the newest first.
+    pub async fn history(&self) -> Vec<Entry> {
+        self.state.lock().await.history.entries()
+    }
+
+    /// The generation that a rollback restored, while the file says something else.
+    pub async fn rolled_back_to(&self) -> Option<u64> {
+        self.state.lock().await.rolled_back_to
+    }
+
+    /// Checks a text as if it were the file, and tells what it would change.
+    pub async fn preview(&self, text: &str) -> Verdict {
+        let generation = self.current.load().generation;
+        let running = self.loaded().await;
+        match checked(load_text("request", text, &environment)) {
+            Ok((loaded, _)) => {
+                let changes = diff(&running.values, &loaded.values);
+                let started = Instant::now();
+                let carried = Carried::default();
+                let verdict = Verdict::applied(generation, started, changes, carried, &loaded);
+                Verdict {
+                    outcome: Outcome::Acceptable,
+                    ..verdict
+                }
+            }
+            Err(loaded) => Verdict::rejected(generation, &loaded),
+        }
+    }
+
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+}

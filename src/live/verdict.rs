@@ -1,0 +1,131 @@
+//! What a reload has come to: told to whoever asked, in the same words everywhere.
+
+use crate::config::{Change, Loaded};
+use crate::upstream::Carried;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write;
+use std::time::Instant;
+
+/// What became of the new configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It is live.
+    Applied,
+    /// It is what is live already.
+    Unchanged,
+    /// It is not sound; the last good generation goes on.
+    Rejected,
+    /// It would be applied (a check, not a reload).
+    Acceptable,
+}
+
+/// The verdict on a configuration.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Verdict {
+    pub outcome: Outcome,
+    /// The generation that is live now.
+    pub generation: u64,
+    pub took_ms: f64,
+    pub changes: Vec<Change>,
+    /// What was taken over from the generation before, and what starts anew.
+    pub state: Carried,
+    /// Keys whose change waits for a restart; until then they stay as they were.
+    pub needs_restart: Vec<String>,
+    pub diagnostics: serde_json::Value,
+    /// The diagnostics as people read them.
+    pub rendered: String,
+}
+
+impl Verdict {
+    fn new(outcome: Outcome, generation: u64) -> Self {
+        Self {
+            outcome,
+            generation,
+            took_ms: 0.0,
+            changes: Vec::new(),
+            state: Carried::default(),
+            needs_restart: Vec::new(),
+            diagnostics: serde_json::json!([]),
+            rendered: String::new(),
+        }
+    }
+
+    pub fn unchanged(generation: u64) -> Self {
+        Self::new(Outcome::Unchanged, generation)
+    }
+
+    pub fn failed(generation: u64, why: &str) -> Self {
+        Self {
+            rendered: format!("{why}\n"),
+            ..Self::new(Outcome::Rejected, generation)
+        }
+    }
+
+    pub fn applied(
+        generation: u64,
+        started: Instant,
+        changes: Vec<Change>,
+        state: Carried,
+        loaded: &Loaded,
+    ) -> Self {
+        let needs_restart = changes.iter().filter(|change| change.restart);
+        Self {
+            took_ms: started.elapsed().as_secs_f64() * 1e3,
+            needs_restart: needs_restart.map(|change| change.key.clone()).collect(),
+            changes,
+            state,
+            ..Self::rejected(generation, loaded)
+        }
+        .with(Outcome::Applied)
+    }
+
+    pub fn rejected(generation: u64, loaded: &Loaded) -> Self {
+        let mut json = loaded.render_json();
+        Self {
+            diagnostics: json["diagnostics"].take(),
+            rendered: loaded.render_human(false),
+            ..Self::new(Outcome::Rejected, generation)
+        }
+    }
+
+    fn with(self, outcome: Outcome) -> Self {
+        Self { outcome, ..self }
+    }
+
+    /// As people read it.
+    pub fn render(&self) -> String {
+        let mut text = self.rendered.clone();
+        let _ = match self.outcome {
+            Outcome::Applied => {
+                writeln!(
+                    text,
+                    "generation {} is live ({:.1} ms)",
+                    self.generation, self.took_ms
+                )
+            }
+            Outcome::Unchanged => {
+                writeln!(
+                    text,
+                    "nothing has changed; generation {} is live",
+                    self.generation
+                )
+            }
+            Outcome::Rejected => writeln!(
+                text,
+                "refused; still serving generation {}",
+                self.generation
+            ),
+            Outcome::Acceptable => {
+                writeln!(text, "acceptable; generation {} is live", self.generation)
+            }
+        };
+        for change in &self.changes {
+            let _ = writeln!(text, "  {change}");
+        }
+        for reset in &self.state.reset {
+            let _ = writeln!(text, "  ! {reset}");
+        }
+        text
+    }
+}

@@ -1,0 +1,110 @@
+//! A request put to the decision without being sent: what `explain` asks, in the CLI and the API.
+
+use crate::config::Config;
+use crate::routing::explain::Explanation;
+use crate::routing::host::normalise_host;
+use crate::routing::path::normalise_target;
+use crate::routing::selftest::trusted;
+use crate::routing::{Availability, Table, View};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// A request in words.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// Default GET.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// `http[s]://host/path?query`, or `/path`.
+    pub url: String,
+    #[serde(default)]
+    pub headers: Headers,
+    /// The client's address; default 127.0.0.1.
+    #[serde(default)]
+    pub from: Option<IpAddr>,
+}
+
+/// Header fields: `{ "name": "value" }` or `{ "name": ["one", "two"] }`.
+pub type Headers = std::collections::BTreeMap<String, Values>;
+
+/// One value or several.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Values {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Question {
+    /// Decides and explains; the same code serves traffic.
+    ///
+    /// # Errors
+    /// What is malformed about the request.
+    pub fn ask(
+        &self,
+        table: &Table,
+        config: &Config,
+        availability: &impl Availability,
+    ) -> Result<Explanation, String> {
+        let method = self.method.as_deref().unwrap_or("GET");
+        let method =
+            Method::from_bytes(method.as_bytes()).map_err(|_| "the method is malformed")?;
+        let (authority, target) = split(&self.url);
+        let headers = self.fields()?;
+        let field = headers
+            .get(http::header::HOST)
+            .and_then(|host| host.to_str().ok());
+        let authority = authority.or(field).unwrap_or("");
+        let host = normalise_host(authority).map_err(|error| format!("the host: {error}"))?;
+        let target =
+            normalise_target(target.as_bytes()).map_err(|error| format!("the path: {error}"))?;
+        let client = self
+            .from
+            .unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+        let view = View {
+            method: &method,
+            host: &host,
+            path: &target.path,
+            query: target.query,
+            headers: &headers,
+            client,
+            trusted: trusted(config, client),
+        };
+        Ok(table.explain(config, &view, availability))
+    }
+
+    fn fields(&self) -> Result<HeaderMap, String> {
+        let mut headers = HeaderMap::new();
+        for (name, values) in &self.headers {
+            let values = match values {
+                Values::One(value) => std::slice::from_ref(value),
+                Values::Many(values) => values,
+            };
+            let parsed: HeaderName = name
+                .to_ascii_lowercase()
+                .parse()
+                .map_err(|_| format!("header name `{name}`"))?;
+            for value in values {
+                let value = HeaderValue::from_str(value)
+                    .map_err(|_| format!("the value of header `{name}` is malformed"))?;
+                headers.append(parsed.clone(), value);
+            }
+        }
+        Ok(headers)
+    }
+}
+
+/// Authority and target of a URL.
+fn split(url: &str) -> (Option<&str>, &str) {
+    let Some((_, rest)) = url.split_once("://") else {
+        return (None, url);
+    };
+    let at = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, target) = rest.split_at(at);
+    (
+        Some(authority),
+        if target.is_empty() { "/" } else { target },
+    )
+}
