@@ -143,13 +143,11 @@ async fn rollback(State(admin): State<Admin>, body: Bytes) -> Result<Response, P
     let to: To = serde_json::from_slice(&body)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     tracing::info!(action = "rollback", generation = to.generation, "audit");
-    match admin.live.rollback(to.generation).await {
-        Some(verdict) => Ok(answer(&verdict)),
-        None => {
-            let detail = format!("generation {} is not kept", to.generation);
-            Err(Problem::new(StatusCode::NOT_FOUND, detail))
-        }
-    }
+    let verdict = admin.live.rollback(to.generation).await.ok_or_else(|| {
+        let detail = format!("generation {} is not kept", to.generation);
+        Problem::new(StatusCode::NOT_FOUND, detail)
+    })?;
+    Ok(answer(&verdict))
 }
 
 /// 200 for what went live, 422 for what is not sound.

@@ -104,9 +104,8 @@ fn host_is_ours(request: &Request) -> bool {
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());
     let host = host.or_else(|| request.uri().host()).unwrap_or("");
-    let name = match crate::routing::host::normalise_host(host) {
-        Ok(name) => name,
-        Err(_) => return false,
+    let Ok(name) = crate::routing::host::normalise_host(host) else {
+        return false;
     };
     let bare = name.trim_start_matches('[').trim_end_matches(']');
     bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok()

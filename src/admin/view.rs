@@ -33,7 +33,7 @@ pub async fn status(admin: &Admin) -> Value {
         "services": snapshot.services.len(),
         "colors": snapshot.colors.len(),
         "endpoints_down": down,
-        "warnings": loaded.render_json()["diagnostics"],
+        "warnings": loaded.render_json().get("diagnostics"),
     })
 }
 

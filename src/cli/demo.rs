@@ -38,7 +38,7 @@ pub fn run(args: &Args) -> Exit {
         }
     };
     let shown = file.clone();
-    let ready = move |serving: &crate::server::Serving, _: &[_]| {
+    let ready = move |serving: &crate::server::Serving| {
         if let Some(address) = serving.addresses.get("web") {
             print(&demo::welcome(&shown, address.port()));
         }

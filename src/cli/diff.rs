@@ -60,11 +60,9 @@ fn running(args: &Args) -> Exit {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
-    // What is included travels along: one text with everything in it would have double tables,
-    // so each file is compared by the gateway only when there is one.
-    let [source] = loaded.sources.as_slice() else {
-        eprintln!("error: a configuration of several files can be compared with another file only");
-        return Exit::Usage;
+    // What it includes is read by the gateway, from where the running file is.
+    let Some(source) = loaded.sources.first() else {
+        return Exit::InvalidConfig;
     };
     let body = json!({ "text": &*source.text });
     let answer = args.target.client().post("/v1/config/check", &body);

@@ -55,16 +55,12 @@ pub fn run(args: &Args) -> Exit {
 }
 
 fn code(code: &str) -> Exit {
-    match codes::explain(code) {
-        Some(text) => {
-            print(&text);
-            Exit::Ok
-        }
-        None => {
-            eprintln!("error: there is no code {code}; codes are TY0001 to TY0901");
-            Exit::Failed
-        }
-    }
+    let Some(text) = codes::explain(code) else {
+        eprintln!("error: there is no code {code}; codes are TY0001 to TY0901");
+        return Exit::Failed;
+    };
+    print(&text);
+    Exit::Ok
 }
 
 fn question(args: &Args) -> Result<Question, String> {

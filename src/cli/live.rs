@@ -134,12 +134,12 @@ pub fn status(args: &Args) -> Exit {
     for endpoint in status["endpoints_down"].as_array().into_iter().flatten() {
         rows.push(("down", text(endpoint)));
     }
-    print(
-        &rows
-            .iter()
-            .map(|(name, value)| format!("{name:<12} {value}\n"))
-            .collect::<String>(),
-    );
+    for (name, value) in rows {
+        print(&format!(
+            "{name:<12} {value}
+"
+        ));
+    }
     Exit::Ok
 }
 

@@ -7,7 +7,6 @@ use crate::live::{Live, Source, Trigger, watch};
 use crate::server::{self, Serving};
 use crate::telemetry::Metrics;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +21,11 @@ pub struct Service {
     pub source: Source,
     pub state_dir: Option<PathBuf>,
     /// Called with the listeners' addresses once everything serves.
-    pub ready: Box<dyn FnOnce(&Serving, &[(&'static str, SocketAddr)])>,
+    pub ready: Ready,
 }
+
+/// Told the listeners' addresses.
+pub type Ready = Box<dyn FnOnce(&Serving)>;
 
 /// Signals, taken over before anything else starts, so that none of them kills by default.
 struct Signals {
@@ -130,16 +132,16 @@ async fn live(service: Service) -> Exit {
         Ok(serving) => serving,
         Err(error) => return failed("cannot start", &error),
     };
-    let (admin, ports) = match administer(&live, &serving, service.state_dir.as_deref()).await {
+    let admin = match administer(&live, &serving, service.state_dir.as_deref()).await {
         Ok(started) => started,
         Err(error) => return failed("cannot start the administration", &error),
     };
-    for warning in live.loaded().await.diagnostics.iter() {
+    for warning in &live.loaded().await.diagnostics {
         tracing::warn!(code = warning.code, "{}", warning.message);
     }
     let watcher = tokio::spawn(watch::watch(live.clone()));
     tell_systemd(&[sd_notify::NotifyState::Ready]);
-    (service.ready)(&serving, &ports);
+    (service.ready)(&serving);
     loop {
         match signals.next().await {
             Event::Reload => reload(&live).await,
@@ -193,19 +195,15 @@ fn tell_systemd(states: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
-/// Addresses of the administration, by name.
-type Ports = Vec<(&'static str, SocketAddr)>;
-
 /// Starts the API and the probes. Ports that nobody asked for are given up when taken.
 async fn administer(
     live: &Arc<Live>,
     serving: &Serving,
     state_dir: Option<&std::path::Path>,
-) -> io::Result<(Admin, Ports)> {
+) -> io::Result<Admin> {
     let config = live.current.load().config.admin.clone();
     let token = Token::open(&config.token, state_dir)?;
     let admin = Admin::new(live.clone(), serving, token, logging::set);
-    let mut ports = Vec::new();
     for (name, address) in [("admin", config.bind), ("metrics", config.metrics)] {
         let Some(address) = address else { continue };
         let listener = match TcpListener::bind(address).await {
@@ -218,11 +216,10 @@ async fn administer(
         };
         let address = listener.local_addr()?;
         tracing::info!(listener = name, %address, "listening");
-        ports.push((name, address));
         match name {
             "admin" => drop(tokio::spawn(serve_api(listener, admin.clone()))),
             _ => drop(tokio::spawn(serve_probes(listener, admin.clone()))),
         }
     }
-    Ok((admin, ports))
+    Ok(admin)
 }

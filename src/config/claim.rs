@@ -23,7 +23,7 @@ pub fn territory(route: &Route) -> u64 {
     }
     match &route.matches.path {
         PathMatch::Exact(segments) | PathMatch::Template(segments) => {
-            shape(0, segments, &mut hasher)
+            shape(0, segments, &mut hasher);
         }
         PathMatch::Prefix(segments) => shape(1, segments, &mut hasher),
         PathMatch::Regex(pattern) => (2, pattern).hash(&mut hasher),

@@ -54,7 +54,7 @@ fn describe(text: &mut String, name: &str, shape: &Shape, depth: usize) {
     match shape {
         Shape::Table(table) => keys(text, name, table, depth),
         Shape::Map(what, one) => {
-            describe(text, &format!("{name}.{}", what.to_uppercase()), one, depth)
+            describe(text, &format!("{name}.{}", what.to_uppercase()), one, depth);
         }
         Shape::List(one, _) | Shape::Later(one) => describe(text, name, one, depth),
         Shape::Any(shapes) => shapes

@@ -35,8 +35,8 @@ fn table(table: &TableShape) -> Value {
         "properties": properties,
         "additionalProperties": false,
     });
-    if !required.is_empty() {
-        schema["required"] = json!(required);
+    if let Some(object) = schema.as_object_mut().filter(|_| !required.is_empty()) {
+        object.insert("required".into(), json!(required));
     }
     schema
 }

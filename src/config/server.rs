@@ -5,6 +5,17 @@ use super::units::Percent;
 use crate::table;
 use std::time::Duration;
 
+impl Default for Server {
+    fn default() -> Self {
+        let (drain, reload_guard) = (Drain::default(), Later::default());
+        Self {
+            threads: 0,
+            drain,
+            reload_guard,
+        }
+    }
+}
+
 table! {
     /// The process as a whole.
     pub struct Server {
@@ -14,16 +25,6 @@ table! {
         "drain" => drain: Drain = (Drain::default()) "{ delay = \"0s\", timeout = \"30s\" }",
         /// Refuses reloads that would move too many recent requests.
         "reload_guard" => reload_guard: Later<ReloadGuard> = (Later::default()),
-    }
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self {
-            threads: 0,
-            drain: Drain::default(),
-            reload_guard: Later::default(),
-        }
     }
 }
 

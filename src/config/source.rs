@@ -78,15 +78,18 @@ pub fn load(path: &Path, env: Env) -> Loaded {
     finish(files, env)
 }
 
-/// Loads a text that is in no file; it can include nothing.
+/// Loads a text as if it were in the file of this name.
 pub fn load_text(name: &str, text: &str, env: Env) -> Loaded {
-    load_sources(
-        vec![Source {
-            name: name.into(),
-            text: text.into(),
-        }],
-        env,
-    )
+    let source = Source {
+        name: name.into(),
+        text: text.into(),
+    };
+    let mut files = Files {
+        sources: vec![source],
+        ..Files::default()
+    };
+    files.follow_includes();
+    finish(files, env)
 }
 
 /// Loads texts that were read before, such as a generation from the history.

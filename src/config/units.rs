@@ -53,7 +53,7 @@ pub fn duration(text: &str) -> Option<Duration> {
 }
 
 /// Longest duration: a year. Longer ones overflow clocks and mean a mistake.
-const DURATION_MAX: Duration = Duration::from_secs(366 * 86400);
+const DURATION_MAX: Duration = Duration::from_hours(8784);
 
 /// Parses `64KiB`, `10MB`, `512B`.
 pub fn bytes(text: &str) -> Option<Bytes> {

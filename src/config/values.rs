@@ -75,7 +75,7 @@ impl Read for String {
             return None;
         };
         let (text, env) = interpolate(raw, node, cx)?;
-        cx.record(node, format!("{:?}", text), env);
+        cx.record(node, format!("{text:?}"), env);
         Some(text)
     }
 

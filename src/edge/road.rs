@@ -1,8 +1,14 @@
 //! The road: the hooks of the proxy core in the order a request meets them.
 //!
-//! 1. pin one snapshot · 2. admit: who asks for what, in normal form · 3. decide: route, color,
-//! version · 4. policies · 5. choose an endpoint (again on each retry) · 6. dress the request ·
-//! 7. dress the answer · 8. refuse what failed · 9. record, exactly once.
+//! 1. pin one snapshot
+//! 2. admit: who asks for what, in normal form
+//! 3. decide: route, color, version
+//! 4. policies
+//! 5. choose an endpoint (again on each retry)
+//! 6. dress the request
+//! 7. dress the answer
+//! 8. refuse what failed
+//! 9. record, exactly once
 
 use super::context::{Journey, Refusal};
 use super::{admit, failure, forward, record, refusal, respond, target};

@@ -8,7 +8,7 @@ use pingora::upstreams::peer::HttpPeer;
 use std::time::{Duration, Instant};
 
 /// How long an unused upstream connection is kept.
-const POOL_IDLE: Duration = Duration::from_secs(60);
+const POOL_IDLE: Duration = Duration::from_mins(1);
 
 /// Chooses an endpoint and describes the connection to it.
 ///

@@ -275,7 +275,11 @@ impl Live {
     pub async fn preview(&self, text: &str) -> Verdict {
         let generation = self.current.load().generation;
         let running = self.loaded().await;
-        match checked(load_text("request", text, &environment)) {
+        let name = match &self.source {
+            Source::Path(path) => path.display().to_string(),
+            Source::Text(_) => "request".to_owned(),
+        };
+        match checked(load_text(&name, text, &environment)) {
             Ok((loaded, _)) => {
                 let changes = diff(&running.values, &loaded.values);
                 let started = Instant::now();

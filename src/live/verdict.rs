@@ -81,9 +81,9 @@ impl Verdict {
     }
 
     pub fn rejected(generation: u64, loaded: &Loaded) -> Self {
-        let mut json = loaded.render_json();
+        let json = loaded.render_json();
         Self {
-            diagnostics: json["diagnostics"].take(),
+            diagnostics: json.get("diagnostics").cloned().unwrap_or_default(),
             rendered: loaded.render_human(false),
             ..Self::new(Outcome::Rejected, generation)
         }

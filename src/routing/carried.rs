@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn stripping_takes_only_our_members() {
-        let strip = |field| strip_baggage_members(field, &["color"]).map(|kept| kept.into_owned());
+        let strip =
+            |field| strip_baggage_members(field, &["color"]).map(std::borrow::Cow::into_owned);
         assert_eq!(strip("a=1,color=x;p=q, b=2").as_deref(), Some("a=1, b=2"));
         assert_eq!(strip("color=x"), None);
         assert_eq!(strip(" color = x , color;y"), None);

@@ -96,7 +96,7 @@ fn is_plain(path: &[u8]) -> bool {
             b'/' if before == b'/' => return false,
             // A dot at the start of a segment may begin `.`, `..` or `..;`.
             b'.' if before == b'/' => return false,
-            _ if !PLAIN[usize::from(*byte)] => return false,
+            _ if !is_kept(*byte) => return false,
             _ => {}
         }
         before = *byte;
@@ -105,18 +105,25 @@ fn is_plain(path: &[u8]) -> bool {
 }
 
 /// Bytes that a path keeps as they are: unreserved, sub-delims, `:`, `@` and `/` (RFC 3986).
-static PLAIN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = matches!(byte as u8,
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~'
-            | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
-            | b':' | b'@' | b'/');
-        byte += 1;
-    }
-    table
-};
+const fn is_kept(byte: u8) -> bool {
+    is_unreserved(byte)
+        || matches!(
+            byte,
+            b'!' | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+                | b':'
+                | b'@'
+                | b'/'
+        )
+}
 
 const fn is_unreserved(byte: u8) -> bool {
     matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~')
@@ -139,7 +146,7 @@ fn recode(raw: &[u8]) -> Result<String, PathError> {
                 }
             }
             b'\\' | b'#' | b'?' | 0..=0x20 | 0x7f => return Err(PathError::BadCharacter),
-            byte if PLAIN[usize::from(*byte)] => out.push(*byte as char),
+            byte if is_kept(*byte) => out.push(*byte as char),
             byte => push_encoded(&mut out, *byte),
         }
     }
@@ -155,10 +162,9 @@ fn triplet(bytes: &[u8]) -> Option<(u8, &[u8])> {
 }
 
 fn push_encoded(out: &mut String, byte: u8) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     out.push('%');
     for nibble in [byte >> 4, byte & 15] {
-        out.push(char::from(DIGITS[usize::from(nibble)]));
+        out.extend(char::from_digit(u32::from(nibble), 16).map(|digit| digit.to_ascii_uppercase()));
     }
 }
 

@@ -76,7 +76,7 @@ fn services(
         .services
         .iter()
         .map(|(name, service)| {
-            let before = before.get(name.as_ref()).map(|service| service.as_ref());
+            let before = before.get(name.as_ref()).map(AsRef::as_ref);
             if before.is_none() && previous.is_some() {
                 carried.reset.push(format!("service {name}: new"));
             }

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// One TCP connection attempt, unless configured.
 const CONNECT: Duration = Duration::from_secs(1);
 /// Longest silence of an upstream, unless configured.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// One route, built.
 #[derive(Debug)]

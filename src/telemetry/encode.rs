@@ -212,9 +212,9 @@ pub fn process_wide(encoder: &mut DescriptorEncoder, metrics: &Metrics) -> Resul
     )?;
     let help = "The gateway's own share of each request's time";
     let kind = MetricType::Histogram;
-    let mut metric = encoder.encode_descriptor("tyrian_overhead_seconds", help, None, kind)?;
+    let name = "tyrian_overhead_seconds";
+    let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
     histogram(&mut metric, &OVERHEAD_BOUNDS, &metrics.overhead)?;
-    drop(metric);
     reloads(encoder, metrics)
 }
 

@@ -99,7 +99,7 @@ mod tests {
         let histogram = HttpHistogram::default();
         histogram.observe(Duration::from_millis(5));
         histogram.observe(Duration::from_micros(5_001));
-        histogram.observe(Duration::from_secs(60));
+        histogram.observe(Duration::from_mins(1));
         let (counts, sum) = histogram.read();
         assert_eq!(counts[0], 1);
         assert_eq!(counts[1], 1);

@@ -1,0 +1,190 @@
+//! Configurations: every broken one has its message, every shipped one works, and what is made
+//! from the shape of the format is as committed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use tyrian::config::{Loaded, codes, load, load_text, reference, schema};
+use tyrian::live::checked;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn no_environment(_: &str) -> Option<String> {
+    None
+}
+
+/// As [`check_text`], for a file of the corpus; messages name it as given.
+fn check_file(path: &Path) -> Loaded {
+    match checked(load(path, &no_environment)) {
+        Ok((loaded, _)) => loaded,
+        Err(loaded) => *loaded,
+    }
+}
+
+/// Loads, builds, and runs the tests, as `check` does.
+fn check_text(name: &str, text: &str) -> Loaded {
+    match checked(load_text(name, text, &no_environment)) {
+        Ok((loaded, _)) => loaded,
+        Err(loaded) => *loaded,
+    }
+}
+
+fn corpus() -> Vec<PathBuf> {
+    // Tests run in the package's directory, so that messages hold no path of this machine.
+    let pattern = "tests/config_corpus/[0-9]*.toml";
+    let mut files: Vec<_> = glob::glob(pattern).unwrap().map(Result::unwrap).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_broken_file_has_its_message() {
+    let files = corpus();
+    assert!(files.len() >= 80, "{} files", files.len());
+    for file in files {
+        let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        let report = check_file(&file).render_human(false);
+        assert!(!report.is_empty(), "{name} has nothing to say");
+        insta::with_settings!({ snapshot_path => "config_corpus/messages", prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name, report);
+        });
+    }
+}
+
+#[test]
+fn every_code_is_explained_and_met_in_the_corpus() {
+    let mut met = BTreeSet::new();
+    for file in corpus() {
+        met.extend(check_file(&file).diagnostics.iter().map(|found| found.code));
+    }
+    let known: BTreeSet<&str> = codes::ALL.iter().map(|code| code.code).collect();
+    assert!(
+        met.is_subset(&known),
+        "not explained: {:?}",
+        met.difference(&known)
+    );
+    // A name in two files, and what only a running gateway meets, are tested elsewhere.
+    let elsewhere = BTreeSet::from(["TY0102", "TY0503"]);
+    let missing: Vec<_> = known
+        .difference(&met)
+        .filter(|code| !elsewhere.contains(*code))
+        .collect();
+    assert!(missing.is_empty(), "no broken file for {missing:?}");
+}
+
+#[test]
+fn a_name_in_two_files_shows_both_places() {
+    let dir = tempfile::tempdir().unwrap();
+    let entry = "[services.a.versions.v1]\nendpoints = [\"127.0.0.1:1\"]\n";
+    std::fs::write(
+        dir.path().join("main.toml"),
+        format!("include = [\"b.toml\"]\n{entry}"),
+    )
+    .unwrap();
+    std::fs::write(dir.path().join("b.toml"), entry).unwrap();
+    let loaded = load(&dir.path().join("main.toml"), &no_environment);
+    let twice = loaded
+        .diagnostics
+        .iter()
+        .find(|found| found.code == "TY0102")
+        .unwrap();
+    let files: BTreeSet<_> = twice
+        .labels
+        .iter()
+        .map(|label| label.file.clone())
+        .collect();
+    assert_eq!(files.len(), 2);
+}
+
+#[test]
+fn the_whole_contract_parses_and_names_exactly_what_is_not_built_yet() {
+    let path = root().join("tests/config_corpus/contract.toml");
+    let loaded = check_text("contract.toml", &std::fs::read_to_string(path).unwrap());
+    let others: Vec<_> = loaded
+        .diagnostics
+        .iter()
+        .filter(|found| found.code != "TY0901")
+        .collect();
+    assert!(others.is_empty(), "{others:#?}");
+    let mut keys: Vec<_> = loaded
+        .diagnostics
+        .iter()
+        .map(|found| found.message.clone())
+        .collect();
+    keys.sort();
+    insta::assert_snapshot!(keys.join("\n"));
+}
+
+#[test]
+fn every_shipped_configuration_works_and_its_tests_hold() {
+    let mut files: Vec<PathBuf> =
+        glob::glob(root().join("config/examples/*.toml").to_str().unwrap())
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+    files.push(root().join("config/tyrian.toml"));
+    files.push(root().join("config/examples/multi-file/main.toml"));
+    for file in files {
+        let loaded = load(&file, &no_environment);
+        let report = loaded.render_human(false);
+        assert!(
+            checked(loaded).is_ok() && report.is_empty(),
+            "{}:\n{report}",
+            file.display()
+        );
+    }
+}
+
+/// Compares with what is committed; `UPDATE=1` writes it anew.
+fn as_committed(path: &Path, text: &str) {
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        committed == text,
+        "{} is stale; run the tests with UPDATE=1",
+        path.display()
+    );
+}
+
+#[test]
+fn the_schema_is_as_committed() {
+    as_committed(
+        &root().join("config/tyrian.schema.json"),
+        &format!("{:#}\n", schema::schema()),
+    );
+}
+
+#[test]
+fn the_reference_is_as_committed() {
+    for (name, text) in reference::pages() {
+        as_committed(&root().join("docs/reference").join(name), &text);
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_make_the_reader_panic(
+        at in 0_usize..4000,
+        with in proptest::collection::vec(proptest::prelude::any::<char>(), 0..6),
+        cut in 0_usize..40,
+    ) {
+        let text = include_str!("config_corpus/contract.toml");
+        let mut chars: Vec<char> = text.chars().collect();
+        let at = at.min(chars.len());
+        let end = (at + cut).min(chars.len());
+        chars.splice(at..end, with);
+        let mutated: String = chars.into_iter().collect();
+        let loaded = check_text("mutated.toml", &mutated);
+        let _ = (loaded.render_human(false), loaded.render_json(), loaded.render_sarif());
+    }
+}
