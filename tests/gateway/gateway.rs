@@ -1,0 +1,232 @@
+//! A gateway process: started on port 0, found by what it logs, ended by its handle.
+
+use crate::client::{Answer, Connection};
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Longest wait for anything that must happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Gateway {
+    child: Child,
+    addresses: HashMap<String, SocketAddr>,
+    log: Arc<Mutex<Vec<String>>>,
+    pub dir: tempfile::TempDir,
+}
+
+/// Listeners that every test has; `trust` as given.
+pub fn listeners(trust: &str) -> String {
+    format!(
+        "[listeners.web]\nbind = \"127.0.0.1:0\"\nclients = {{ trust = [{trust}] }}\n\
+         [admin]\nbind = \"127.0.0.1:0\"\nmetrics = \"127.0.0.1:0\"\n"
+    )
+}
+
+/// The binary, with an environment of its own.
+pub fn tyrian() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tyrian"));
+    command
+        .env_clear()
+        .env("TYRIAN_LOG_FORMAT", "json")
+        .env("PATH", "/usr/bin:/bin");
+    command
+}
+
+impl Gateway {
+    /// Starts with this configuration and waits until all listeners are bound.
+    pub fn start(config: &str) -> Self {
+        Self::start_with(config, |_| {})
+    }
+
+    pub fn start_with(config: &str, prepare: impl FnOnce(&mut Command)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("tyrian.toml");
+        std::fs::write(&file, config).unwrap();
+        let mut command = tyrian();
+        command
+            .arg("run")
+            .arg("-c")
+            .arg(&file)
+            .arg("--state")
+            .arg(dir.path().join("state"));
+        command.stdout(std::fs::File::create(dir.path().join("access.log")).unwrap());
+        command.stderr(Stdio::piped());
+        prepare(&mut command);
+        let mut child = command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let lines = log.clone();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                lines.lock().unwrap().push(line);
+            }
+        });
+        let mut gateway = Self {
+            child,
+            addresses: HashMap::new(),
+            log,
+            dir,
+        };
+        gateway.wait_for("all listeners", |gateway| {
+            gateway.find_addresses();
+            gateway.addresses.contains_key("metrics")
+        });
+        gateway
+    }
+
+    fn find_addresses(&mut self) {
+        for line in self.log.lock().unwrap().iter() {
+            let value: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+            if value["message"] == "listening" {
+                let address = value["address"].as_str().unwrap().parse().unwrap();
+                self.addresses
+                    .insert(value["listener"].as_str().unwrap().to_owned(), address);
+            }
+        }
+    }
+
+    /// Waits until `done`, or fails with the log.
+    pub fn wait_for(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !done(self) {
+            assert!(
+                Instant::now() < deadline,
+                "waited for {what}:\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    pub fn address(&self, listener: &str) -> SocketAddr {
+        self.addresses[listener]
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn connect(&self) -> Connection {
+        Connection::to(self.address("web"))
+    }
+
+    /// One request on a connection of its own.
+    pub fn get(&self, path: &str, headers: &str) -> Answer {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n{headers}\r\n");
+        self.connect().exchange(request.as_bytes())
+    }
+
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.path().join("tyrian.toml")
+    }
+
+    pub fn write_config(&self, text: &str) {
+        std::fs::write(self.config_file(), text).unwrap();
+    }
+
+    pub fn token(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("state/admin.token"))
+            .unwrap()
+            .trim()
+            .to_owned()
+    }
+
+    /// A call of the admin API.
+    pub fn api(&self, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
+        let address = self.address("admin");
+        let token = self.token();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = Connection::to(address).exchange(request.as_bytes());
+        (
+            answer.status,
+            serde_json::from_slice(&answer.body).unwrap_or_default(),
+        )
+    }
+
+    /// The value of a metric, by its name and labels as they are written.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let text = self.metrics();
+        let line = text
+            .lines()
+            .find(|line| line.strip_prefix(name).is_some_and(|r| r.starts_with(' ')));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+    }
+
+    pub fn metrics(&self) -> String {
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let answer = Connection::to(self.address("metrics")).exchange(request.as_bytes());
+        String::from_utf8(answer.body).unwrap()
+    }
+
+    /// The lines of the access log so far.
+    pub fn access_log(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.dir.path().join("access.log")).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// Waits for a line of the access log.
+    pub fn logged(&mut self, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        let mut found = None;
+        self.wait_for("a line of the access log", |gateway| {
+            found = gateway.access_log().into_iter().find(&wanted);
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.pid().to_string())
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Waits for the process to end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "does not end:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn resident_kib(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = text.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if !std::thread::panicking() {
+            assert!(!self.log().contains("panicked"), "{}", self.log());
+            assert!(
+                !self.log().to_lowercase().contains("pingora"),
+                "{}",
+                self.log()
+            );
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Black box: the real binary on real sockets, one file per promise.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+mod client;
+mod coloring;
+mod faults;
+mod forwarding;
+mod gateway;
+mod malformed;
+mod observe;
+mod process;
+mod reload;
+mod upstream;

@@ -1,0 +1,132 @@
+//! What is counted and logged, and that hostile clients cannot add to it.
+
+use crate::gateway::{Gateway, listeners};
+use crate::upstream::Upstream;
+
+fn start() -> (Upstream, Gateway) {
+    let upstream = Upstream::start("v1");
+    let text = format!(
+        "{}\n[services.app.versions.v1]\nendpoints = [\"{}\"]\n\
+         [routes.all]\nmatch = {{ path = \"/app/*\" }}\nservice = \"app\"\n\
+         [routes.ping]\nmatch = {{ path = \"/ping\" }}\nrespond = {{ text = \"ok\" }}\n\
+         [telemetry]\naccess_log = {{ skip = [\"ping\"] }}\n",
+        listeners(""),
+        upstream.address
+    );
+    let gateway = Gateway::start(&text);
+    (upstream, gateway)
+}
+
+#[test]
+fn metrics_move_with_traffic_and_have_the_names_of_the_contract() {
+    let (_upstream, gateway) = start();
+    for _ in 0..3 {
+        gateway.get("/app/x", "");
+    }
+    gateway.get("/nothing", "");
+    let served = "tyrian_requests_total{route=\"all\",service=\"app\",version=\"v1\",color=\"\",code=\"200\"}";
+    assert_eq!(gateway.metric(served), Some(3.0));
+    assert_eq!(
+        gateway.metric("tyrian_refusals_total{reason=\"no_route\",route=\"\"}"),
+        Some(1.0)
+    );
+    assert_eq!(gateway.metric("tyrian_config_generation"), Some(1.0));
+    let text = gateway.metrics();
+    for name in [
+        "http_server_request_duration_seconds_bucket{",
+        "http_client_request_duration_seconds_bucket{",
+        "http_server_active_requests",
+        "tyrian_overhead_seconds_bucket{",
+        "tyrian_retries_total{service=\"app\"}",
+        "tyrian_endpoint_healthy{service=\"app\",version=\"v1\",endpoint=",
+        "tyrian_config_last_reload_successful 1",
+        "tyrian_build_info{version=",
+        "process_resident_memory_bytes",
+        "process_cpu_seconds_total",
+    ] {
+        assert!(text.contains(name), "{name} is missing:\n{text}");
+    }
+}
+
+#[test]
+fn hostile_clients_add_no_series() {
+    let (_upstream, gateway) = start();
+    let hostile = |number: usize| {
+        let request = format!(
+            "M{number} /app/{number} HTTP/1.1\r\nHost: h{number}.example\r\nX-Tyrian-Color: c{number}\r\n\r\n"
+        );
+        gateway.connect().exchange(request.as_bytes());
+        gateway.get(&format!("/app/status/{}", 200 + number % 3), "");
+    };
+    (0..10).for_each(hostile);
+    let before = gateway.metrics().lines().count();
+    (10..60).for_each(hostile);
+    assert_eq!(gateway.metrics().lines().count(), before);
+}
+
+#[test]
+fn the_access_log_tells_who_went_where_and_why_not() {
+    let (upstream, mut gateway) = start();
+    gateway.get("/ping", "");
+    gateway.get(
+        "/app/x?secret=1",
+        "Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n",
+    );
+    gateway.get("/nothing", "");
+    let served = gateway.logged(|line| line["route"] == "all");
+    for (key, value) in [
+        ("method", "GET"),
+        ("host", "a.example"),
+        ("path", "/app/x"),
+        ("client", "127.0.0.1"),
+        ("service", "app"),
+        ("version", "v1"),
+        ("listener", "web"),
+        ("trace_id", "0af7651916cd43dd8448eb211c80319c"),
+    ] {
+        assert_eq!(served[key], value, "{served}");
+    }
+    assert_eq!(served["endpoint"], upstream.address.to_string());
+    assert_eq!(
+        (&served["status"], &served["tries"]),
+        (&200.into(), &1.into())
+    );
+    assert!(served["duration_ms"].as_f64() >= served["upstream_ms"].as_f64());
+    assert!(
+        !served.to_string().contains("secret"),
+        "queries are not logged"
+    );
+    let refused = gateway.logged(|line| line["reason"] == "no_route");
+    assert_eq!(refused["status"], 404);
+    assert!(
+        gateway
+            .access_log()
+            .iter()
+            .all(|line| line["route"] != "ping")
+    );
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_hold_up_traffic() {
+    let upstream = Upstream::start("v1");
+    let text = format!(
+        "{}\n[routes.all]\nmatch = {{ path = \"/*\" }}\nrespond = {{ text = \"ok\" }}\n",
+        listeners("")
+    );
+    let mut gateway = Gateway::start_with(&text, |command| {
+        command.stdout(std::process::Stdio::piped());
+    });
+    // Nobody reads the pipe; once it is full, lines are lost and counted.
+    let path = "x".repeat(30_000);
+    let mut connection = gateway.connect();
+    gateway.wait_for("lost lines", |gateway| {
+        for _ in 0..50 {
+            let request = format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert_eq!(connection.exchange(request.as_bytes()).status, 200);
+        }
+        gateway
+            .metric("tyrian_access_log_dropped_total")
+            .is_some_and(|lost| lost > 0.0)
+    });
+    drop(upstream);
+}

@@ -1,0 +1,199 @@
+//! The life of the process: exit codes, drain, readiness, the token, the command line.
+
+use crate::client::Connection;
+use crate::gateway::{Gateway, listeners, tyrian};
+use crate::upstream::Upstream;
+
+fn config(upstream: &Upstream) -> String {
+    format!(
+        "{}\n[server]\ndrain = {{ delay = \"300ms\", timeout = \"5s\" }}\n\
+         [services.app.versions.v1]\nendpoints = [\"{}\"]\n\
+         [routes.all]\nmatch = {{ path = \"/*\" }}\nservice = \"app\"\n",
+        listeners(""),
+        upstream.address
+    )
+}
+
+fn ready(gateway: &Gateway) -> u16 {
+    let request = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    Connection::to(gateway.address("metrics"))
+        .exchange(request.as_bytes())
+        .status
+}
+
+#[test]
+fn told_to_leave_it_turns_unready_ends_what_runs_and_exits_well() {
+    for signal in ["TERM", "INT", "QUIT"] {
+        let upstream = Upstream::start("v1");
+        let mut gateway = Gateway::start(&config(&upstream));
+        assert_eq!(ready(&gateway), 200);
+        let mut slow = gateway.connect();
+        slow.send(b"GET /delay/800 HTTP/1.1\r\nHost: a\r\n\r\n");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        gateway.signal(signal);
+        gateway.wait_for("unready", |gateway| ready(gateway) == 503);
+        assert_eq!(slow.answer(false).text(), "late");
+        assert!(gateway.wait().success(), "{signal}");
+        assert_eq!(gateway.access_log().len(), 1, "the log is flushed");
+    }
+}
+
+#[test]
+fn told_twice_it_leaves_at_once() {
+    let upstream = Upstream::start("v1");
+    let text = config(&upstream).replace("300ms", "30s");
+    let mut gateway = Gateway::start(&text);
+    gateway.signal("INT");
+    gateway.wait_for("unready", |gateway| ready(gateway) == 503);
+    gateway.signal("INT");
+    assert!(gateway.wait().success());
+}
+
+#[test]
+fn exit_codes_tell_what_went_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tyrian.toml");
+    let path = file.to_str().unwrap();
+    std::fs::write(
+        &file,
+        "[routes.a]\nmatch = { path = \"/\" }\nservice = \"x\"\n",
+    )
+    .unwrap();
+    let code = |args: &[&str]| tyrian().args(args).output().unwrap().status.code().unwrap();
+    assert_eq!(
+        code(&["run", "-c", path, "--state", dir.path().to_str().unwrap()]),
+        78
+    );
+    assert_eq!(code(&["check", path]), 78);
+    std::fs::write(
+        &file,
+        "[routes.a]\nmatch = { path = \"/\" }\nrespond = {}\n",
+    )
+    .unwrap();
+    assert_eq!(code(&["check", path]), 0);
+    assert_eq!(code(&["check", "--deny-warnings", path]), 78);
+    assert_eq!(code(&["frobnicate"]), 2);
+    assert_eq!(code(&["status", "--admin", "127.0.0.1:1"]), 69);
+    assert_eq!(code(&["healthcheck", "--admin", "127.0.0.1:1"]), 1);
+    assert_eq!(code(&["explain", "TY0101"]), 0);
+    assert_eq!(code(&["explain", "TY9999"]), 1);
+    let tests = "[[tests]]\nrequest = \"GET http://a/\"\nexpect = { status = 404 }\n";
+    std::fs::write(
+        &file,
+        format!("[routes.a]\nmatch = {{ path = \"/\" }}\nrespond = {{}}\n{tests}"),
+    )
+    .unwrap();
+    assert_eq!(code(&["test", path]), 1);
+    assert_eq!(code(&["fmt", "--check", path]), 1);
+    assert_eq!(code(&["fmt", path]), 0);
+    assert_eq!(code(&["fmt", "--check", path]), 0);
+}
+
+#[test]
+fn the_api_is_for_who_has_the_token_and_asks_for_us() {
+    let upstream = Upstream::start("v1");
+    let gateway = Gateway::start(&config(&upstream));
+    let admin = gateway.address("admin");
+    let ask = |host: &str, token: &str| {
+        let request = format!(
+            "GET /v1/status HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n"
+        );
+        Connection::to(admin).exchange(request.as_bytes()).status
+    };
+    let token = gateway.token();
+    assert_eq!(ask("localhost", &token), 200);
+    assert_eq!(ask("localhost", "wrong"), 401);
+    assert_eq!(ask("localhost", ""), 401);
+    assert_eq!(ask("rebound.example", &token), 403);
+    assert!(!gateway.log().contains(&token));
+    for path in [
+        "/v1/routes",
+        "/v1/services",
+        "/v1/colors",
+        "/v1/config/history",
+    ] {
+        assert_eq!(gateway.api("GET", path, "").0, 200, "{path}");
+    }
+    assert_eq!(
+        gateway.api("PUT", "/v1/log", "{\"filter\":\"debug\"}").0,
+        200
+    );
+    assert_eq!(gateway.api("PUT", "/v1/log", "{\"filter\":\"=!\"}").0, 400);
+}
+
+#[test]
+fn verbs_talk_to_the_running_gateway() {
+    let upstream = Upstream::start("v1");
+    let gateway = Gateway::start(&config(&upstream));
+    let admin = gateway.address("admin").to_string();
+    let metrics = gateway.address("metrics").to_string();
+    let token = gateway.dir.path().join("state/admin.token");
+    let run = |args: &[&str]| {
+        let output = tyrian()
+            .env("TYRIAN_ADMIN_TOKEN_FILE", &token)
+            .args(args)
+            .output()
+            .unwrap();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    };
+    assert_eq!(run(&["healthcheck", "--admin", &metrics]).0, 0);
+    assert!(
+        run(&["status", "--admin", &admin])
+            .1
+            .contains("generation   1")
+    );
+    assert!(run(&["routes", "--admin", &admin]).1.contains("all"));
+    assert!(
+        run(&["reload", "--admin", &admin])
+            .1
+            .contains("nothing has changed")
+    );
+    assert!(
+        run(&["config", "show", "--admin", &admin])
+            .1
+            .contains("services.app.versions.v1.endpoints")
+    );
+    assert!(
+        run(&["config", "history", "--admin", &admin])
+            .1
+            .contains('1')
+    );
+    let file = gateway.config_file();
+    assert_eq!(
+        run(&["diff", "--admin", &admin, file.to_str().unwrap()]).0,
+        0
+    );
+}
+
+#[test]
+fn two_addresses_are_enough_to_serve() {
+    let upstream = Upstream::start("v1");
+    let to = upstream.address.to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let output = tyrian()
+        .args([
+            "run",
+            "--from",
+            "127.0.0.1:0",
+            "--to",
+            &to,
+            "--state",
+            dir.path().to_str().unwrap(),
+        ])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn();
+    let mut child = output.unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    let address = lines.find_map(|line| {
+        let value: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap_or_default();
+        (value["listener"] == "web").then(|| value["address"].as_str().unwrap().parse().unwrap())
+    });
+    let answer = Connection::to(address.unwrap()).exchange(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(answer.text(), "v1");
+}
