@@ -15,13 +15,18 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, clap::Args)]
 pub struct Target {
     /// Address of the admin API [default: as configured, else 127.0.0.1:9980]
-    #[arg(long, value_name = "URL", env = "TYRIAN_ADMIN")]
+    #[arg(long, value_name = "URL", env = "TYRIAN_ADMIN", global = true)]
     admin: Option<String>,
     /// File with the token [default: as configured, else admin.token in the state directory]
-    #[arg(long, value_name = "FILE", env = "TYRIAN_ADMIN_TOKEN_FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "TYRIAN_ADMIN_TOKEN_FILE",
+        global = true
+    )]
     token_file: Option<PathBuf>,
     /// Configuration that says where the API is
-    #[arg(short, long, value_name = "PATH")]
+    #[arg(short, long, value_name = "PATH", global = true)]
     config: Option<PathBuf>,
 }
 

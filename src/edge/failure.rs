@@ -4,6 +4,8 @@ use super::context::{Journey, Refusal};
 use crate::config::service::RetryOn;
 use crate::reason::Reason;
 use crate::upstream::probe;
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
 
@@ -60,6 +62,7 @@ fn is_the_endpoints_fault(error: &Error) -> bool {
 /// have closed before it saw anything (RFC 9112, section 9.3.1).
 pub fn on_exchange(session: &mut Session, journey: &mut Journey, error: &mut Error, reused: bool) {
     let answered = session.response_written().is_some();
+    let stale = error.etype() == &STALE;
     let safe = reused
         && !answered
         && session.req_header().method.is_idempotent()
@@ -70,7 +73,7 @@ pub fn on_exchange(session: &mut Session, journey: &mut Journey, error: &mut Err
             ErrorType::ReadTimedout | ErrorType::WriteTimedout
         )
         && journey.refusal.is_none();
-    let retry = safe && journey.attempt.number < MAX_TRIES;
+    let retry = (stale || safe) && journey.attempt.number < MAX_TRIES;
     journey.end_try();
     if retry {
         journey.attempt.may_repeat();
@@ -79,6 +82,17 @@ pub fn on_exchange(session: &mut Session, journey: &mut Journey, error: &mut Err
         }
     }
     error.set_retry(retry);
+}
+
+/// A kept connection that the upstream has closed, or has sent something on unasked. Nothing has
+/// been sent on it yet, so any request may go to another one.
+pub const STALE: ErrorType = ErrorType::new("StaleConnection");
+
+/// Whether a kept connection is as it was left: open, with nothing to read. What it would have to
+/// say was not asked for, and would be taken for the answer to the next request.
+pub fn is_quiet(fd: std::os::fd::RawFd) -> bool {
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    recv(fd, &mut [0; 1], flags) == Err(Errno::EAGAIN)
 }
 
 /// Tries over all, whatever the configuration says: every pooled connection may be stale.

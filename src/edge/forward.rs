@@ -130,7 +130,11 @@ fn color(head: &mut RequestHeader, journey: &Journey) -> Result<()> {
 }
 
 /// Dresses the upstream's answer for the client.
-pub fn returning(head: &mut ResponseHeader, journey: &Journey) -> Result<()> {
+pub fn returning(head: &mut ResponseHeader, to_http10: bool, journey: &Journey) -> Result<()> {
+    if to_http10 {
+        // HTTP/1.0 has no transfer codings: the end of the connection is the end of the body.
+        head.remove_header(&header::TRANSFER_ENCODING);
+    }
     if head.status != http::StatusCode::SWITCHING_PROTOCOLS {
         head.remove_header(&header::UPGRADE);
         head.remove_header(&header::CONNECTION);

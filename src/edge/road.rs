@@ -18,9 +18,10 @@ use crate::snapshot::Current;
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header;
+use http::{StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
+use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
@@ -150,12 +151,33 @@ impl ProxyHttp for Road {
 
     async fn response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         head: &mut ResponseHeader,
         journey: &mut Journey,
     ) -> Result<()> {
+        if head.status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
+            // Nobody asked: what follows would be read as an answer to somebody else.
+            let refusal = Refusal::new(Reason::UpstreamProtocol, "the upstream switched protocols");
+            return Err(refused(journey, refusal));
+        }
         journey.endless = is_endless(head);
-        self.shield(journey, |journey| forward::returning(head, journey))
+        let old = session.req_header().version == Version::HTTP_10;
+        self.shield(journey, |journey| forward::returning(head, old, journey))
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        reused: bool,
+        _: &HttpPeer,
+        fd: std::os::fd::RawFd,
+        _: Option<&Digest>,
+        _: &mut Journey,
+    ) -> Result<()> {
+        if reused && !failure::is_quiet(fd) {
+            return Err(Error::new_up(failure::STALE));
+        }
+        Ok(())
     }
 
     fn upstream_response_body_filter(
@@ -282,7 +304,7 @@ fn is_endless(head: &ResponseHeader) -> bool {
         .get(header::CONTENT_TYPE)
         .map(http::HeaderValue::as_bytes);
     let kind = kind.unwrap_or_default();
-    head.status == http::StatusCode::SWITCHING_PROTOCOLS
+    head.status == StatusCode::SWITCHING_PROTOCOLS
         || kind.starts_with(b"text/event-stream")
         || kind.starts_with(b"application/grpc")
 }

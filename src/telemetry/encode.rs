@@ -24,13 +24,20 @@ pub fn family<const N: usize>(
 ) -> Result {
     let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
     for (labels, value) in rows {
-        let mut metric = metric.encode_family(labels)?;
-        match kind {
-            MetricType::Counter => metric.encode_counter::<NoLabelSet, _, u64>(value, None)?,
-            _ => metric.encode_gauge(value)?,
+        if labels.is_empty() {
+            one(&mut metric, kind, *value)?;
+        } else {
+            one(&mut metric.encode_family(labels)?, kind, *value)?;
         }
     }
     Ok(())
+}
+
+fn one(metric: &mut MetricEncoder, kind: MetricType, value: f64) -> Result {
+    match kind {
+        MetricType::Counter => metric.encode_counter::<NoLabelSet, _, u64>(&value, None),
+        _ => metric.encode_gauge(&value),
+    }
 }
 
 /// One histogram, cumulative, with its bounds in seconds.

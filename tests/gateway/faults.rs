@@ -142,7 +142,12 @@ fn losing_one_of_two_endpoints_under_load_fails_no_request() {
         .collect();
     assert!(statuses.len() > 20);
     assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
-    assert!(gateway.get("/", "").header("x-upstream") == Some(two.name()));
+    assert_eq!(
+        gateway.get("/", "").header("x-upstream"),
+        Some(two.name()),
+        "{}",
+        gateway.log()
+    );
 }
 
 #[test]

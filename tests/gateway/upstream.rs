@@ -58,6 +58,8 @@ impl Upstream {
         while TcpStream::connect(self.address).is_ok() {
             std::thread::sleep(Duration::from_millis(5));
         }
+        // Open connections notice within their read timeout.
+        std::thread::sleep(Duration::from_millis(150));
         self.address
     }
 
@@ -234,7 +236,16 @@ impl Serving {
             "bad-length" => { self.send("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nok"); false }
             "switch" => { self.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"); false }
             "hang" => { std::thread::sleep(Duration::from_secs(8)); false }
-            "extra" => self.ok("one", is_head) && self.ok("poison", is_head),
+            "extra" => self.send(
+                "HTTP/1.1 200 OK
+Content-Length: 3
+
+one\
+                 HTTP/1.1 200 OK
+Content-Length: 6
+
+poison",
+            ),
             _ => self.ok(self.name, is_head),
         }
     }
