@@ -1,0 +1,298 @@
+#!/usr/bin/env python3
+"""CPU per request of the gateway and its peers, side by side.
+
+Every proxy has one worker pinned to core 0; wrk and the upstream share core 1. All forward to the
+same nginx that answers 64 bytes, keep connections on both sides, and write no access log. Rounds
+are interleaved (A B C A B C ...) and the median counts, because machines are noisy. CPU is what
+the kernel charged to the proxy's processes during the run, divided by the requests wrk counted.
+
+    python3 loadtest/run.py            # five rounds of five seconds
+    python3 loadtest/run.py --quick    # one short round, to see that it runs
+
+Traffic goes to 127.0.0.1 only, and only processes started here are ended."""
+import argparse, json, os, platform, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time, urllib.request
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(port):
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.2).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    sys.exit(f"nothing listens on {port}")
+
+
+def tree(pid):
+    """The process and all its children."""
+    pids, new = [pid], [pid]
+    while new:
+        found = []
+        for parent in new:
+            try:
+                with open(f"/proc/{parent}/task/{parent}/children") as f:
+                    found += [int(p) for p in f.read().split()]
+            except OSError:
+                pass
+        pids, new = pids + found, found
+    return pids
+
+
+def cpu_seconds(pid):
+    total = 0
+    for p in tree(pid):
+        try:
+            with open(f"/proc/{p}/stat") as f:
+                fields = f.read().rsplit(")", 1)[1].split()
+            total += int(fields[11]) + int(fields[12])
+        except OSError:
+            pass
+    return total / TICK
+
+
+def resident_mib(pid):
+    total = 0
+    for p in tree(pid):
+        try:
+            with open(f"/proc/{p}/status") as f:
+                total += int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
+        except (OSError, AttributeError):
+            pass
+    return round(total / 1024, 1)
+
+
+class Proxy:
+    def __init__(self, name, core, command, port, version):
+        self.name, self.port, self.version = name, port, version
+        self.process = subprocess.Popen(["taskset", "-c", str(core)] + command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(port)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+def write(directory, name, text):
+    path = os.path.join(directory, name)
+    with open(path, "w") as f:
+        f.write(text)
+    return path
+
+
+def version(command):
+    out = subprocess.run(command, capture_output=True, text=True)
+    return (out.stdout + out.stderr).strip().splitlines()[0]
+
+
+def nginx(directory, name, body):
+    text = f"""worker_processes 1; daemon off; master_process off; pid {directory}/{name}.pid; error_log /dev/null;
+events {{ worker_connections 4096; }}
+http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {directory}/b; proxy_temp_path {directory}/p; fastcgi_temp_path {directory}/f; uwsgi_temp_path {directory}/u; scgi_temp_path {directory}/s;
+{body} }}"""
+    return ["nginx", "-p", directory, "-c", write(directory, name + ".conf", text)]
+
+
+def peers(directory, upstream, binary, routes):
+    found = []
+    port = free_port()
+    body = f"""upstream u {{ server 127.0.0.1:{upstream}; keepalive 128; keepalive_requests 1000000000; }}
+server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Request-Id $request_id; }} }}"""
+    if shutil.which("nginx"):
+        found.append(("nginx", nginx(directory, "peer", body), port, version(["nginx", "-v"])))
+    if shutil.which("haproxy"):
+        port = free_port()
+        text = f"""global
+  nbthread 1
+defaults
+  mode http
+  timeout client 30s
+  timeout server 30s
+  timeout connect 5s
+frontend f
+  bind 127.0.0.1:{port}
+  http-request set-header X-Request-Id %[uuid()]
+  option forwardfor
+  default_backend b
+backend b
+  http-reuse always
+  server s 127.0.0.1:{upstream}
+"""
+        found.append(("haproxy", ["haproxy", "-db", "-f", write(directory, "haproxy.cfg", text)], port, version(["haproxy", "-v"])))
+    if envoy := shutil.which("envoy"):
+        port = free_port()
+        text = f"""static_resources:
+  listeners:
+  - address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: s
+          use_remote_address: true
+          route_config: {{ virtual_hosts: [ {{ name: all, domains: ["*"], routes: [ {{ match: {{ prefix: "/" }}, route: {{ cluster: u }} }} ] }} ] }}
+          http_filters: [ {{ name: envoy.filters.http.router, typed_config: {{ "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }} }} ]
+  clusters:
+  - name: u
+    type: STATIC
+    load_assignment: {{ cluster_name: u, endpoints: [ {{ lb_endpoints: [ {{ endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {upstream} }} }} }} }} ] }} ] }}
+"""
+        found.append(("envoy", [envoy, "--concurrency", "1", "-c", write(directory, "envoy.yaml", text), "-l", "off"], port, version([envoy, "--version"])))
+    port, admin, metrics = free_port(), free_port(), free_port()
+    config = tyrian_config(directory, port, admin, metrics, upstream, routes)
+    command = [binary, "run", "-c", config, "--state", os.path.join(directory, "state")]
+    found.append(("tyrian", command, port, version([binary, "version"])))
+    return found, admin, config
+
+
+def tyrian_config(directory, port, admin, metrics, upstream, routes, extra=""):
+    text = f"""[server]
+threads = 1
+[listeners.web]
+bind = "127.0.0.1:{port}"
+[admin]
+bind = "127.0.0.1:{admin}"
+metrics = "127.0.0.1:{metrics}"
+[services.up]
+default = "v1"
+versions.v1.endpoints = ["127.0.0.1:{upstream}"]
+versions.v2.endpoints = ["127.0.0.1:{upstream}"]
+[colors.canary]
+when = [{{ header = {{ x-group = "beta" }} }}]
+versions = {{ up = "v2" }}
+[routes.all]
+match = {{ path = "/*" }}
+service = "up"
+[telemetry]
+access_log = {{ path = "off" }}
+{extra}
+"""
+    for i in range(routes):
+        text += f'[routes.r{i}]\nmatch = {{ host = "h{i // 10}.example.com", path = "/api/{i}/*" }}\nservice = "up"\n'
+    return write(directory, "tyrian.toml", text)
+
+
+def load(port, seconds):
+    out = subprocess.run(["taskset", "-c", "1", "wrk", "-t1", "-c64", f"-d{seconds}s", "--latency", f"http://127.0.0.1:{port}/"], capture_output=True, text=True, timeout=seconds + 30).stdout
+    number = lambda pattern: re.search(pattern, out)
+    requests = int(number(r"(\d+) requests in").group(1))
+    errors = number(r"Non-2xx or 3xx responses: (\d+)") or number(r"Socket errors: (.*)")
+    p99 = number(r"99%\s+(\S+)")
+    return {"requests": requests, "per_second": round(requests / seconds), "p99": p99.group(1) if p99 else None, "errors": errors.group(1) if errors else "0"}
+
+
+def bare(directory, args, upstream):
+    found, _, _ = peers(directory, upstream, args.bin, args.routes)
+    running = [Proxy(name, 0, command, port, v) for name, command, port, v in found]
+    rows = {p.name: [] for p in running}
+    for p in running:
+        load(p.port, 1)
+    for _ in range(args.rounds):
+        for p in running:
+            before = cpu_seconds(p.process.pid)
+            result = load(p.port, args.seconds)
+            used = cpu_seconds(p.process.pid) - before
+            result["cpu_us"] = used * 1e6 / max(result["requests"], 1)
+            rows[p.name].append(result)
+    report = {}
+    for p in running:
+        report[p.name] = {
+            "version": p.version,
+            "cpu_us_per_request": round(statistics.median(r["cpu_us"] for r in rows[p.name]), 2),
+            "requests_per_second": round(statistics.median(r["per_second"] for r in rows[p.name])),
+            "p99": rows[p.name][-1]["p99"],
+            "errors": [r["errors"] for r in rows[p.name]],
+            "resident_mib": resident_mib(p.process.pid),
+        }
+        p.stop()
+    return report
+
+
+def reload_time(directory, args, upstream):
+    """How long a reload of 10,000 routes takes, and what the memory is with 1,000."""
+    port, admin, metrics = free_port(), free_port(), free_port()
+    report = {}
+    for routes in (1_000, 10_000):
+        config = tyrian_config(directory, port, admin, metrics, upstream, routes)
+        began = time.time()
+        proxy = Proxy("tyrian", 0, [args.bin, "run", "-c", config, "--state", os.path.join(directory, "state")], port, "")
+        report[f"ready_s_{routes}_routes"] = round(time.time() - began, 2)
+        load(port, 2)
+        report[f"resident_mib_{routes}_routes"] = resident_mib(proxy.process.pid)
+        quiet = load(port, 3)["p99"]
+        with open(os.path.join(directory, "state", "admin.token")) as f:
+            token = f.read().strip()
+        took = []
+        loader = subprocess.Popen(["taskset", "-c", "1", "wrk", "-t1", "-c16", "-d8s", "--latency", f"http://127.0.0.1:{port}/"], stdout=subprocess.PIPE, text=True)
+        for i in range(5):
+            tyrian_config(directory, port, admin, metrics, upstream, routes, f"# {i}\n[server.drain]\ntimeout = \"{i + 20}s\"")
+            request = urllib.request.Request(f"http://127.0.0.1:{admin}/v1/config/reload", method="POST", headers={"Authorization": f"Bearer {token}"})
+            began = time.time()
+            try:
+                verdict = json.load(urllib.request.urlopen(request, timeout=30))
+            except urllib.error.HTTPError as error:
+                sys.exit(error.read().decode())
+            took.append((time.time() - began) * 1e3)
+            time.sleep(0.5)
+        out = loader.communicate()[0]
+        report[f"reload_ms_{routes}_routes"] = round(statistics.median(took), 1)
+        report[f"p99_quiet_{routes}_routes"] = quiet
+        report[f"p99_reloading_{routes}_routes"] = re.search(r"99%\s+(\S+)", out).group(1)
+        proxy.stop()
+    return report
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", default=os.path.join(HERE, "../target/release/tyrian"))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--routes", type=int, default=0, help="further routes in the gateway's table")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--reload", action="store_true", help="time reloads instead")
+    args = parser.parse_args()
+    if args.quick:
+        args.rounds, args.seconds = 1, 1
+    for tool in ("wrk", "nginx", "taskset"):
+        if not shutil.which(tool):
+            sys.exit(f"{tool} is missing: apt-get install wrk nginx-light haproxy util-linux")
+    with tempfile.TemporaryDirectory() as directory:
+        port = free_port()
+        body = f"server {{ listen 127.0.0.1:{port}; location / {{ return 200 '{'x' * 64}'; }} }}"
+        upstream = Proxy("upstream", 1, nginx(directory, "upstream", body), port, "")
+        try:
+            report = reload_time(directory, args, port) if args.reload else bare(directory, args, port)
+        finally:
+            upstream.stop()
+    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown")
+    print(f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.release()}")
+    if args.reload:
+        for key, value in report.items():
+            print(f"{key:<32} {value}")
+    else:
+        base = report.get("nginx", {}).get("cpu_us_per_request")
+        print(f"{'':<10}{'CPU µs/req':>12}{'ratio':>8}{'req/s':>10}{'p99':>10}{'MiB':>8}")
+        for name, row in report.items():
+            ratio = f"{row['cpu_us_per_request'] / base:.2f}" if base else ""
+            print(f"{name:<10}{row['cpu_us_per_request']:>12}{ratio:>8}{row['requests_per_second']:>10}{row['p99']:>10}{row['resident_mib']:>8}")
+    results = os.path.join(HERE, "results")
+    os.makedirs(results, exist_ok=True)
+    path = os.path.join(results, time.strftime("%Y%m%dT%H%M%S") + ".json")
+    with open(path, "w") as f:
+        json.dump({"cpu": cpu, "cores": os.cpu_count(), "kernel": platform.release(), "arguments": vars(args) | {"bin": ""}, "report": report}, f, indent=2)
+
+
+if __name__ == "__main__":
+    main()

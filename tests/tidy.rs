@@ -1,0 +1,183 @@
+//! The house rules that a machine can hold: imports point down, files are short and introduce
+//! themselves, and every dependency has a reason.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what is wrong by panicking"
+)]
+
+use std::path::{Path, PathBuf};
+
+/// Modules from the bottom up; a module may use those on lower layers only.
+const LAYERS: &[(&str, usize)] = &[
+    ("config", 0),
+    ("reason", 0),
+    ("telemetry", 1),
+    ("routing", 1),
+    ("upstream", 2),
+    ("snapshot", 3),
+    ("edge", 4),
+    ("live", 4),
+    ("question", 2),
+    ("server", 5),
+    ("admin", 6),
+    ("demo", 6),
+    ("cli", 7),
+];
+
+/// Most lines of a file.
+const LINES_MAX: usize = 430;
+/// Longer files, with what they may have at most; only ever lowered.
+const LONGER: &[(&str, usize)] = &[
+    ("src/routing/explain.rs", 460),
+    ("src/config/reader.rs", 470),
+    ("src/config/route.rs", 470),
+    ("src/config/matches.rs", 480),
+    ("src/config/service.rs", 450),
+    ("tests/gateway/malformed.rs", 700),
+    ("tests/gateway/upstream.rs", 470),
+    ("tests/gateway/forwarding.rs", 560),
+    ("tests/gateway/reload.rs", 470),
+];
+
+fn layer(module: &str) -> Option<usize> {
+    LAYERS
+        .iter()
+        .find(|(name, _)| *name == module)
+        .map(|(_, layer)| *layer)
+}
+
+/// Every module of ours that a source names.
+fn modules_named(source: &str) -> Vec<String> {
+    let mut named = Vec::new();
+    for (at, _) in source.match_indices("crate::") {
+        let rest = &source[at + "crate::".len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            let group = group.split('}').next().unwrap_or("");
+            named.extend(
+                group
+                    .split(',')
+                    .filter_map(|part| part.trim().split("::").next())
+                    .map(str::to_owned),
+            );
+        } else {
+            let word = rest
+                .chars()
+                .take_while(|c| c.is_ascii_lowercase() || *c == '_');
+            named.push(word.collect());
+        }
+    }
+    named
+}
+
+/// What is wrong with one file.
+fn problems(path: &str, source: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    if !source.starts_with("//!") {
+        problems.push(format!("{path}:1 does not say what it is for"));
+    }
+    let most = LONGER
+        .iter()
+        .find(|(name, _)| *name == path)
+        .map_or(LINES_MAX, |(_, most)| *most);
+    let lines = source.lines().count();
+    if lines > most {
+        problems.push(format!("{path} has {lines} lines; {most} are the most"));
+    }
+    let module = path
+        .strip_prefix("src/")
+        .and_then(|path| path.split(['/', '.']).next());
+    if let Some(own) = module.and_then(layer) {
+        for named in modules_named(source) {
+            let up =
+                layer(&named).is_some_and(|other| other >= own) && Some(named.as_str()) != module;
+            if up {
+                problems.push(format!("{path} uses `{named}`, which is not below it"));
+            }
+        }
+        let core = module != Some("edge") && module != Some("server");
+        if core && source.contains("use pingora") {
+            problems.push(format!("{path} names the proxy core"));
+        }
+    }
+    problems
+}
+
+fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn the_house_is_tidy() {
+    let mut files = Vec::new();
+    ["src", "tests", "benches"]
+        .iter()
+        .for_each(|directory| sources(Path::new(directory), &mut files));
+    assert!(files.len() > 80);
+    let found: Vec<String> = files
+        .iter()
+        .flat_map(|file| {
+            problems(
+                file.to_str().unwrap(),
+                &std::fs::read_to_string(file).unwrap(),
+            )
+        })
+        .collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn untidiness_is_found() {
+    let upward = "//! x\nuse crate::{reason::Reason, edge::Road};\n";
+    assert_eq!(problems("src/routing/x.rs", upward).len(), 1);
+    assert_eq!(
+        problems("src/config/x.rs", "//! x\nuse crate::routing::Table;").len(),
+        1
+    );
+    assert_eq!(
+        problems(
+            "src/edge/x.rs",
+            "//! x\nuse crate::routing::Table;\nuse pingora::Error;"
+        )
+        .len(),
+        0
+    );
+    assert_eq!(
+        problems("src/live/x.rs", "//! x\nuse pingora::Error;").len(),
+        1
+    );
+    assert_eq!(problems("src/config/x.rs", "use std::fmt;").len(), 1);
+    assert_eq!(
+        problems("src/config/x.rs", &format!("//! x\n{}", "\n".repeat(500))).len(),
+        1
+    );
+}
+
+#[test]
+fn every_dependency_has_a_reason() {
+    let manifest = std::fs::read_to_string("Cargo.toml").unwrap();
+    let document = std::fs::read_to_string("docs/dependencies.md").unwrap();
+    let table: toml_edit::DocumentMut = manifest.parse().unwrap();
+    for section in ["dependencies", "dev-dependencies"] {
+        for (name, _) in table[section].as_table().unwrap() {
+            assert!(
+                document.contains(&format!("\n| {name} | ")),
+                "{name} is not in docs/dependencies.md"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_two_commands_come_first_in_the_readme() {
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let start: String = readme.lines().take(16).collect();
+    assert!(start.contains("cargo demo") && start.contains("./test"));
+}
