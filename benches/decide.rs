@@ -1,5 +1,9 @@
 //! Instructions per decision, at 10, 1,000 and 100,000 routes.
-#![allow(missing_docs, reason = "the macro's items are its own")]
+#![allow(
+    missing_docs,
+    unused_qualifications,
+    reason = "the macro's items are its own"
+)]
 
 #[path = "support/world.rs"]
 mod world;

@@ -1,7 +1,7 @@
 //! Walks the spanned tree of a TOML file and collects every problem instead of stopping at the
 //! first one.
 //!
-//! A table is described once, by [`table!`](crate::config::table): the description is the struct,
+//! A table is described once, by [`table!`](crate::table): the description is the struct,
 //! the parser, the schema and the reference at the same time.
 
 use super::diagnostic::{Diagnostic, Spot, nearest};

@@ -125,7 +125,7 @@ impl Serving {
     }
 
     fn more(&mut self, ahead: &mut Vec<u8>) -> bool {
-        let mut buffer = [0; 64 * 1024];
+        let mut buffer = [0; 8 * 1024];
         loop {
             match self.stream.read(&mut buffer) {
                 Ok(0) => return false,
