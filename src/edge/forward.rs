@@ -129,6 +129,17 @@ fn color(head: &mut RequestHeader, journey: &Journey) -> Result<()> {
     Ok(())
 }
 
+/// Largest head of an answer, in bytes of names and values; clients take less, most of them.
+pub const ANSWER_HEAD_MAX: usize = 256 * 1024;
+
+/// Bytes of names and values.
+pub fn head_size(head: &ResponseHeader) -> usize {
+    head.headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
+}
+
 /// Dresses the upstream's answer for the client.
 pub fn returning(head: &mut ResponseHeader, to_http10: bool, journey: &Journey) -> Result<()> {
     if to_http10 {

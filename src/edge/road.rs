@@ -160,6 +160,10 @@ impl ProxyHttp for Road {
             let refusal = Refusal::new(Reason::UpstreamProtocol, "the upstream switched protocols");
             return Err(refused(journey, refusal));
         }
+        if forward::head_size(head) > forward::ANSWER_HEAD_MAX {
+            let refusal = Refusal::new(Reason::UpstreamProtocol, "the answer's head is too large");
+            return Err(refused(journey, refusal));
+        }
         journey.endless = is_endless(head);
         let old = session.req_header().version == Version::HTTP_10;
         self.shield(journey, |journey| forward::returning(head, old, journey))

@@ -32,6 +32,7 @@ fn each_fault_has_its_reason_and_harms_nobody_else() {
         ("/two-lengths", 502, "upstream_protocol"),
         ("/bad-length", 502, "upstream_protocol"),
         ("/switch", 502, "upstream_protocol"),
+        ("/huge-head", 502, "upstream_protocol"),
         ("/hang", 504, "upstream_timeout"),
     ] {
         let mut connection = gateway.connect();

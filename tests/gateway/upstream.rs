@@ -118,7 +118,8 @@ impl Serving {
             }
             let body = self.read_body(&head, &mut ahead);
             self.bodies.lock().unwrap().push(body.clone());
-            if !self.answer(&path, &body, head.starts_with("HEAD ")) {
+            let go_on = self.answer(&path, &body, head.starts_with("HEAD "));
+            if !go_on || !self.up.load(Ordering::SeqCst) {
                 return;
             }
         }
@@ -224,6 +225,10 @@ impl Serving {
             ),
             "large" => self.large(value.parse().unwrap()),
             "drip" => self.drip(value.parse().unwrap()),
+            "huge-head" => {
+                let field = "a".repeat(600_000);
+                self.send(&format!("HTTP/1.1 200 OK\r\nX-A: {field}\r\nContent-Length: 0\r\n\r\n"))
+            }
             "hop" => self.send(
                 "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nProxy-Connection: x\r\nContent-Length: 0\r\n\r\n",
             ),
