@@ -55,12 +55,13 @@ pub async fn serve(server: Server, listener: Name, tcp: TcpStream, peer: SocketA
         return;
     };
     let mut stream = Box::new(ClientStream::new(tcp, facts, socket));
+    let mut drain = server.drain.clone();
     let mut first = true;
     loop {
         let Some(settings) = server.current.load().listener(&listener) else {
             return;
         };
-        match next(&mut stream, &settings, first, &server.drain).await {
+        match next(&mut stream, &settings, first, &mut drain).await {
             Next::Request(head) => match request(&server, stream, head, &settings).await {
                 Some(reusable) => stream = reusable,
                 None => return,
@@ -81,7 +82,7 @@ async fn next(
     stream: &mut ClientStream,
     settings: &ListenerSettings,
     first: bool,
-    drain: &ShutdownWatch,
+    drain: &mut ShutdownWatch,
 ) -> Next {
     let limits = Limits {
         bytes: settings.max_head,
@@ -116,14 +117,13 @@ async fn read_more(
     settings: &ListenerSettings,
     deadline: Option<Instant>,
     first: bool,
-    drain: &ShutdownWatch,
+    drain: &mut ShutdownWatch,
 ) -> Option<Next> {
     let wait = match deadline {
         Some(deadline) => deadline.saturating_duration_since(Instant::now()),
         None if first => settings.header_timeout,
         None => settings.idle_timeout,
     };
-    let mut drain = drain.clone();
     let read = tokio::select! {
         biased;
         read = timeout(wait, stream.read_ahead()) => read,

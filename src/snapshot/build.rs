@@ -45,7 +45,7 @@ impl Snapshot {
         let listeners = config
             .listeners
             .iter()
-            .map(|(name, listener)| (name.clone(), ListenerSettings::new(listener)));
+            .map(|(name, listener)| (name.clone(), Arc::new(ListenerSettings::new(listener))));
         let snapshot = Self {
             generation,
             services,

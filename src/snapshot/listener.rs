@@ -3,11 +3,10 @@
 use crate::config::listener::{Listener, Protocol};
 use ipnet::IpNet;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-/// Settings of one listener, cheap to clone.
-#[derive(Debug, Clone)]
+/// Settings of one listener.
+#[derive(Debug)]
 pub struct ListenerSettings {
     pub h1: bool,
     pub h2c: bool,
@@ -17,7 +16,7 @@ pub struct ListenerSettings {
     /// Bytes.
     pub max_head: usize,
     pub max_headers: usize,
-    trust: Arc<[IpNet]>,
+    trust: Vec<IpNet>,
 }
 
 /// The proxy core parses at most this many fields; more would fail behind our back.
@@ -34,7 +33,7 @@ impl ListenerSettings {
             idle_timeout: clients.idle_timeout,
             max_head: usize::try_from(clients.max_head.0).unwrap_or(usize::MAX),
             max_headers: usize::from(clients.max_headers).min(MAX_HEADERS_CEILING),
-            trust: clients.trust.clone().into(),
+            trust: clients.trust.clone(),
         }
     }
 

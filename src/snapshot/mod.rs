@@ -37,7 +37,7 @@ pub struct Snapshot {
     /// By [`ColorId`].
     pub colors: Vec<Color>,
     pub access_log: AccessLog,
-    listeners: BTreeMap<Name, ListenerSettings>,
+    listeners: BTreeMap<Name, Arc<ListenerSettings>>,
 }
 
 /// A color, as the road needs it.
@@ -68,7 +68,7 @@ impl Snapshot {
 
     /// The settings of a listener; `None` when this generation no longer has it (it stays open
     /// until the process restarts, with nothing to serve).
-    pub fn listener(&self, name: &str) -> Option<ListenerSettings> {
+    pub fn listener(&self, name: &str) -> Option<Arc<ListenerSettings>> {
         self.listeners.get(name).cloned()
     }
 
