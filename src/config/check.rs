@@ -9,46 +9,21 @@ use super::{Config, Name};
 use std::collections::HashMap;
 
 /// Every name that is used must be defined.
-pub fn references(
-    references: &[Reference],
-    defined: &Defined,
-    config: Option<&Config>,
-    out: &mut Vec<Diagnostic>,
-) {
+pub fn references(references: &[Reference], defined: &Defined, out: &mut Vec<Diagnostic>) {
     for reference in references {
-        match &reference.kind {
-            Kind::Version { service } => version(reference, service, config, out),
-            kind if defined.has(kind, &reference.name) => {}
-            kind => {
-                let what = match kind {
-                    Kind::Service => "service",
-                    Kind::Route => "route",
-                    Kind::Entry(section) => section,
-                    Kind::Version { .. } => "version",
-                };
-                let known = defined.names(kind).iter().map(String::as_str);
-                out.push(dangling(reference, what, known));
-            }
+        let Some(known) = defined.names(&reference.kind) else {
+            continue;
+        };
+        if !known.contains(&reference.name) {
+            let what = match &reference.kind {
+                Kind::Service => "service",
+                Kind::Version { .. } => "version",
+                Kind::Route => "route",
+                Kind::Entry(section) => section,
+            };
+            let known = known.iter().map(String::as_str);
+            out.push(dangling(reference, what, known));
         }
-    }
-}
-
-fn version(
-    reference: &Reference,
-    service: &str,
-    config: Option<&Config>,
-    out: &mut Vec<Diagnostic>,
-) {
-    // Without a readable service there is nothing to say about its versions.
-    let Some(service) = config.and_then(|config| config.services.get(service)) else {
-        return;
-    };
-    if !service.versions.contains_key(reference.name.as_str()) {
-        out.push(dangling(
-            reference,
-            "version",
-            service.versions.keys().map(AsRef::as_ref),
-        ));
     }
 }
 

@@ -138,6 +138,17 @@ impl<'a> Node<'a> {
         self.path.rsplit('.').next().unwrap_or("")
     }
 
+    /// The name of the entry of `section` that this key belongs to.
+    pub fn owner(&self, section: &str) -> &str {
+        let inside = self
+            .path
+            .strip_prefix(section)
+            .and_then(|path| path.strip_prefix('.'));
+        inside
+            .and_then(|path| path.rsplit_once('.'))
+            .map_or("", |(name, _)| name)
+    }
+
     /// Says that the value is not of the wanted kind.
     pub fn wrong_type(&self, cx: &Cx, wanted: &str) {
         let found = self.value.type_str();

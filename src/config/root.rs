@@ -13,7 +13,7 @@ use super::shape::{KeyShape, Shape, TableShape};
 use super::telemetry::Telemetry;
 use super::test::Test;
 use super::{Config, Name, entry_place, name_is_sound};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -44,14 +44,20 @@ pub struct File<'a> {
     pub tree: Spanned<DeTable<'a>>,
 }
 
-/// Names that are defined, for references.
+/// Names that are defined, for references; also those whose tables are wrong inside.
+#[derive(Default)]
 pub struct Defined {
-    pub entries: HashMap<&'static str, Vec<String>>,
+    entries: HashMap<&'static str, BTreeSet<String>>,
+    /// Of each service.
+    versions: HashMap<String, BTreeSet<String>>,
 }
 
-/// What reading all files gives; `None` where something is wrong.
+/// What reading all files gives.
 pub struct Root {
-    pub config: Option<Config>,
+    /// Everything that could be read: one mistake must not hide what else is wrong.
+    pub config: Config,
+    /// Whether that is all there is.
+    pub whole: bool,
     pub defined: Defined,
 }
 
@@ -61,37 +67,47 @@ pub fn read(files: &[File], cx: &Cx) -> Root {
         strangers(file, cx);
         version(file, cx);
     }
-    let mut defined = Defined {
-        entries: HashMap::new(),
-    };
-    let server = single::<Server>(files, "server", cx).map(Option::unwrap_or_default);
-    let admin = single::<Admin>(files, "admin", cx).map(Option::unwrap_or_default);
-    let coloring = single::<Coloring>(files, "coloring", cx).map(Option::unwrap_or_default);
-    let telemetry = single::<Telemetry>(files, "telemetry", cx).map(Option::unwrap_or_default);
+    let mut defined = Defined::default();
+    let server = single::<Server>(files, "server", cx);
+    let admin = single::<Admin>(files, "admin", cx);
+    let coloring = single::<Coloring>(files, "coloring", cx);
+    let telemetry = single::<Telemetry>(files, "telemetry", cx);
     let listeners = named::<Listener>(files, "listeners", cx, &mut defined);
     let services = named::<Service>(files, "services", cx, &mut defined);
     let colors = named::<Color>(files, "colors", cx, &mut defined);
     let routes = named::<Route>(files, "routes", cx, &mut defined);
+    name_versions(files, &mut defined);
     later::<policy::Jwt>(files, "jwt", cx, &mut defined);
     later::<policy::Limit>(files, "limits", cx, &mut defined);
     later::<policy::Breaker>(files, "breakers", cx, &mut defined);
     later::<policy::Plugin>(files, "plugins", cx, &mut defined);
     later::<policy::Rollout>(files, "rollouts", cx, &mut defined);
     let tests = tests(files, cx);
-    let config = (|| {
-        Some(Config {
-            server: server?,
-            listeners: listeners?,
-            admin: admin?,
-            services: services?,
-            coloring: coloring?,
-            colors: colors?,
-            routes: routes?,
-            telemetry: telemetry?,
-            tests: tests?,
-        })
-    })();
-    Root { config, defined }
+    let whole = server.is_some()
+        && listeners.1
+        && admin.is_some()
+        && services.1
+        && coloring.is_some()
+        && colors.1
+        && routes.1
+        && telemetry.is_some()
+        && tests.is_some();
+    let config = Config {
+        server: server.flatten().unwrap_or_default(),
+        listeners: listeners.0,
+        admin: admin.flatten().unwrap_or_default(),
+        services: services.0,
+        coloring: coloring.flatten().unwrap_or_default(),
+        colors: colors.0,
+        routes: routes.0,
+        telemetry: telemetry.flatten().unwrap_or_default(),
+        tests: tests.unwrap_or_default(),
+    };
+    Root {
+        config,
+        whole,
+        defined,
+    }
 }
 
 fn get<'a>(file: &'a File, key: &str) -> Option<(&'a Spanned<toml::de::DeString<'a>>, Node<'a>)> {
@@ -198,43 +214,57 @@ fn entries<'a>(
     entries
 }
 
+/// The entries of a section that could be read, and whether those are all.
 fn named<T: ReadNamed>(
     files: &[File],
     section: &'static str,
     cx: &Cx,
     defined: &mut Defined,
-) -> Option<BTreeMap<Name, T>> {
-    let mut all = Some(BTreeMap::new());
+) -> (BTreeMap<Name, T>, bool) {
+    let mut all = BTreeMap::new();
+    let mut whole = files
+        .iter()
+        .filter_map(|file| get(file, section))
+        .all(|(_, node)| node.value.is_table());
     for (name, node) in entries(files, section, cx) {
-        defined
-            .entries
-            .entry(section)
-            .or_default()
-            .push(name.get_ref().to_string());
+        defined.add(section, name.get_ref());
         let sound = name_is_sound(name.get_ref(), &node, name.span(), cx);
         let at = entry_place(&node, name.span());
         let name = Name::from(*name.get_ref());
-        match (
-            T::read_named(&name, &node, at, cx).filter(|_| sound),
-            &mut all,
-        ) {
-            (Some(entry), Some(all)) => {
+        match T::read_named(&name, &node, at, cx).filter(|_| sound) {
+            Some(entry) => {
                 all.insert(name, entry);
             }
-            _ => all = None,
+            None => whole = false,
         }
     }
-    all
+    (all, whole)
+}
+
+/// Notes the versions of each service, whatever else is wrong with it.
+fn name_versions(files: &[File], defined: &mut Defined) {
+    let services = files.iter().filter_map(|file| {
+        let (_, node) = get(file, "services")?;
+        node.value.as_table()
+    });
+    for (name, service) in services.flatten() {
+        let versions = service
+            .get_ref()
+            .as_table()
+            .and_then(|service| service.get("versions"))
+            .and_then(|versions| versions.get_ref().as_table());
+        if let Some(versions) = versions {
+            let names = versions.keys().map(|name| name.get_ref().to_string());
+            let known = defined.versions.entry(name.get_ref().to_string());
+            known.or_default().extend(names);
+        }
+    }
 }
 
 /// A section that is checked, but not supported yet.
 fn later<T: Read>(files: &[File], section: &'static str, cx: &Cx, defined: &mut Defined) {
     for (name, node) in entries(files, section, cx) {
-        defined
-            .entries
-            .entry(section)
-            .or_default()
-            .push(name.get_ref().to_string());
+        defined.add(section, name.get_ref());
         if T::read(&node, cx).is_some() {
             let spot = Spot {
                 file: node.file.clone(),
@@ -262,19 +292,21 @@ fn tests(files: &[File], cx: &Cx) -> Option<Vec<Test>> {
 }
 
 impl Defined {
-    pub fn has(&self, kind: &Kind, name: &str) -> bool {
-        self.names(kind).iter().any(|known| known == name)
+    fn add(&mut self, section: &'static str, name: &str) {
+        let names = self.entries.entry(section).or_default();
+        names.insert(name.to_owned());
     }
 
-    /// All names of a kind, as far as they are not nested.
-    pub fn names(&self, kind: &Kind) -> &[String] {
+    /// All names of a kind; `None`: nothing is known about it, so nothing can be said.
+    pub fn names(&self, kind: &Kind) -> Option<&BTreeSet<String>> {
+        static NONE: BTreeSet<String> = BTreeSet::new();
         let section = match kind {
             Kind::Service => "services",
             Kind::Route => "routes",
             Kind::Entry(section) => section,
-            Kind::Version { .. } => return &[],
+            Kind::Version { service } => return self.versions.get(service),
         };
-        self.entries.get(section).map_or(&[], Vec::as_slice)
+        Some(self.entries.get(section).unwrap_or(&NONE))
     }
 }
 

@@ -51,7 +51,7 @@ table! {
         /// Overrides every other rule of precedence; higher first.
         "priority" => priority: i32 = (0) "0",
         /// The service that serves it.
-        "service" => service: Option<String> = none,
+        "service" => service: Option<ServiceName> = none,
         /// A fixed answer.
         "respond" => respond: Option<Respond> = none,
         /// A redirect.
@@ -113,7 +113,7 @@ impl ReadNamed for Route {
 
 /// Exactly one target.
 fn target(name: &Name, table: &mut Table, node: &Node, cx: &Cx) -> Option<Target> {
-    let mut keys = node.table(cx)?;
+    let keys = node.table(cx)?;
     let named = ["service", "respond", "redirect"]
         .iter()
         .filter_map(|key| keys.key_spot(key).map(|spot| (*key, spot)));
@@ -123,17 +123,7 @@ fn target(name: &Name, table: &mut Table, node: &Node, cx: &Cx) -> Option<Target
         table.respond.take(),
         table.redirect.take(),
     ) {
-        (Some(service), None, None) => {
-            let spot = keys.get("service").map_or(node.spot(), |node| node.spot());
-            let from = format!("route `{name}`");
-            cx.refer(Reference {
-                kind: Kind::Service,
-                name: service.clone(),
-                spot,
-                from,
-            });
-            Some(Target::Service(service.into()))
-        }
+        (Some(ServiceName(service)), None, None) => Some(Target::Service(service.into())),
         (
             None,
             Some(Respond {
@@ -176,6 +166,27 @@ fn target(name: &Name, table: &mut Table, node: &Node, cx: &Cx) -> Option<Target
             cx.report(diagnostic);
             None
         }
+    }
+}
+
+/// The service of a route. It refers by itself, so that what is wrong beside it hides nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceName(pub String);
+
+impl Read for ServiceName {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let name = String::read(node, cx)?;
+        cx.refer(Reference {
+            kind: Kind::Service,
+            name: name.clone(),
+            spot: node.spot(),
+            from: format!("route `{}`", node.owner("routes")),
+        });
+        Some(Self(name))
+    }
+
+    fn shape() -> Shape {
+        Shape::Text("name of a service", "")
     }
 }
 

@@ -27,7 +27,7 @@ table! {
     /// An upstream: versions that serve it, and how they are reached.
     pub struct Table {
         /// The version of uncolored traffic. May be left out when there is only one.
-        "default" => default: Option<String> = none "the only version",
+        "default" => default: Option<DefaultVersion> = none "the only version",
         /// How endpoints share the requests of a version.
         "balance" => balance: Balance = (Balance::P2c) "\"p2c\"",
         /// What the hashing balancers hash: `header:NAME`, `cookie:NAME`, `ip`.
@@ -54,23 +54,7 @@ impl ReadNamed for Service {
         let table = Table::read(node, cx)?;
         let Versions(versions) = table.versions;
         let default = match (table.default, versions.keys().next()) {
-            (Some(default), _) => {
-                let spot = node
-                    .table(cx)?
-                    .get("default")
-                    .map_or(node.spot(), |node| node.spot());
-                let kind = Kind::Version {
-                    service: name.to_string(),
-                };
-                let from = format!("service `{name}`");
-                cx.refer(Reference {
-                    kind,
-                    name: default.clone(),
-                    spot,
-                    from,
-                });
-                default.into()
-            }
+            (Some(DefaultVersion(default)), _) => default.into(),
             (None, Some(only)) if versions.len() == 1 => only.clone(),
             (None, _) => {
                 let message = format!("service `{name}` has several versions and no default");
@@ -94,6 +78,28 @@ impl ReadNamed for Service {
             versions,
             at,
         })
+    }
+}
+
+/// A service's default version. It refers by itself, so that what is wrong beside it hides nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DefaultVersion(pub String);
+
+impl Read for DefaultVersion {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let name = String::read(node, cx)?;
+        let service = node.owner("services").to_owned();
+        cx.refer(Reference {
+            from: format!("service `{service}`"),
+            kind: Kind::Version { service },
+            name: name.clone(),
+            spot: node.spot(),
+        });
+        Some(Self(name))
+    }
+
+    fn shape() -> Shape {
+        Shape::Text("name of a version", "")
     }
 }
 

@@ -233,24 +233,22 @@ fn finish(files: Files, env: Env) -> Loaded {
         });
     }
     let broken = !diagnostics.is_empty();
-    let root::Root { config, defined } = root::read(&trees, &cx);
+    let root::Root {
+        mut config,
+        whole,
+        defined,
+    } = root::read(&trees, &cx);
     let findings = cx.finish();
     diagnostics.extend(findings.diagnostics);
-    let mut config = config;
-    if let Some(config) = &mut config {
-        fill_lines(config, &sources);
-    }
-    check::references(
-        &findings.references,
-        &defined,
-        config.as_ref(),
-        &mut diagnostics,
-    );
-    if let Some(config) = &config {
-        check::claims(config, &mut diagnostics);
-        lint::all(config, &mut diagnostics);
+    fill_lines(&mut config, &sources);
+    check::references(&findings.references, &defined, &mut diagnostics);
+    check::claims(&config, &mut diagnostics);
+    // About half a configuration, a lint would say what is not so.
+    if whole && !broken {
+        lint::all(&config, &mut diagnostics);
     }
     let failed = broken
+        || !whole
         || diagnostics
             .iter()
             .any(|found| found.severity == Severity::Error);
@@ -267,7 +265,7 @@ fn finish(files: Files, env: Env) -> Loaded {
             .map(|label| (order(&label.file), label.span.start))
     });
     Loaded {
-        config: config.filter(|_| !failed),
+        config: (!failed).then_some(config),
         diagnostics,
         hash: hash(&sources),
         sources,
