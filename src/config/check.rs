@@ -3,6 +3,7 @@
 use super::claim;
 use super::diagnostic::{Diagnostic, nearest};
 use super::reader::{Kind, Reference};
+use super::rivals::Rivals;
 use super::root::Defined;
 use super::route::Route;
 use super::{Config, Name};
@@ -69,14 +70,7 @@ pub fn claims(config: &Config, out: &mut Vec<Diagnostic>) {
         .collect();
     shared.sort_by_key(|routes| routes.first().map(|(name, _)| (*name).clone()));
     for routes in shared {
-        for (index, (second_name, second)) in routes.iter().enumerate() {
-            let rivals = routes.iter().take(index).find(|(_, first)| {
-                claim::conditions(&first.matches) == claim::conditions(&second.matches)
-                    && !claim::exclude_each_other(&first.matches, &second.matches)
-            });
-            let Some((first_name, first)) = rivals else {
-                continue;
-            };
+        for [(first_name, first), (second_name, second)] in Rivals::new(routes).equals() {
             let message =
                 format!("routes `{first_name}` and `{second_name}` claim the same requests");
             let help = "give one of them another condition, or a `priority`";

@@ -15,13 +15,14 @@ pub fn conditions(matches: &Match) -> usize {
 /// The same for routes that differ in nothing but conditions: priority, host and shape of path.
 pub fn territory(route: &Route) -> u64 {
     let mut hasher = DefaultHasher::new();
-    route.priority.hash(&mut hasher);
-    match &route.matches.host {
-        HostMatch::Exact(host) => (0, host.as_str()).hash(&mut hasher),
-        HostMatch::Wildcard(host) => (1, host.as_str()).hash(&mut hasher),
-        HostMatch::Any => (2, "").hash(&mut hasher),
-    }
-    match &route.matches.path {
+    (route.priority, place(&route.matches)).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The same for equal hosts and equal shapes of path.
+pub fn place(matches: &Match) -> u64 {
+    let mut hasher = host(&matches.host);
+    match &matches.path {
         PathMatch::Exact(segments) | PathMatch::Template(segments) => {
             shape(0, segments, &mut hasher);
         }
@@ -29,6 +30,34 @@ pub fn territory(route: &Route) -> u64 {
         PathMatch::Regex(pattern) => (2, pattern).hash(&mut hasher),
     }
     hasher.finish()
+}
+
+/// The places of all prefixes that hold the whole path, on its host and on any host.
+pub fn prefixes_above(matches: &Match) -> impl Iterator<Item = u64> {
+    let segments: &[Segment] = match &matches.path {
+        PathMatch::Exact(segments)
+        | PathMatch::Template(segments)
+        | PathMatch::Prefix(segments) => segments,
+        PathMatch::Regex(_) => &[],
+    };
+    let hosts = [host(&HostMatch::Any), host(&matches.host)];
+    hosts.into_iter().flat_map(move |host| {
+        (0..=segments.len()).filter_map(move |length| {
+            let mut hasher = host.clone();
+            shape(1, segments.get(..length)?, &mut hasher);
+            Some(hasher.finish())
+        })
+    })
+}
+
+fn host(host: &HostMatch) -> DefaultHasher {
+    let mut hasher = DefaultHasher::new();
+    match host {
+        HostMatch::Exact(host) => (0, host.as_str()).hash(&mut hasher),
+        HostMatch::Wildcard(host) => (1, host.as_str()).hash(&mut hasher),
+        HostMatch::Any => (2, "").hash(&mut hasher),
+    }
+    hasher
 }
 
 /// Parameters are alike whatever their names.

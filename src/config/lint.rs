@@ -3,8 +3,10 @@
 use super::claim;
 use super::color::Source;
 use super::diagnostic::Diagnostic;
+use super::matches::PathMatch;
 use super::route::{Route, Target};
 use super::{Config, Name};
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 /// Runs every lint.
@@ -37,64 +39,44 @@ fn unused_services(config: &Config, out: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Within one territory, a route with more conditions comes first; one that asks for nothing more
-/// than an earlier one never gets a request.
+/// Rivals of a route that are looked at; a warning may be missed, a check must not be slow.
+const RIVALS_MAX: usize = 32;
+
+/// By the rules of precedence the narrower route comes first, so only a `priority` can hide one:
+/// that of a route in the same place that asks for no more, or of a prefix without conditions.
 fn shadowed_routes(config: &Config, out: &mut Vec<Diagnostic>) {
-    let mut territories: HashMap<u64, Vec<(&Name, &Route)>> = HashMap::new();
+    let mut places: HashMap<u64, Vec<(&Name, &Route)>> = HashMap::new();
+    let mut prefixes: HashMap<u64, (&Name, &Route)> = HashMap::new();
     for (name, route) in &config.routes {
-        territories
-            .entry(claim::territory(route))
-            .or_default()
-            .push((name, route));
-    }
-    let mut shared: Vec<_> = territories
-        .into_values()
-        .filter(|routes| routes.len() > 1)
-        .collect();
-    shared.sort_by_key(|routes| routes.first().map(|(name, _)| (*name).clone()));
-    for routes in shared {
-        for (name, route) in &routes {
-            let by = routes.iter().find(|(other_name, other)| {
-                other_name != name
-                    && claim::conditions(&other.matches) > claim::conditions(&route.matches)
-                    && claim::covers(&other.matches, &route.matches)
-            });
-            let Some((other_name, other)) = by else {
-                continue;
-            };
-            let message = format!("route `{name}` can never match: `{other_name}` takes all of it");
-            let diagnostic = Diagnostic::warning("TY0311", message);
-            let diagnostic = diagnostic.at(&route.at.spot(), "unreachable");
-            out.push(diagnostic.at(&other.at.spot(), "takes its requests"));
+        let place = claim::place(&route.matches);
+        places.entry(place).or_default().push((name, route));
+        let open = claim::conditions(&route.matches) == 0;
+        if open && matches!(route.matches.path, PathMatch::Prefix(_)) {
+            let first = prefixes.entry(place).or_insert((name, route));
+            if route.priority > first.1.priority {
+                *first = (name, route);
+            }
         }
     }
-    catch_all(config, out);
-}
-
-/// A whole host or everything, with a higher priority and no conditions, hides all below it.
-fn catch_all(config: &Config, out: &mut Vec<Diagnostic>) {
-    use super::matches::{HostMatch, PathMatch};
-    let takes_all = |route: &Route| {
-        matches!(&route.matches.path, PathMatch::Prefix(segments) if segments.is_empty())
-            && claim::conditions(&route.matches) == 0
-    };
-    let catchers: Vec<_> = config
-        .routes
-        .iter()
-        .filter(|(_, route)| takes_all(route))
-        .collect();
+    for rivals in places.values_mut() {
+        // Stable, so that the rival named first in a message does not change from run to run.
+        rivals
+            .sort_by_key(|(_, rival)| (Reverse(rival.priority), claim::conditions(&rival.matches)));
+    }
     for (name, route) in &config.routes {
-        let by = catchers.iter().find(|(_, other)| {
-            other.priority > route.priority
-                && (other.matches.host == HostMatch::Any
-                    || other.matches.host == route.matches.host)
+        let beside = places.get(&claim::place(&route.matches));
+        let beside = beside.into_iter().flatten().take(RIVALS_MAX).copied();
+        let above = claim::prefixes_above(&route.matches);
+        let above = above.filter_map(|place| prefixes.get(&place).copied());
+        let by = above.chain(beside).find(|(_, rival)| {
+            rival.priority > route.priority && claim::covers(&rival.matches, &route.matches)
         });
-        let Some((other_name, other)) = by else {
+        let Some((rival_name, rival)) = by else {
             continue;
         };
-        let message = format!("route `{name}` can never match: `{other_name}` takes all of it");
+        let message = format!("route `{name}` can never match: `{rival_name}` takes all of it");
         let diagnostic = Diagnostic::warning("TY0311", message).at(&route.at.spot(), "unreachable");
-        out.push(diagnostic.at(&other.at.spot(), format!("priority {}", other.priority)));
+        out.push(diagnostic.at(&rival.at.spot(), format!("priority {}", rival.priority)));
     }
 }
 
@@ -145,7 +127,7 @@ fn open_admin(config: &Config, out: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Widest network that is not warned about: /8 for IPv4, /16 for IPv6.
+/// Widest network that is not warned about: /8 for IPv4, /7 (all unique local ones) for IPv6.
 fn wide_trust(config: &Config, out: &mut Vec<Diagnostic>) {
     for (name, listener) in &config.listeners {
         for network in &listener.clients.trust {

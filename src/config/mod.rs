@@ -17,6 +17,7 @@ pub mod policy;
 pub mod reader;
 pub mod reference;
 mod render;
+mod rivals;
 mod root;
 pub mod route;
 pub mod schema;
