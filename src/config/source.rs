@@ -4,6 +4,7 @@ use super::diagnostic::{Diagnostic, Severity, Spot};
 use super::reader::{Cx, Env, Value};
 use super::{Config, Place, check, lint, root};
 use sha2::{Digest, Sha256};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::de::DeTable;
@@ -108,11 +109,21 @@ struct Files {
     sources: Vec<Source>,
     inputs: Vec<PathBuf>,
     problems: Vec<Diagnostic>,
+    /// Whether files were left out because there are too many.
+    full: bool,
 }
 
 impl Files {
     fn read(&mut self, path: &Path, from: Option<&Spot>) {
-        if self.inputs.iter().any(|known| known == path) || self.sources.len() >= FILES_MAX {
+        if self.inputs.iter().any(|known| known == path) {
+            return;
+        }
+        if self.sources.len() >= FILES_MAX {
+            let message = format!("more than {FILES_MAX} files in one configuration");
+            // Said once, however many there are.
+            if !std::mem::replace(&mut self.full, true) {
+                self.problem(Diagnostic::error("TY0502", message), from);
+            }
             return;
         }
         self.inputs.push(path.to_owned());
@@ -124,34 +135,42 @@ impl Files {
                     text: text.into(),
                 });
             }
-            Err(error) => {
-                let message = format!("cannot read {}: {error}", path.display());
-                let diagnostic = Diagnostic::error("TY0502", message);
-                self.problems.push(match from {
-                    Some(spot) => diagnostic.at(spot, "included here"),
-                    None => diagnostic,
-                });
-            }
+            Err(error) => self.unreadable(path, &error, from),
         }
+    }
+
+    fn unreadable(&mut self, path: &Path, error: &std::io::Error, from: Option<&Spot>) {
+        let message = format!("cannot read {}: {error}", path.display());
+        self.problem(Diagnostic::error("TY0502", message), from);
+    }
+
+    fn problem(&mut self, diagnostic: Diagnostic, from: Option<&Spot>) {
+        self.problems.push(match from {
+            Some(spot) => diagnostic.at(spot, "included here"),
+            None => diagnostic,
+        });
     }
 
     /// Reads all files of a pattern, sorted. A pattern that matches nothing is fine.
     fn pattern(&mut self, pattern: &str, from: Option<&Spot>) {
         match glob::glob(pattern) {
             Ok(paths) => {
-                let mut paths: Vec<PathBuf> = paths.filter_map(Result::ok).collect();
-                paths.sort();
+                let mut found = Vec::new();
                 for path in paths {
+                    match path {
+                        Ok(path) => found.push(path),
+                        // A directory that cannot be read may hide files that belong here.
+                        Err(error) => self.unreadable(error.path(), error.error(), from),
+                    }
+                }
+                found.sort();
+                for path in found {
                     self.read(&path, from);
                 }
             }
             Err(error) => {
                 let message = format!("`{pattern}` is not a file pattern: {error}");
-                let diagnostic = Diagnostic::error("TY0203", message);
-                self.problems.push(match from {
-                    Some(spot) => diagnostic.at(spot, "included here"),
-                    None => diagnostic,
-                });
+                self.problem(Diagnostic::error("TY0203", message), from);
             }
         }
     }
@@ -200,12 +219,15 @@ impl Files {
     }
 }
 
+/// Reads a bit more than allowed and no further: the size that a file claims may be untrue.
 fn read_file(path: &Path) -> std::io::Result<String> {
-    let size = std::fs::metadata(path)?.len();
-    if size > FILE_MAX {
+    let mut text = String::new();
+    let file = std::fs::File::open(path)?;
+    file.take(FILE_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_MAX {
         return Err(std::io::Error::other("larger than 64 MiB"));
     }
-    std::fs::read_to_string(path)
+    Ok(text)
 }
 
 fn finish(files: Files, env: Env) -> Loaded {
@@ -213,6 +235,7 @@ fn finish(files: Files, env: Env) -> Loaded {
         sources,
         mut inputs,
         problems: mut diagnostics,
+        full: _,
     } = files;
     let cx = Cx::new(env);
     let mut trees = Vec::new();
@@ -321,5 +344,28 @@ fn fill_lines(config: &mut Config, sources: &[Source]) {
             .versions
             .values_mut()
             .for_each(|version| fill(&mut version.at));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FILES_MAX, load};
+
+    #[test]
+    fn files_beyond_the_bound_are_an_error_and_not_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        for index in 0..=FILES_MAX {
+            std::fs::write(dir.path().join(format!("{index}.toml")), "").unwrap();
+        }
+        let loaded = load(dir.path(), &|_| None);
+        assert!(loaded.config.is_none());
+        let codes: Vec<_> = loaded.diagnostics.iter().map(|found| found.code).collect();
+        assert_eq!(codes, ["TY0502"]);
+    }
+
+    #[test]
+    fn a_file_without_end_is_an_error() {
+        let loaded = load(std::path::Path::new("/dev/zero"), &|_| None);
+        assert!(loaded.config.is_none());
     }
 }
