@@ -47,27 +47,56 @@ fn layer(module: &str) -> Option<usize> {
         .map(|(_, layer)| *layer)
 }
 
-/// Every module of ours that a source names.
-fn modules_named(source: &str) -> Vec<String> {
+/// Every module of ours that a source names, with the line it is named on.
+fn modules_named(source: &str) -> Vec<(usize, String)> {
     let mut named = Vec::new();
-    for (at, _) in source.match_indices("crate::") {
-        let rest = &source[at + "crate::".len()..];
-        if let Some(group) = rest.strip_prefix('{') {
-            let group = group.split('}').next().unwrap_or("");
-            named.extend(
-                group
-                    .split(',')
-                    .filter_map(|part| part.trim().split("::").next())
-                    .map(str::to_owned),
-            );
-        } else {
-            let word = rest
-                .chars()
-                .take_while(|c| c.is_ascii_lowercase() || *c == '_');
-            named.push(word.collect());
-        }
+    for (at, path) in source.match_indices("crate::") {
+        let line = source[..at].matches('\n').count() + 1;
+        let rest = &source[at + path.len()..];
+        let heads = match rest.strip_prefix('{') {
+            Some(group) => heads_of(group),
+            None => vec![word(rest)],
+        };
+        named.extend(heads.into_iter().map(|head| (line, head)));
     }
     named
+}
+
+/// First words of a group's members, up to the brace that closes it; inner groups are skipped.
+fn heads_of(group: &str) -> Vec<String> {
+    let mut heads = vec![word(group)];
+    let mut depth = 0;
+    for (at, letter) in group.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => heads.push(word(&group[at + 1..])),
+            _ => {}
+        }
+    }
+    heads
+}
+
+fn word(text: &str) -> String {
+    text.trim_start()
+        .chars()
+        .take_while(|c| c.is_ascii_lowercase() || *c == '_')
+        .collect()
+}
+
+/// Whether a line of code names a type of the proxy core, imported or in full.
+fn names_core(line: &str) -> bool {
+    let code = line.split("//").next().unwrap_or("");
+    [
+        "use pingora",
+        "pingora::",
+        "pingora_core::",
+        "pingora_proxy::",
+        "pingora_http::",
+    ]
+    .iter()
+    .any(|path| code.contains(path))
 }
 
 /// What is wrong with one file.
@@ -88,16 +117,19 @@ fn problems(path: &str, source: &str) -> Vec<String> {
         .strip_prefix("src/")
         .and_then(|path| path.split(['/', '.']).next());
     if let Some(own) = module.and_then(layer) {
-        for named in modules_named(source) {
+        for (line, named) in modules_named(source) {
             let up =
                 layer(&named).is_some_and(|other| other >= own) && Some(named.as_str()) != module;
             if up {
-                problems.push(format!("{path} uses `{named}`, which is not below it"));
+                problems.push(format!(
+                    "{path}:{line} uses `{named}`, which is not below it"
+                ));
             }
         }
-        let core = module != Some("edge") && module != Some("server");
-        if core && source.contains("use pingora") {
-            problems.push(format!("{path} names the proxy core"));
+        if module != Some("edge") && module != Some("server") {
+            for (at, _) in source.lines().enumerate().filter(|(_, l)| names_core(l)) {
+                problems.push(format!("{path}:{} names the proxy core", at + 1));
+            }
         }
     }
     problems
@@ -157,6 +189,24 @@ fn untidiness_is_found() {
     assert_eq!(
         problems("src/config/x.rs", &format!("//! x\n{}", "\n".repeat(500))).len(),
         1
+    );
+}
+
+#[test]
+fn an_import_behind_an_inner_group_is_seen_on_its_line() {
+    let nested = "//! x\n\nuse crate::{reason::{Reason, Cause}, edge::Road};\n";
+    assert_eq!(
+        problems("src/routing/x.rs", nested),
+        ["src/routing/x.rs:3 uses `edge`, which is not below it"]
+    );
+}
+
+#[test]
+fn the_core_is_seen_without_an_import() {
+    let spelled_out = "//! x\nfn f(_: &pingora::Error) {}\n// pingora::Error\n";
+    assert_eq!(
+        problems("src/live/x.rs", spelled_out),
+        ["src/live/x.rs:2 names the proxy core"]
     );
 }
 
