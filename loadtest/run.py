@@ -10,7 +10,7 @@ the kernel charged to the proxy's processes during the run, divided by the reque
     python3 loadtest/run.py --quick    # one short round, to see that it runs
 
 Traffic goes to 127.0.0.1 only, and only processes started here are ended."""
-import argparse, json, os, platform, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time, urllib.request
+import argparse, atexit, json, os, platform, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time, urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TICK = os.sysconf("SC_CLK_TCK")
@@ -22,14 +22,16 @@ def free_port():
         return s.getsockname()[1]
 
 
-def wait_for(port):
+def wait_for(port, process):
     for _ in range(200):
         try:
             socket.create_connection(("127.0.0.1", port), 0.2).close()
             return
         except OSError:
+            if process.poll() is not None:
+                break
             time.sleep(0.05)
-    sys.exit(f"nothing listens on {port}")
+    sys.exit(f"nothing listens on {port}: {' '.join(process.args)}")
 
 
 def tree(pid):
@@ -74,14 +76,18 @@ class Proxy:
     def __init__(self, name, core, command, port, version):
         self.name, self.port, self.version = name, port, version
         self.process = subprocess.Popen(["taskset", "-c", str(core)] + command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for(port)
+        atexit.register(self.stop)  # also when a run fails half way
+        wait_for(port, self.process)
 
     def stop(self):
+        if self.process.poll() is not None:
+            return
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
+            self.process.wait()
 
 
 def write(directory, name, text):
@@ -104,7 +110,7 @@ http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {di
     return ["nginx", "-p", directory, "-c", write(directory, name + ".conf", text)]
 
 
-def peers(directory, upstream, binary, routes):
+def peers(directory, upstream, binary, routes, envoy):
     found = []
     port = free_port()
     body = f"""upstream u {{ server 127.0.0.1:{upstream}; keepalive 128; keepalive_requests 1000000000; }}
@@ -130,7 +136,7 @@ backend b
   server s 127.0.0.1:{upstream}
 """
         found.append(("haproxy", ["haproxy", "-db", "-f", write(directory, "haproxy.cfg", text)], port, version(["haproxy", "-v"])))
-    if envoy := shutil.which("envoy"):
+    if envoy := envoy or shutil.which("envoy"):
         port = free_port()
         text = f"""static_resources:
   listeners:
@@ -186,15 +192,18 @@ access_log = {{ path = "off" }}
 
 def load(port, seconds):
     out = subprocess.run(["taskset", "-c", "1", "wrk", "-t1", "-c64", f"-d{seconds}s", "--latency", f"http://127.0.0.1:{port}/"], capture_output=True, text=True, timeout=seconds + 30).stdout
-    number = lambda pattern: re.search(pattern, out)
-    requests = int(number(r"(\d+) requests in").group(1))
-    errors = number(r"Non-2xx or 3xx responses: (\d+)") or number(r"Socket errors: (.*)")
-    p99 = number(r"99%\s+(\S+)")
-    return {"requests": requests, "per_second": round(requests / seconds), "p99": p99.group(1) if p99 else None, "errors": errors.group(1) if errors else "0"}
+    requests = int(re.search(r"(\d+) requests in", out).group(1))
+    errors = re.findall(r"(?:Non-2xx or 3xx responses|Socket errors): .*", out)
+    return {"requests": requests, "per_second": round(requests / seconds), "p50_ms": percentile(out, 50), "p99_ms": percentile(out, 99), "errors": errors}
+
+
+def percentile(out, which):
+    value, unit = re.search(rf"{which}%\s+([\d.]+)(us|ms|s)\b", out).groups()
+    return round(float(value) * {"us": 0.001, "ms": 1, "s": 1000}[unit], 3)
 
 
 def bare(directory, args, upstream):
-    found, _, _ = peers(directory, upstream, args.bin, args.routes)
+    found, _, _ = peers(directory, upstream, args.bin, args.routes, args.envoy)
     running = [Proxy(name, 0, command, port, v) for name, command, port, v in found]
     rows = {p.name: [] for p in running}
     for p in running:
@@ -212,8 +221,10 @@ def bare(directory, args, upstream):
             "version": p.version,
             "cpu_us_per_request": round(statistics.median(r["cpu_us"] for r in rows[p.name]), 2),
             "requests_per_second": round(statistics.median(r["per_second"] for r in rows[p.name])),
-            "p99": rows[p.name][-1]["p99"],
-            "errors": [r["errors"] for r in rows[p.name]],
+            "p50_ms": statistics.median(r["p50_ms"] for r in rows[p.name]),
+            "p99_ms": statistics.median(r["p99_ms"] for r in rows[p.name]),
+            "errors": sum((r["errors"] for r in rows[p.name]), []),
+            "rounds_cpu_us": [round(r["cpu_us"], 2) for r in rows[p.name]],
             "resident_mib": resident_mib(p.process.pid),
         }
         p.stop()
@@ -231,7 +242,7 @@ def reload_time(directory, args, upstream):
         report[f"ready_s_{routes}_routes"] = round(time.time() - began, 2)
         load(port, 2)
         report[f"resident_mib_{routes}_routes"] = resident_mib(proxy.process.pid)
-        quiet = load(port, 3)["p99"]
+        quiet = load(port, 3)["p99_ms"]
         with open(os.path.join(directory, "state", "admin.token")) as f:
             token = f.read().strip()
         took = []
@@ -248,8 +259,9 @@ def reload_time(directory, args, upstream):
             time.sleep(0.5)
         out = loader.communicate()[0]
         report[f"reload_ms_{routes}_routes"] = round(statistics.median(took), 1)
-        report[f"p99_quiet_{routes}_routes"] = quiet
-        report[f"p99_reloading_{routes}_routes"] = re.search(r"99%\s+(\S+)", out).group(1)
+        report[f"p99_ms_quiet_{routes}_routes"] = quiet
+        report[f"p99_ms_reloading_{routes}_routes"] = percentile(out, 99)
+        report[f"errors_{routes}_routes"] = re.findall(r"(?:Non-2xx or 3xx responses|Socket errors): .*", out)
         proxy.stop()
     return report
 
@@ -260,8 +272,10 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--routes", type=int, default=0, help="further routes in the gateway's table")
+    parser.add_argument("--envoy", help="an Envoy binary that is not on the PATH")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--reload", action="store_true", help="time reloads instead")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     args = parser.parse_args()
     if args.quick:
         args.rounds, args.seconds = 1, 1
@@ -283,15 +297,17 @@ def main():
             print(f"{key:<32} {value}")
     else:
         base = report.get("nginx", {}).get("cpu_us_per_request")
-        print(f"{'':<10}{'CPU µs/req':>12}{'ratio':>8}{'req/s':>10}{'p99':>10}{'MiB':>8}")
+        print(f"{'':<10}{'CPU µs/req':>12}{'ratio':>8}{'req/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'MiB':>8}")
         for name, row in report.items():
             ratio = f"{row['cpu_us_per_request'] / base:.2f}" if base else ""
-            print(f"{name:<10}{row['cpu_us_per_request']:>12}{ratio:>8}{row['requests_per_second']:>10}{row['p99']:>10}{row['resident_mib']:>8}")
+            print(f"{name:<10}{row['cpu_us_per_request']:>12}{ratio:>8}{row['requests_per_second']:>10}{row['p50_ms']:>9}{row['p99_ms']:>9}{row['resident_mib']:>8}")
     results = os.path.join(HERE, "results")
     os.makedirs(results, exist_ok=True)
     path = os.path.join(results, time.strftime("%Y%m%dT%H%M%S") + ".json")
     with open(path, "w") as f:
-        json.dump({"cpu": cpu, "cores": os.cpu_count(), "kernel": platform.release(), "arguments": vars(args) | {"bin": ""}, "report": report}, f, indent=2)
+        json.dump({"cpu": cpu, "cores": os.cpu_count(), "kernel": platform.release(), "arguments": vars(args) | {"bin": "", "envoy": bool(args.envoy)}, "report": report}, f, indent=2)
+    if failed := {name: row["errors"] for name, row in report.items() if isinstance(row, dict) and row["errors"]}:
+        sys.exit(f"requests failed, so these numbers do not count: {failed}")
 
 
 if __name__ == "__main__":
