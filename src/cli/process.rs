@@ -74,6 +74,13 @@ impl Signals {
 pub fn serve(service: Service) -> Exit {
     logging::start();
     count_panics();
+    let mut signals = match take_over_signals() {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::error!(%error, "cannot take over signals");
+            return Exit::Failed;
+        }
+    };
     let threads = match crate::live::check(&service.source) {
         Ok((loaded, _)) => loaded.config.map_or(0, |config| config.server.threads),
         Err(loaded) => return invalid(&loaded),
@@ -85,7 +92,7 @@ pub fn serve(service: Service) -> Exit {
         .build();
     match runtime {
         Ok(runtime) => {
-            let exit = runtime.block_on(live(service));
+            let exit = runtime.block_on(live(service, &mut signals));
             // Connections that outlived the drain are cut here.
             runtime.shutdown_timeout(Duration::from_millis(100));
             exit
@@ -95,6 +102,17 @@ pub fn serve(service: Service) -> Exit {
             Exit::Failed
         }
     }
+}
+
+/// Reading the configuration comes before the runtime, which it sizes, and takes a while when
+/// there are many routes: a HUP meanwhile must not kill. Handlers are the process's, so a runtime
+/// that lives for this call alone can install them.
+fn take_over_signals() -> io::Result<Signals> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let _entered = runtime.enter();
+    Signals::take_over()
 }
 
 /// Panics are logged as one line; whoever catches them counts them.
@@ -110,14 +128,10 @@ fn invalid(loaded: &Loaded) -> Exit {
     Exit::InvalidConfig
 }
 
-async fn live(service: Service) -> Exit {
+async fn live(service: Service, signals: &mut Signals) -> Exit {
     let failed = |what: &str, error: &dyn std::fmt::Display| {
         tracing::error!(%error, "{what}");
         Exit::Failed
-    };
-    let mut signals = match Signals::take_over() {
-        Ok(signals) => signals,
-        Err(error) => return failed("cannot take over signals", &error),
     };
     let metrics = Arc::new(Metrics::default());
     let live = match Live::open(
@@ -150,7 +164,7 @@ async fn live(service: Service) -> Exit {
         }
     }
     watcher.abort();
-    leave(&live, &admin, serving, &mut signals).await
+    leave(&live, &admin, serving, signals).await
 }
 
 async fn reload(live: &Live) {
