@@ -26,7 +26,10 @@ pub fn start() {
         Ok("human") => true,
         _ => std::io::stderr().is_terminal(),
     };
-    let writer = fmt::layer().with_writer(std::io::stderr);
+    // Its report of a failed write goes to the same stream, and panics when that is closed.
+    let writer = fmt::layer()
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     let layer = if human {
         writer
             .with_ansi(super::wants_color(&std::io::stderr()))

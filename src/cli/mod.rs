@@ -9,6 +9,14 @@
     reason = "indexing JSON by a key gives null, never a panic"
 )]
 
+/// Like the standard ones, but a reader that has gone is no panic.
+macro_rules! eprint {
+    ($($text:tt)*) => { $crate::cli::complain(&format!($($text)*)) };
+}
+macro_rules! eprintln {
+    ($($text:tt)*) => { $crate::cli::complain(&(format!($($text)*) + "\n")) };
+}
+
 mod check;
 mod client;
 mod config;
@@ -140,6 +148,12 @@ pub fn print(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes());
     let _ = stdout.flush();
+}
+
+/// Prints to standard error; a reader that has gone is no error.
+pub fn complain(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Prints JSON, for programs.
