@@ -23,11 +23,11 @@ enum Place {
 }
 
 impl Token {
-    /// Finds the token; a file that does not exist is made.
+    /// Finds the token, as clients do: nothing is made.
     ///
     /// # Errors
-    /// When the file cannot be made.
-    pub fn open(secret: &Secret, state_dir: Option<&Path>) -> io::Result<Self> {
+    /// When it belongs into a state directory and there is none.
+    pub fn find(secret: &Secret, state_dir: Option<&Path>) -> io::Result<Self> {
         let place = match secret {
             Secret::Env(name) => Place::Env(name.clone()),
             Secret::File(path) => Place::File(path.clone()),
@@ -40,7 +40,16 @@ impl Token {
                 Place::File(directory.join("admin.token"))
             }
         };
-        if let Place::File(path) = &place
+        Ok(Self { place })
+    }
+
+    /// Finds the token; a file that does not exist is made.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn open(secret: &Secret, state_dir: Option<&Path>) -> io::Result<Self> {
+        let token = Self::find(secret, state_dir)?;
+        if let Place::File(path) = &token.place
             && !path.exists()
             && !matches!(secret, Secret::Credential(_))
         {
@@ -50,7 +59,7 @@ impl Token {
             crate::live::write_private(path, format!("{token}\n").as_bytes())?;
             tracing::info!(path = %path.display(), "made a token for the admin API");
         }
-        Ok(Self { place })
+        Ok(token)
     }
 
     /// The token itself; `None` when it cannot be read, or is empty.
@@ -128,6 +137,14 @@ mod tests {
         assert_eq!(again.read(), token.read());
         assert!(token.accepts(&token.read().unwrap()));
         assert!(!token.accepts(""));
+    }
+
+    #[test]
+    fn a_client_makes_no_token() {
+        let dir = tempfile::tempdir().unwrap();
+        let token = Token::find(&Secret::StateFile, Some(dir.path())).unwrap();
+        assert_eq!(token.read(), None);
+        assert!(!dir.path().join("admin.token").exists());
     }
 
     #[test]

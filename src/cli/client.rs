@@ -53,11 +53,11 @@ impl Failure {
 }
 
 impl Target {
-    /// A gateway at this address, else the usual one.
-    pub fn new(admin: Option<String>) -> Self {
+    /// A gateway at this address, else the usual one, with the token in this file.
+    pub fn new(admin: Option<String>, token_file: Option<PathBuf>) -> Self {
         Self {
             admin,
-            token_file: None,
+            token_file,
             config: None,
         }
     }
@@ -81,7 +81,7 @@ impl Target {
             Some(file) => std::fs::read_to_string(file)
                 .ok()
                 .map(|text| text.trim().to_owned()),
-            None => Token::open(&configured.token, state_dir(None).as_deref())
+            None => Token::find(&configured.token, state_dir(None).as_deref())
                 .ok()
                 .and_then(|token| token.read()),
         };

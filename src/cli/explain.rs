@@ -35,6 +35,9 @@ pub struct Args {
     /// Address of the admin API
     #[arg(long, value_name = "URL", env = "TYRIAN_ADMIN")]
     admin: Option<String>,
+    /// File with the token of the admin API
+    #[arg(long, value_name = "FILE", env = "TYRIAN_ADMIN_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
 }
 
 pub fn run(args: &Args) -> Exit {
@@ -121,7 +124,7 @@ fn show(args: &Args, explanation: &Explanation) {
 }
 
 fn ask_live(args: &Args, question: &Question) -> Exit {
-    let target = Target::new(args.admin.clone());
+    let target = Target::new(args.admin.clone(), args.token_file.clone());
     let body = serde_json::to_value(question).unwrap_or_default();
     let answer = target.client().post("/v1/explain", &body);
     let answer = answer.and_then(|(status, text)| parse(status, &text));
