@@ -106,7 +106,9 @@ impl Target {
             Some(base) => format!("http://{base}"),
             None => format!("http://{address}"),
         };
+        // A proxy named in the environment is for the world outside: it must not see the token.
         let config = ureq::Agent::config_builder()
+            .proxy(None)
             .timeout_global(Some(TIMEOUT))
             .http_status_as_error(false)
             .build();
