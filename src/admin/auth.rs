@@ -20,6 +20,7 @@ pub struct Token {
 enum Place {
     File(PathBuf),
     Env(String),
+    Nowhere,
 }
 
 impl Token {
@@ -62,11 +63,19 @@ impl Token {
         Ok(token)
     }
 
+    /// No token at all: nobody is let in.
+    pub fn nowhere() -> Self {
+        Self {
+            place: Place::Nowhere,
+        }
+    }
+
     /// The token itself; `None` when it cannot be read, or is empty.
     pub fn read(&self) -> Option<String> {
         let text = match &self.place {
             Place::Env(name) => std::env::var(name).ok()?,
             Place::File(path) => std::fs::read_to_string(path).ok()?,
+            Place::Nowhere => return None,
         };
         let text = text.trim();
         (!text.is_empty()).then(|| text.to_owned())

@@ -3,6 +3,7 @@
 use super::{Exit, logging};
 use crate::admin::{Admin, Token, serve_api, serve_probes};
 use crate::config::Loaded;
+use crate::config::admin::Secret;
 use crate::live::{Live, Source, Trigger, watch};
 use crate::server::{self, Serving};
 use crate::telemetry::Metrics;
@@ -216,7 +217,14 @@ async fn administer(
     state_dir: Option<&std::path::Path>,
 ) -> io::Result<Admin> {
     let config = live.current.load().config.admin.clone();
-    let token = Token::open(&config.token, state_dir)?;
+    let token = match Token::open(&config.token, state_dir) {
+        // Nobody asked for this file; traffic, probes and metrics do without it.
+        Err(error) if config.token == Secret::StateFile => {
+            tracing::warn!(%error, "no token can be kept; the admin API lets nobody in");
+            Token::nowhere()
+        }
+        token => token?,
+    };
     let admin = Admin::new(live.clone(), serving, token, logging::set);
     for (name, address) in [("admin", config.bind), ("metrics", config.metrics)] {
         let Some(address) = address else { continue };
