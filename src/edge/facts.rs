@@ -7,6 +7,8 @@ use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{Digest, SocketDigest};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 /// Fixed for the life of a connection.
 #[derive(Debug)]
@@ -17,6 +19,10 @@ pub struct Facts {
     pub peer: SocketAddr,
     /// The peer's address as text, made once.
     pub peer_text: HeaderValue,
+    since: Instant,
+    /// When the exchange in progress must be over, in nanoseconds after `since`; 0: never. The
+    /// stream looks at it, because it is the one who is polled while an upstream drips.
+    deadline: AtomicU64,
 }
 
 impl Facts {
@@ -28,6 +34,22 @@ impl Facts {
             listener,
             peer: SocketAddr::new(ip, peer.port()),
             peer_text,
+            since: Instant::now(),
+            deadline: AtomicU64::new(0),
+        }
+    }
+
+    /// Says when the exchange in progress must be over.
+    pub fn set_deadline(&self, deadline: Option<Instant>) {
+        let after = deadline.map_or(0, |at| at.saturating_duration_since(self.since).as_nanos());
+        self.deadline.store(after as u64, Relaxed);
+    }
+
+    /// When the exchange in progress must be over.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.deadline.load(Relaxed) {
+            0 => None,
+            after => Some(self.since + Duration::from_nanos(after)),
         }
     }
 
@@ -46,12 +68,12 @@ impl Facts {
 
     /// The facts of the connection that a request came by.
     pub fn of(digest: Option<&Digest>) -> Option<&Self> {
-        digest?
-            .proxy_digest
-            .as_ref()?
-            .user_data
-            .as_ref()?
-            .downcast_ref()
+        Self::in_digest(digest?.proxy_digest.as_ref()?)
+    }
+
+    /// The facts that a stream carries.
+    pub fn in_digest(digest: &ProxyDigest) -> Option<&Self> {
+        digest.user_data.as_ref()?.downcast_ref()
     }
 }
 

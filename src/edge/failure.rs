@@ -136,12 +136,19 @@ fn upstream(kind: &ErrorType) -> Refusal {
 }
 
 fn downstream(error: &Error) -> Refusal {
-    let malformed_body = error
-        .root_cause()
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|cause| cause.kind() == std::io::ErrorKind::InvalidData);
+    use std::io::{Error as IoError, ErrorKind::InvalidData, ErrorKind::TimedOut};
+    let cause = error.root_cause().downcast_ref::<IoError>();
+    // What the kernel says (a peer that stopped answering) has a number; what our stream says, none.
+    let ours = cause.filter(|cause| cause.raw_os_error().is_none());
+    let cause = ours.map(IoError::kind);
     match error.etype() {
-        _ if malformed_body => Refusal::new(Reason::BadRequest, "the request body is malformed"),
+        // Said by the client's stream, which watches over the deadline of the whole exchange.
+        _ if cause == Some(TimedOut) => {
+            Refusal::new(Reason::UpstreamTimeout, "the request took too long")
+        }
+        _ if cause == Some(InvalidData) => {
+            Refusal::new(Reason::BadRequest, "the request body is malformed")
+        }
         ErrorType::ReadTimedout => {
             Refusal::new(Reason::RequestTimeout, "the request body took too long")
         }

@@ -2,12 +2,12 @@
 
 use super::context::Journey;
 use super::facts::Facts;
-use crate::config::route::Target;
 use crate::routing::rewrite;
 use http::{HeaderName, HeaderValue, Version, header};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
+use std::borrow::Cow;
 
 pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -35,26 +35,23 @@ pub fn outgoing(session: &Session, head: &mut RequestHeader, journey: &Journey) 
 
 /// The path as it was matched, rewritten as the route says; the query is the client's.
 fn target(head: &mut RequestHeader, journey: &Journey) -> Result<()> {
-    let config = &journey.snapshot.config;
-    let rules = journey
-        .route()
-        .and_then(|route| config.routes.get(&route.name));
-    let Some(route) = rules else { return Ok(()) };
-    let rewrites = route.rewrite.strip_prefix.is_some() || route.rewrite.replace_prefix.is_some();
-    if rewrites || journey.path.is_some() {
+    let rules = journey.route().and_then(|route| route.rewrite.as_deref());
+    if rules.is_some() || journey.path.is_some() {
         let raw = head.raw_path();
         let (path, query) = raw.split_at(memchr::memchr(b'?', raw).unwrap_or(raw.len()));
         let path = match &journey.path {
             Some(normal) => normal.as_str(),
             None => std::str::from_utf8(path).unwrap_or("/"),
         };
-        let mut new = rewrite::upstream_path(route, path)
-            .into_owned()
-            .into_bytes();
+        let path = match rules {
+            Some((rewrite, matched)) => rewrite::upstream_path(rewrite, matched, path),
+            None => Cow::Borrowed(path),
+        };
+        let mut new = path.into_owned().into_bytes();
         new.extend_from_slice(query);
         head.set_raw_path(&new)?;
     }
-    if let (Some(host), Target::Service(_)) = (&route.rewrite.host, &route.target) {
+    if let Some(host) = rules.and_then(|(rewrite, _)| rewrite.host.as_ref()) {
         head.insert_header(header::HOST, host.as_str())?;
     }
     Ok(())

@@ -11,6 +11,7 @@
 //! 9. record, exactly once
 
 use super::context::{Journey, Refusal};
+use super::facts::Facts;
 use super::{admit, failure, forward, record, refusal, respond, target};
 use crate::reason::Reason;
 use crate::routing::Outcome;
@@ -95,6 +96,7 @@ impl ProxyHttp for Road {
             Outcome::Upstream { service, version } => {
                 journey.attempt.target = Some((service, version));
                 journey.deadline = target::deadline(journey.route(), journey.started);
+                watch_deadline(session, journey.deadline);
                 check_length(session, journey)?;
                 expect_continue(session).await?;
                 Ok(false)
@@ -165,6 +167,9 @@ impl ProxyHttp for Road {
             return Err(refused(journey, refusal));
         }
         journey.endless = is_endless(head);
+        if journey.endless {
+            watch_deadline(session, None);
+        }
         let old = session.req_header().version == Version::HTTP_10;
         self.shield(journey, |journey| forward::returning(head, old, journey))
     }
@@ -251,6 +256,13 @@ impl ProxyHttp for Road {
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, journey: &mut Journey) {
         record::request(session, journey);
+    }
+}
+
+/// Lets the client's stream end the exchange in time.
+fn watch_deadline(session: &Session, deadline: Option<Instant>) {
+    if let Some(facts) = Facts::of(session.digest()) {
+        facts.set_deadline(deadline);
     }
 }
 

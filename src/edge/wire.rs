@@ -7,6 +7,7 @@
 //! **Invariant:** bytes behind the end of a request are never seen by whoever serves it.
 
 use super::chunked::{Follower, Malformed};
+use super::facts::Facts;
 use super::head::Body;
 use bytes::BytesMut;
 use pingora::protocols::raw_connect::ProxyDigest;
@@ -19,8 +20,10 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep_until};
 
 /// Responses are gathered up to this size before they are sent, unless flushed.
 const GATHER_MAX: usize = 16 * 1024;
@@ -51,6 +54,8 @@ pub struct ClientStream {
     speaks_h2: bool,
     facts: Arc<ProxyDigest>,
     socket: Arc<SocketDigest>,
+    /// Fires when the exchange in progress must be over.
+    alarm: Option<(Instant, Pin<Box<Sleep>>)>,
     /// Takes the socket back when a panic unwinds through the request.
     rescue: Rescue,
 }
@@ -69,6 +74,7 @@ impl ClientStream {
             speaks_h2: false,
             facts,
             socket,
+            alarm: None,
             rescue: Rescue::default(),
         }
     }
@@ -76,6 +82,9 @@ impl ClientStream {
     /// The next request begins: what may be read of it, besides its head.
     pub fn begin(&mut self, body: Body, upgrade: bool) {
         self.answered = false;
+        if let Some(facts) = Facts::in_digest(&self.facts) {
+            facts.set_deadline(None);
+        }
         self.allowance = match body {
             _ if upgrade => Allowance::Anything,
             Body::None => Allowance::Nothing,
@@ -165,6 +174,25 @@ impl ClientStream {
         }
     }
 
+    /// Fails once the exchange has taken too long. The core's own limits are per read, so an
+    /// upstream that drips its head byte by byte would outlive any of them.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let deadline = Facts::in_digest(&self.facts).and_then(Facts::deadline);
+        let Some(deadline) = deadline.filter(|_| !self.speaks_h2) else {
+            return Poll::Pending; // one stream's deadline must not end the others
+        };
+        let (at, alarm) = self
+            .alarm
+            .get_or_insert_with(|| (deadline, Box::pin(sleep_until(deadline.into()))));
+        if *at != deadline {
+            *at = deadline;
+            alarm.as_mut().reset(deadline.into());
+        }
+        ready!(alarm.as_mut().poll(cx));
+        let what = "the exchange took too long";
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, what)))
+    }
+
     /// Reads from what waits, then from the socket.
     fn poll_bytes(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.ahead.is_empty() {
@@ -238,11 +266,15 @@ impl AsyncRead for ClientStream {
         {
             return Poll::Ready(Err(error));
         }
-        match self.allowance {
+        let read = match self.allowance {
             Allowance::Anything => self.poll_bytes(cx, buf),
             Allowance::Nothing | Allowance::Length(0) => self.poll_gone(cx),
             Allowance::Chunked(_) => self.poll_chunked(cx, buf),
             Allowance::Length(left) => self.poll_length(cx, buf, left),
+        };
+        match read {
+            Poll::Pending => self.poll_deadline(cx),
+            ready @ Poll::Ready(_) => ready,
         }
     }
 }

@@ -241,7 +241,10 @@ impl Explanation {
             }
             Target::Service(name) => {
                 self.service = Some(name.to_string());
-                self.upstream_path = Some(rewrite::upstream_path(route, view.path).into_owned());
+                self.upstream_path = Some(
+                    rewrite::upstream_path(&route.rewrite, &route.matches.path, view.path)
+                        .into_owned(),
+                );
                 self.upstream_host.clone_from(&route.rewrite.host);
                 let Some(service) = config.services.get(name) else {
                     return;

@@ -19,12 +19,15 @@ pub struct HostError;
 /// without user information and percent-encoding).
 pub fn normalise_host(authority: &str) -> Result<Cow<'_, str>, HostError> {
     let (host, port) = match authority.strip_prefix('[') {
+        None => match plain(authority.as_bytes()) {
+            Some(end) => authority.split_at(end),
+            None => return Err(HostError),
+        },
         Some(rest) => {
             let (address, after) = rest.split_once(']').ok_or(HostError)?;
             address.parse::<Ipv6Addr>().map_err(|_| HostError)?;
             (authority.get(..address.len() + 2).ok_or(HostError)?, after)
         }
-        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
     check_port(port)?;
     if host.starts_with('[') {
@@ -34,10 +37,25 @@ pub fn normalise_host(authority: &str) -> Result<Cow<'_, str>, HostError> {
     if authority.is_empty() {
         return Ok(Cow::Borrowed(""));
     }
-    if host.len() > LEN_MAX || host.split('.').any(str::is_empty) || !host.bytes().all(is_name) {
+    if host.is_empty() || host.len() > LEN_MAX {
         return Err(HostError);
     }
     Ok(lower(host))
+}
+
+/// Where a name ends and a port may begin; one pass, since every request pays for it. `None` when
+/// it holds anything that names do not, or an empty label other than the last.
+fn plain(authority: &[u8]) -> Option<usize> {
+    let mut before = b'.';
+    for (at, byte) in authority.iter().enumerate() {
+        match byte {
+            b':' => return Some(at),
+            b'.' if before == b'.' => return None,
+            byte if !is_name(*byte) => return None,
+            _ => before = *byte,
+        }
+    }
+    Some(authority.len())
 }
 
 /// Empty, or `:` and a port number; `:` alone is allowed by RFC 3986 and means the default.

@@ -1,11 +1,10 @@
 //! What a route makes of a path: for its upstream, and in a redirect's `Location`.
 
-use crate::config::route::{PathMatch, Route, Segment};
+use crate::config::route::{PathMatch, Rewrite, Segment};
 use std::borrow::Cow;
 
 /// The path the upstream sees; always starts with a slash.
-pub fn upstream_path<'a>(route: &Route, path: &'a str) -> Cow<'a, str> {
-    let rewrite = &route.rewrite;
+pub fn upstream_path<'a>(rewrite: &Rewrite, matched: &PathMatch, path: &'a str) -> Cow<'a, str> {
     if let Some(rest) = rewrite
         .strip_prefix
         .as_deref()
@@ -18,7 +17,7 @@ pub fn upstream_path<'a>(route: &Route, path: &'a str) -> Cow<'a, str> {
         };
     }
     if let Some(new) = &rewrite.replace_prefix {
-        let prefix = literal_prefix(&route.matches.path);
+        let prefix = literal_prefix(matched);
         let rest = strip(path, &prefix).unwrap_or(path);
         let new = new.trim_end_matches('/');
         let joined = format!("{new}{rest}");
@@ -71,7 +70,12 @@ pub fn location(configured: &str, keep_path: bool, path: &str, query: &str) -> S
 #[cfg(test)]
 mod tests {
     use super::{location, upstream_path};
+    use crate::config::route::Route;
     use crate::routing::testing::route;
+
+    fn upstream(route: &Route, path: &str) -> String {
+        upstream_path(&route.rewrite, &route.matches.path, path).into_owned()
+    }
 
     #[test]
     fn a_prefix_is_stripped_by_whole_segments() {
@@ -83,7 +87,7 @@ mod tests {
             ("/cart/", "/"),
             ("/carts", "/carts"),
         ] {
-            assert_eq!(upstream_path(&route, path), expected);
+            assert_eq!(upstream(&route, path), expected);
         }
     }
 
@@ -92,11 +96,11 @@ mod tests {
         let mut route = route("/old/*");
         route.rewrite.replace_prefix = Some("/new/".to_owned());
         for (path, expected) in [("/old/7", "/new/7"), ("/old", "/new"), ("/old/", "/new/")] {
-            assert_eq!(upstream_path(&route, path), expected);
+            assert_eq!(upstream(&route, path), expected);
         }
         route.rewrite.replace_prefix = Some("/".to_owned());
-        assert_eq!(upstream_path(&route, "/old/7"), "/7");
-        assert_eq!(upstream_path(&route, "/old"), "/");
+        assert_eq!(upstream(&route, "/old/7"), "/7");
+        assert_eq!(upstream(&route, "/old"), "/");
     }
 
     #[test]

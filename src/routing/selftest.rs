@@ -161,7 +161,10 @@ impl Found {
                     let versions = config.services.get(name).map(|service| &service.versions);
                     let version = versions.and_then(|v| v.keys().nth(usize::from(version.0)));
                     self.version = version.map(ToString::to_string);
-                    self.upstream_path = Some(rewrite::upstream_path(route, path).into_owned());
+                    self.upstream_path = Some(
+                        rewrite::upstream_path(&route.rewrite, &route.matches.path, path)
+                            .into_owned(),
+                    );
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::config::Name;
 use crate::config::color;
-use crate::config::route as config;
+use crate::config::route::{self as config, PathMatch, Rewrite};
 use crate::config::service::Timeouts;
 use crate::routing::{ServiceId, VersionId};
 use crate::telemetry::series::RouteSeries;
@@ -25,6 +25,8 @@ pub struct Route {
     pub request_timeout: Option<Duration>,
     /// Largest request body in bytes.
     pub body_max: Option<u64>,
+    /// What the upstream sees instead; `None`: what was asked for.
+    pub rewrite: Option<Box<(Rewrite, PathMatch)>>,
     /// Whether its requests appear in the access log.
     pub logged: bool,
     pub series: Arc<RouteSeries>,
@@ -47,6 +49,8 @@ impl Route {
             idle_timeout: own.idle.or(wider.idle).unwrap_or(IDLE),
             request_timeout: own.request.or(wider.request),
             body_max: config.body_max.map(|max| max.0),
+            rewrite: (service.is_some() && config.rewrite != Rewrite::default())
+                .then(|| Box::new((config.rewrite.clone(), config.matches.path.clone()))),
             logged,
             series: previous
                 .map(|route| route.series.clone())

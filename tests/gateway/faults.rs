@@ -82,6 +82,20 @@ fn an_answer_that_never_ends_is_cut_at_the_deadline() {
 }
 
 #[test]
+fn a_head_that_drips_forever_is_a_timeout() {
+    let upstream = Upstream::start("v1");
+    let gateway = Gateway::start(&config(&[&upstream]));
+    let started = Instant::now();
+    let answer = gateway.get("/drip-head", "");
+    assert_eq!(
+        (answer.status, answer.reason().as_str()),
+        (504, "upstream_timeout")
+    );
+    assert!(started.elapsed() < Duration::from_secs(6));
+    assert_eq!(gateway.get("/", "").status, 200);
+}
+
+#[test]
 fn bytes_behind_an_answer_poison_nothing() {
     let upstream = Upstream::start("v1");
     let gateway = Gateway::start(&config(&[&upstream]));

@@ -241,16 +241,11 @@ impl Serving {
             "bad-length" => { self.send("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nok"); false }
             "switch" => { self.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"); false }
             "hang" => { std::thread::sleep(Duration::from_secs(8)); false }
-            "extra" => self.send(
-                "HTTP/1.1 200 OK
-Content-Length: 3
-
-one\
-                 HTTP/1.1 200 OK
-Content-Length: 6
-
-poison",
-            ),
+            "extra" => self.send(concat!(
+                "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none",
+                "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison",
+            )),
+            "drip-head" => self.drip_head(),
             _ => self.ok(self.name, is_head),
         }
     }
@@ -283,6 +278,15 @@ poison",
             }
         }
         true
+    }
+
+    /// A head that never ends, byte by byte.
+    fn drip_head(&mut self) -> bool {
+        self.send("HTTP/1.1 200 OK\r\nX-Drip: ");
+        while self.send("x") {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        false
     }
 
     fn echo_forever(&mut self, ahead: &[u8]) {
