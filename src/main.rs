@@ -6,5 +6,8 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // With huge pages the allocator's first touches cost 2 MiB each: half as much resident memory
+    // again at a thousand routes, for 3 % of CPU. A kernel without the switch changes nothing.
+    let _ = nix::sys::prctl::set_thp_disable(true);
     tyrian::cli::main()
 }

@@ -4,7 +4,7 @@ use super::{Exit, logging};
 use crate::admin::{Admin, Token, serve_api, serve_probes};
 use crate::config::Loaded;
 use crate::config::admin::Secret;
-use crate::live::{Live, Source, Trigger, watch};
+use crate::live::{Checked, Live, Source, Trigger, watch};
 use crate::server::{self, Serving};
 use crate::telemetry::Metrics;
 use std::io;
@@ -82,10 +82,12 @@ pub fn serve(service: Service) -> Exit {
             return Exit::Failed;
         }
     };
-    let threads = match crate::live::check(&service.source) {
-        Ok((loaded, _)) => loaded.config.map_or(0, |config| config.server.threads),
+    let checked = match crate::live::check(&service.source) {
+        Ok(checked) => checked,
         Err(loaded) => return invalid(&loaded),
     };
+    let config = checked.0.config.as_ref();
+    let threads = config.map_or(0, |config| config.server.threads);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(server::threads(threads))
         .thread_name("tyrian")
@@ -93,7 +95,7 @@ pub fn serve(service: Service) -> Exit {
         .build();
     match runtime {
         Ok(runtime) => {
-            let exit = runtime.block_on(live(service, &mut signals));
+            let exit = runtime.block_on(live(service, checked, &mut signals));
             // Connections that outlived the drain are cut here.
             runtime.shutdown_timeout(Duration::from_millis(100));
             exit
@@ -129,7 +131,7 @@ fn invalid(loaded: &Loaded) -> Exit {
     Exit::InvalidConfig
 }
 
-async fn live(service: Service, signals: &mut Signals) -> Exit {
+async fn live(service: Service, checked: Checked, signals: &mut Signals) -> Exit {
     let failed = |what: &str, error: &dyn std::fmt::Display| {
         tracing::error!(%error, "{what}");
         Exit::Failed
@@ -137,6 +139,7 @@ async fn live(service: Service, signals: &mut Signals) -> Exit {
     let metrics = Arc::new(Metrics::default());
     let live = match Live::open(
         service.source,
+        checked,
         metrics.clone(),
         service.state_dir.as_deref(),
     ) {

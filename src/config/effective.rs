@@ -4,12 +4,12 @@
 use super::reader::Value;
 use super::render_position;
 use super::source::Loaded;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// One value that differs between two configurations.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Dotted, such as `services.shop.timeouts.connect`.
     pub key: String,

@@ -180,6 +180,9 @@ impl Files {
         let mut next = 0;
         while let Some(source) = self.sources.get(next).cloned() {
             next += 1;
+            if !source.text.contains("include") {
+                continue; // parsing twice is dear when there are thousands of routes
+            }
             let (tree, _) = DeTable::parse_recoverable(&source.text);
             let include = tree
                 .get_ref()

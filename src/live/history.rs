@@ -13,7 +13,7 @@ const KEPT: usize = 50;
 const STORED_MAX: usize = 8 << 20;
 
 /// One generation, as lists show it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Entry {
     pub generation: u64,
     /// RFC 3339.
@@ -39,6 +39,13 @@ pub struct History {
     last: u64,
 }
 
+/// A generation as it is stored.
+#[derive(Debug, Deserialize)]
+struct Document {
+    entry: Entry,
+    sources: Vec<Stored>,
+}
+
 /// A text as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
@@ -57,10 +64,11 @@ impl History {
                 })
                 .is_ok()
         });
+        let kept = directory.as_deref().map(stored).unwrap_or_default();
         Self {
-            kept: VecDeque::new(),
+            last: kept.front().map_or(0, |kept| kept.entry.generation),
+            kept,
             directory,
-            last: 0,
         }
     }
 
@@ -151,6 +159,33 @@ impl History {
     pub fn entries(&self) -> Vec<Entry> {
         self.kept.iter().map(|kept| kept.entry.clone()).collect()
     }
+}
+
+/// The stored generations, the newest first. A file that cannot be read is no reason not to serve.
+fn stored(directory: &Path) -> VecDeque<Kept> {
+    let files = std::fs::read_dir(directory).into_iter().flatten();
+    let mut kept: Vec<Kept> = files
+        .filter_map(|file| {
+            let path = file.ok()?.path();
+            let text = std::fs::read(&path).ok()?;
+            let document: Document = serde_json::from_slice(&text)
+                .inspect_err(|error| {
+                    tracing::warn!(path = %path.display(), %error, "not a stored generation");
+                })
+                .ok()?;
+            let sources = document.sources.into_iter().map(|stored| Source {
+                name: stored.name.into(),
+                text: stored.text.into(),
+            });
+            Some(Kept {
+                entry: document.entry,
+                sources: sources.collect(),
+            })
+        })
+        .collect();
+    kept.sort_by_key(|kept| std::cmp::Reverse(kept.entry.generation));
+    kept.truncate(KEPT);
+    kept.into()
 }
 
 /// Writes a file that only its owner may read.

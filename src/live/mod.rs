@@ -22,7 +22,7 @@ use arc_swap::ArcSwap;
 use history::History;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 /// Where the configuration comes from.
@@ -35,7 +35,7 @@ pub enum Source {
 }
 
 /// What asked for a reload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trigger {
     Start,
@@ -66,7 +66,7 @@ struct State {
 }
 
 /// A checked configuration and its table.
-type Checked = (Loaded, Table);
+pub type Checked = (Loaded, Table);
 
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
@@ -103,6 +103,31 @@ pub fn checked(mut loaded: Loaded) -> Result<Checked, Box<Loaded>> {
     }
 }
 
+/// Runs long work where it holds up no request: what waits for this thread moves to another.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(work)
+}
+
+/// How often a replaced snapshot is looked at.
+const RETIRE_POLL: Duration = Duration::from_secs(1);
+
+/// Frees a replaced snapshot once its last request has ended, off the road: taking thousands of
+/// routes apart would hold up whichever request happened to be the last.
+fn retire(mut snapshot: Arc<Snapshot>) {
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(RETIRE_POLL).await;
+            match Arc::try_unwrap(snapshot) {
+                Ok(last) => {
+                    let _ = tokio::task::spawn_blocking(move || drop(last)).await;
+                    return;
+                }
+                Err(used) => snapshot = used,
+            }
+        }
+    });
+}
+
 impl Live {
     /// Brings the first generation to life. History is kept in `state_dir`, if there is one.
     ///
@@ -110,10 +135,10 @@ impl Live {
     /// What is wrong with the configuration.
     pub fn open(
         source: Source,
+        (mut loaded, table): Checked,
         metrics: Arc<Metrics>,
         state_dir: Option<&Path>,
     ) -> Result<Arc<Self>, Box<Loaded>> {
-        let (mut loaded, table) = check(&source)?;
         let mut history = History::open(state_dir);
         let generation = history.next();
         let Some(config) = loaded.config.clone() else {
@@ -150,8 +175,8 @@ impl Live {
     pub async fn reload(&self, trigger: Trigger) -> Verdict {
         let mut state = self.state.lock().await;
         let source = self.source.clone();
-        let checked = tokio::task::spawn_blocking(move || check(&source)).await;
         let started = Instant::now();
+        let checked = tokio::task::spawn_blocking(move || check(&source)).await;
         let Ok(checked) = checked else {
             return Verdict::failed(self.current.load().generation, "the check itself failed");
         };
@@ -167,7 +192,7 @@ impl Live {
             return Verdict::unchanged(self.current.load().generation);
         }
         match checked {
-            Ok(checked) => self.apply(&mut state, checked, trigger, started, None),
+            Ok(checked) => aside(|| self.apply(&mut state, checked, trigger, started, None)),
             Err(loaded) => self.refuse(&loaded, trigger),
         }
     }
@@ -177,16 +202,13 @@ impl Live {
         let mut state = self.state.lock().await;
         let sources = state.history.sources(generation)?;
         let started = Instant::now();
-        Some(match checked(load_sources(sources, &environment)) {
-            Ok(checked) => self.apply(
-                &mut state,
-                checked,
-                Trigger::Rollback,
-                started,
-                Some(generation),
-            ),
-            Err(loaded) => self.refuse(&loaded, Trigger::Rollback),
-        })
+        let back_to = Some(generation);
+        Some(aside(|| {
+            match checked(load_sources(sources, &environment)) {
+                Ok(checked) => self.apply(&mut state, checked, Trigger::Rollback, started, back_to),
+                Err(loaded) => self.refuse(&loaded, Trigger::Rollback),
+            }
+        }))
     }
 
     fn apply(
@@ -219,6 +241,7 @@ impl Live {
         resolve::spawn(&snapshot.services);
         let changes = diff(&state.loaded.values, &loaded.values);
         self.current.store(Arc::new(snapshot));
+        retire(previous);
         self.metrics.reload_succeeded(generation);
         state
             .history
@@ -279,10 +302,10 @@ impl Live {
             Source::Path(path) => path.display().to_string(),
             Source::Text(_) => "request".to_owned(),
         };
-        match checked(load_text(&name, text, &environment)) {
+        let started = Instant::now();
+        match aside(|| checked(load_text(&name, text, &environment))) {
             Ok((loaded, _)) => {
                 let changes = diff(&running.values, &loaded.values);
-                let started = Instant::now();
                 let carried = Carried::default();
                 let verdict = Verdict::applied(generation, started, changes, carried, &loaded);
                 Verdict {
