@@ -7,6 +7,8 @@ pub mod config;
 pub mod demo;
 pub mod edge;
 pub mod live;
+pub mod outbound;
+pub mod policy;
 pub mod question;
 pub mod reason;
 pub mod routing;

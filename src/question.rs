@@ -71,6 +71,7 @@ impl Question {
             headers: &headers,
             client,
             trusted: trusted(config, client),
+            claims: None,
         };
         Ok(table.explain(config, &view, availability))
     }

@@ -3,17 +3,32 @@
 /// One reason; its name and status are a promise (see `docs/reference`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
+    ApiKey,
+    AuthDenied,
+    AuthUnavailable,
     BadRequest,
     BodyTooLarge,
+    BreakerOpen,
     ClientClosed,
     ColorUnknown,
     HeadersTooLarge,
     InternalError,
+    JwtAlgorithm,
+    JwtBadClaims,
+    JwtBadSignature,
+    JwtExpired,
+    JwtMalformed,
+    JwtMissing,
+    JwtNotYetValid,
+    JwtScope,
+    JwtUnknownKey,
     MethodNotAllowed,
     NoHealthyEndpoint,
     NoRoute,
     Overloaded,
+    RateLimited,
     RequestTimeout,
+    TooManyInFlight,
     UpstreamConnect,
     UpstreamProtocol,
     UpstreamReset,
@@ -22,18 +37,33 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the enum; the index of one is `reason as usize`.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 30] = [
+        Self::ApiKey,
+        Self::AuthDenied,
+        Self::AuthUnavailable,
         Self::BadRequest,
         Self::BodyTooLarge,
+        Self::BreakerOpen,
         Self::ClientClosed,
         Self::ColorUnknown,
         Self::HeadersTooLarge,
         Self::InternalError,
+        Self::JwtAlgorithm,
+        Self::JwtBadClaims,
+        Self::JwtBadSignature,
+        Self::JwtExpired,
+        Self::JwtMalformed,
+        Self::JwtMissing,
+        Self::JwtNotYetValid,
+        Self::JwtScope,
+        Self::JwtUnknownKey,
         Self::MethodNotAllowed,
         Self::NoHealthyEndpoint,
         Self::NoRoute,
         Self::Overloaded,
+        Self::RateLimited,
         Self::RequestTimeout,
+        Self::TooManyInFlight,
         Self::UpstreamConnect,
         Self::UpstreamProtocol,
         Self::UpstreamReset,
@@ -43,17 +73,32 @@ impl Reason {
     /// The word in answers, logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::ApiKey => "api_key",
+            Self::AuthDenied => "auth_denied",
+            Self::AuthUnavailable => "auth_unavailable",
             Self::BadRequest => "bad_request",
             Self::BodyTooLarge => "body_too_large",
+            Self::BreakerOpen => "breaker_open",
             Self::ClientClosed => "client_closed",
             Self::ColorUnknown => "color_unknown",
             Self::HeadersTooLarge => "headers_too_large",
             Self::InternalError => "internal_error",
+            Self::JwtAlgorithm => "jwt_algorithm",
+            Self::JwtBadClaims => "jwt_bad_claims",
+            Self::JwtBadSignature => "jwt_bad_signature",
+            Self::JwtExpired => "jwt_expired",
+            Self::JwtMalformed => "jwt_malformed",
+            Self::JwtMissing => "jwt_missing",
+            Self::JwtNotYetValid => "jwt_not_yet_valid",
+            Self::JwtScope => "jwt_scope",
+            Self::JwtUnknownKey => "jwt_unknown_key",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NoHealthyEndpoint => "no_healthy_endpoint",
             Self::NoRoute => "no_route",
             Self::Overloaded => "overloaded",
+            Self::RateLimited => "rate_limited",
             Self::RequestTimeout => "request_timeout",
+            Self::TooManyInFlight => "too_many_in_flight",
             Self::UpstreamConnect => "upstream_connect",
             Self::UpstreamProtocol => "upstream_protocol",
             Self::UpstreamReset => "upstream_reset",
@@ -65,17 +110,37 @@ impl Reason {
     pub const fn status(self) -> u16 {
         match self {
             Self::BadRequest | Self::ColorUnknown => 400,
+            Self::ApiKey
+            | Self::JwtAlgorithm
+            | Self::JwtBadClaims
+            | Self::JwtBadSignature
+            | Self::JwtExpired
+            | Self::JwtMalformed
+            | Self::JwtMissing
+            | Self::JwtNotYetValid
+            | Self::JwtUnknownKey => 401,
+            Self::AuthDenied | Self::JwtScope => 403,
             Self::NoRoute => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
+            Self::RateLimited => 429,
             Self::HeadersTooLarge => 431,
             Self::ClientClosed => 499,
             Self::InternalError => 500,
             Self::UpstreamConnect | Self::UpstreamProtocol | Self::UpstreamReset => 502,
-            Self::NoHealthyEndpoint | Self::Overloaded => 503,
+            Self::AuthUnavailable
+            | Self::BreakerOpen
+            | Self::NoHealthyEndpoint
+            | Self::Overloaded
+            | Self::TooManyInFlight => 503,
             Self::UpstreamTimeout => 504,
         }
+    }
+
+    /// Whether the client is asked to show who it is.
+    pub const fn wants_credentials(self) -> bool {
+        matches!(self.status(), 401) || matches!(self, Self::JwtScope)
     }
 }
 

@@ -23,7 +23,7 @@ fn no_environment(_: &str) -> Option<String> {
 /// As [`check_text`], for a file of the corpus; messages name it as given.
 fn check_file(path: &Path) -> Loaded {
     match checked(load(path, &no_environment)) {
-        Ok((loaded, _)) => loaded,
+        Ok((loaded, ..)) => loaded,
         Err(loaded) => *loaded,
     }
 }
@@ -31,7 +31,7 @@ fn check_file(path: &Path) -> Loaded {
 /// Loads, builds, and runs the tests, as `check` does.
 fn check_text(name: &str, text: &str) -> Loaded {
     match checked(load_text(name, text, &no_environment)) {
-        Ok((loaded, _)) => loaded,
+        Ok((loaded, ..)) => loaded,
         Err(loaded) => *loaded,
     }
 }

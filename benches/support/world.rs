@@ -87,6 +87,7 @@ impl World {
             headers: &self.headers,
             client: [10, 0, 0, 1].into(),
             trusted: true,
+            claims: None,
         };
         self.table.decide(&view, &Up)
     }

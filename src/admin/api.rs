@@ -1,6 +1,6 @@
 //! `/v1`: JSON in, JSON out, problem+json when something is wrong.
 
-use super::{Admin, auth, view};
+use super::{Admin, auth, control, view};
 use crate::live::{Outcome, Trigger};
 use crate::question::Question;
 use axum::body::Bytes;
@@ -34,6 +34,18 @@ pub fn router(admin: &Admin) -> Router<Admin> {
             "/v1/colors",
             get(async |State(a): State<Admin>| Json(view::colors(&a.live.current.load().config))),
         )
+        .route(
+            "/v1/limits",
+            get(async |State(a): State<Admin>| Json(view::limits(&a.live.current.load()))),
+        )
+        .route(
+            "/v1/services/{service}/{version}/breaker",
+            put(control::breaker),
+        )
+        .route(
+            "/v1/services/{service}/{version}/endpoints/{address}",
+            put(control::endpoint),
+        )
         .route("/v1/explain", post(explain))
         .route("/v1/config", get(show))
         .route("/v1/config/check", post(check))
@@ -42,6 +54,12 @@ pub fn router(admin: &Admin) -> Router<Admin> {
         .route("/v1/config/rollback", post(rollback))
         .route("/v1/log", put(log))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "the API has no such resource"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this resource is not used that way",
+            )
+        })
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .route_layer(middleware::from_fn_with_state(
             admin.clone(),

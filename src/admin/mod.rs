@@ -2,6 +2,7 @@
 
 mod api;
 mod auth;
+mod control;
 mod probes;
 pub mod view;
 

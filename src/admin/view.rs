@@ -3,9 +3,16 @@
 use super::Admin;
 use crate::config::{Config, Name, Place};
 use crate::live::Source;
+use crate::policy::auth::Authority;
+use crate::policy::breaker::Breaker;
+use crate::policy::in_flight::Cap;
+use crate::policy::limit::Limiter;
 use crate::routing::explain::describe;
 use crate::snapshot::Snapshot;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 pub async fn status(admin: &Admin) -> Value {
     let snapshot = admin.live.current.load_full();
@@ -92,6 +99,13 @@ pub fn services(snapshot: &Snapshot) -> Value {
             "address": &*endpoint.address,
             "weight": endpoint.weight,
             "healthy": endpoint.state.available(),
+            "health": format!("{:?}", endpoint.state.health()).to_lowercase(),
+            "down": endpoint.state.is_down(),
+            "ejected": endpoint.state.is_ejected(),
+            "ejections": endpoint.state.ejections(),
+            "drained": endpoint.state.is_drained(),
+            "latency_ms": endpoint.state.latency.now() / 1e6,
+            "reported_load": endpoint.state.reported_load(),
             "in_flight": endpoint.state.in_flight(),
             "connect_failures": endpoint.state.connect_failures(),
         })
@@ -100,20 +114,100 @@ pub fn services(snapshot: &Snapshot) -> Value {
         json!({
             "name": &*version.name,
             "available": version.available(),
+            "breaker": version.breaker.as_ref().map(|breaker| breaker_state(breaker)),
             "endpoints": version.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
         })
     };
-    let service = |service: &std::sync::Arc<crate::upstream::Service>| {
+    let service = |service: &Arc<crate::upstream::Service>| {
         let config = snapshot.config.services.get(&service.name);
         json!({
             "name": &*service.name,
             "default": config.map(|config| config.default.to_string()),
             "versions": service.versions.iter().map(version).collect::<Vec<_>>(),
             "retries": service.series.retries(),
+            "retries_refused": service.budget.exhausted.load(Relaxed),
+            "in_flight": service.cap.as_ref().map(|cap| places(cap)),
+            "adaptive": service.adaptive.as_ref().map(|adaptive| {
+                let (limit, in_flight, refused) = adaptive.state();
+                json!({ "limit": limit, "in_flight": in_flight, "refused": refused })
+            }),
             "at": place(&service.at),
         })
     };
     json!({ "services": snapshot.services.iter().map(service).collect::<Vec<_>>() })
+}
+
+fn breaker_state(breaker: &Breaker) -> Value {
+    let [closed, half_open, open] = breaker.transitions();
+    json!({
+        "state": breaker.phase().name(),
+        "held": breaker.held(),
+        "retry_in_ms": breaker.remaining(Instant::now()).map(|left| left.as_millis() as u64),
+        "refused": breaker.refused.load(Relaxed),
+        "mode": format!("{:?}", breaker.config.mode).to_lowercase(),
+        "transitions": { "closed": closed, "half_open": half_open, "open": open },
+    })
+}
+
+fn places(cap: &Cap) -> Value {
+    let (max, taken, waiting, refused) = cap.state();
+    json!({ "max": max, "taken": taken, "waiting": waiting, "refused": refused })
+}
+
+/// Limits, and who knows clients.
+pub fn limits(snapshot: &Snapshot) -> Value {
+    let limit = |(name, limiter): (&Name, &Arc<Limiter>)| {
+        let (keys, evicted, crowded) = limiter.sizes();
+        let config = &limiter.config;
+        let key: Vec<String> = config.key.iter().map(ToString::to_string).collect();
+        json!({
+            "name": &**name,
+            "rate": format!("{}/{:?}", config.rate.count, config.rate.per),
+            "burst": config.burst,
+            "key": key,
+            "mode": format!("{:?}", config.mode).to_lowercase(),
+            "keys": keys,
+            "max_keys": config.max_keys,
+            "evicted": evicted,
+            "crowded": crowded,
+            "allowed": limiter.series.allowed.load(Relaxed),
+            "limited": limiter.series.limited.load(Relaxed),
+            "reported": limiter.series.reported.load(Relaxed),
+            "at": place(&config.at),
+        })
+    };
+    let provider = |(name, authority): (&Name, &Authority)| match authority {
+        Authority::Jwt(provider) => {
+            let (keys, cached) = provider.sizes();
+            let results: std::collections::BTreeMap<_, _> = provider.results.iter().collect();
+            json!({
+                "name": &**name,
+                "kind": "jwt",
+                "issuer": provider.config.issuer,
+                "keys": keys,
+                "keys_age_s": provider.keys_age(),
+                "cached_tokens": cached,
+                "results": results,
+            })
+        }
+        Authority::ApiKeys(keys) => json!({
+            "name": &**name,
+            "kind": "api_keys",
+            "accepted": keys.accepted.load(Relaxed),
+            "refused": keys.refused.load(Relaxed),
+        }),
+        Authority::Forward(service) => json!({
+            "name": &**name,
+            "kind": "forward_auth",
+            "allowed": service.allowed.load(Relaxed),
+            "denied": service.denied.load(Relaxed),
+            "failed": service.failed.load(Relaxed),
+        }),
+    };
+    json!({
+        "limits": snapshot.limiters.iter().map(limit).collect::<Vec<_>>(),
+        "providers": snapshot.authorities.iter().map(provider).collect::<Vec<_>>(),
+    })
 }
 
 pub fn colors(config: &Config) -> Value {

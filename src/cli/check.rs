@@ -48,7 +48,7 @@ fn load(file: Option<PathBuf>) -> Option<Loaded> {
         return None;
     };
     Some(match live::check(&Source::Path(path)) {
-        Ok((loaded, _)) => loaded,
+        Ok((loaded, ..)) => loaded,
         Err(loaded) => *loaded,
     })
 }

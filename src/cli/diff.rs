@@ -35,7 +35,7 @@ pub fn run(args: &Args) -> Exit {
 
 fn read(path: PathBuf) -> Result<Loaded, Exit> {
     live::check(&Source::Path(path))
-        .map(|(loaded, _)| loaded)
+        .map(|(loaded, ..)| loaded)
         .map_err(|loaded| {
             eprint!("{}", loaded.render_human(wants_color(&std::io::stderr())));
             Exit::InvalidConfig

@@ -94,7 +94,7 @@ fn question(args: &Args) -> Result<Question, String> {
 }
 
 fn ask_file(args: &Args, file: PathBuf, question: &Question) -> Exit {
-    let (loaded, table) = match live::check(&Source::Path(file)) {
+    let (loaded, table, _) = match live::check(&Source::Path(file)) {
         Ok(checked) => checked,
         Err(loaded) => {
             eprint!("{}", loaded.render_human(wants_color(&std::io::stderr())));

@@ -146,7 +146,7 @@ pub fn status(args: &Args) -> Exit {
 pub fn routes(args: &RoutesArgs) -> Exit {
     let listed = match args.target.config_path() {
         Some(path) => match live::check(&Source::Path(path)) {
-            Ok((loaded, _)) => loaded
+            Ok((loaded, ..)) => loaded
                 .config
                 .map(|config| view::routes(&config))
                 .unwrap_or_default(),

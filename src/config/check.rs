@@ -1,5 +1,6 @@
 //! What holds between tables: names that are used are defined, and no two routes claim the same.
 
+use super::breaker::Fallback;
 use super::claim;
 use super::diagnostic::{Diagnostic, nearest};
 use super::reader::{Kind, Reference};
@@ -77,6 +78,29 @@ pub fn claims(config: &Config, out: &mut Vec<Diagnostic>) {
             let diagnostic = Diagnostic::error("TY0301", message);
             let diagnostic = diagnostic.at(&second.at.spot(), "neither comes before the other");
             out.push(diagnostic.at(&first.at.spot(), "the other one").help(help));
+        }
+    }
+}
+
+/// A breaker that sends its requests to another version must find one in each of its services.
+pub fn breaker_fallbacks(config: &Config, out: &mut Vec<Diagnostic>) {
+    for (name, service) in &config.services {
+        let breaker = service
+            .breaker
+            .as_ref()
+            .and_then(|breaker| config.breakers.get(breaker));
+        let Some(Fallback::Version(version)) =
+            breaker.and_then(|breaker| breaker.fallback.as_ref())
+        else {
+            continue;
+        };
+        if !service.versions.contains_key(version) {
+            let message = format!(
+                "service `{name}` has no version `{version}`, which its breaker falls back to"
+            );
+            out.push(
+                Diagnostic::error("TY0101", message).at(&service.at.spot(), "no such version"),
+            );
         }
     }
 }

@@ -36,6 +36,8 @@ codes! {
     "Two routes match the same requests and neither comes before the other by the rules of precedence: priority, host, path, number of conditions. Choosing one would be a coin toss, so it is an error. Give one of them another condition, or a `priority`.";
     "TY0303" "a route with more than one target"
     "A route has exactly one of `service`, `respond` and `redirect`.";
+    "TY0304" "a policy that cannot work"
+    "The values are well-formed, but together they do nothing, or the opposite of what they promise: a limit that lets nobody pass, a breaker that can never open, public keys used as a shared secret. The message says which.";
     "TY0310" "a service that no route uses"
     "The service gets no requests. Remove it, or add the route that was forgotten.";
     "TY0311" "a route that can never match"
@@ -48,6 +50,16 @@ codes! {
     "Without a listener nobody can connect.";
     "TY0315" "no route"
     "Without a route every request is refused with 404.";
+    "TY0320" "a policy that nobody uses"
+    "A limit, breaker or provider is defined, and no route or service names it. Remove it, or name it where it was meant.";
+    "TY0321" "a limit by claim without a token"
+    "The limit goes by a claim, but the route asks nobody for a token, so all of its requests share one bucket. Add `auth`, or choose another key.";
+    "TY0322" "a breaker that never sees a slow request"
+    "The service's request timeout ends requests before they are slow by the breaker's measure. They count as timeouts; lower `slow` or raise the timeout.";
+    "TY0323" "keys fetched without TLS"
+    "Whoever can change the keys on their way can sign tokens. Use https.";
+    "TY0324" "a mirror to a service that is not defined"
+    "Copies go nowhere. The original requests are served all the same, which is why this is not an error.";
     "TY0401" "a secret in the file"
     "Secrets are named by their place, never written down: { file = \"…\" }, { env = \"…\" } or { credential = \"…\" }.";
     "TY0402" "the admin API can be reached by others"
@@ -60,6 +72,8 @@ codes! {
     "The configuration, or a file that it includes, is missing or not readable.";
     "TY0503" "the configuration cannot be put to work"
     "The configuration is sound, but something it needs is not there: a log file that cannot be opened, for example.";
+    "TY0504" "something a policy needs cannot be used"
+    "A file of keys, a secret or a list that the configuration names is missing, unreadable or malformed. A configuration that needs it never goes live.";
     "TY0601" "a test of the configuration failed"
     "One of the file's own `[[tests]]` finds something else than it expects. A configuration whose tests fail never goes live.";
     "TY0901" "not supported yet"

@@ -1,7 +1,7 @@
 //! `[coloring]` and `[colors.NAME]`: which color a request has, and which versions it meets.
 
 use super::policy::Share;
-use super::reader::{Cx, Kind, Later, Node, Read, ReadNamed, Reference, not_yet};
+use super::reader::{Cx, Kind, Later, Node, Read, ReadNamed, Reference};
 use super::route::ValueMatch;
 use super::shape::Shape;
 use super::values::parsed;
@@ -44,6 +44,8 @@ pub enum Source {
     Cookie(String),
     /// `baggage:KEY`, a member of the W3C `baggage` header.
     Baggage(String),
+    /// `jwt:CLAIM`, a claim of a verified token; believed from anyone.
+    Jwt(String),
 }
 
 impl Read for Source {
@@ -59,14 +61,7 @@ impl Read for Source {
         match text.split_once(':') {
             Some(("cookie", name)) => Some(Self::Cookie(name.to_owned())),
             Some(("baggage", key)) => Some(Self::Baggage(key.to_owned())),
-            Some(_) => {
-                not_yet(
-                    cx,
-                    &node.spot(),
-                    &format!("a color from a token (`{text}`)"),
-                );
-                None
-            }
+            Some((_, claim)) => Some(Self::Jwt(claim.to_owned())),
             None => Some(Self::Header),
         }
     }
@@ -214,6 +209,6 @@ table! {
         /// Networks the client is in.
         "client" => client: Vec<IpNet> = (Vec::new()) "[]",
         /// Token claims.
-        "jwt" => jwt: Later<Vec<(String, ValueMatch)>> = (Later::default()),
+        "jwt" => jwt: Vec<(String, ValueMatch)> = (Vec::new()) "{}",
     }
 }

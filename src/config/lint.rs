@@ -1,5 +1,7 @@
 //! What is allowed but probably not meant: warnings, each with a reason.
 
+mod policies;
+
 use super::claim;
 use super::color::Source;
 use super::diagnostic::Diagnostic;
@@ -18,6 +20,7 @@ pub fn all(config: &Config, out: &mut Vec<Diagnostic>) {
     open_admin(config, out);
     wide_trust(config, out);
     nothing_served(config, out);
+    policies::all(config, out);
 }
 
 fn unused_services(config: &Config, out: &mut Vec<Diagnostic>) {
@@ -28,6 +31,12 @@ fn unused_services(config: &Config, out: &mut Vec<Diagnostic>) {
             Target::Service(name) => Some(name),
             Target::Respond { .. } | Target::Redirect { .. } => None,
         })
+        .chain(
+            config
+                .routes
+                .values()
+                .filter_map(|route| Some(&route.mirror.as_ref()?.service)),
+        )
         .collect();
     for (name, service) in &config.services {
         if !used.contains(name) {

@@ -3,6 +3,8 @@
 //! The typed tables live one per file; nothing after a successful load can find a field wrong.
 
 pub mod admin;
+pub mod auth;
+pub mod breaker;
 mod check;
 pub mod claim;
 pub mod codes;
@@ -10,6 +12,8 @@ pub mod color;
 pub mod diagnostic;
 pub mod effective;
 pub mod format;
+pub mod jwt;
+pub mod limit;
 mod lint;
 pub mod listener;
 pub mod matches;
@@ -28,6 +32,7 @@ pub mod source;
 pub mod telemetry;
 pub mod test;
 pub mod units;
+pub mod upkeep;
 pub mod values;
 
 /// The 1-based line of a byte.
@@ -52,6 +57,11 @@ pub struct Config {
     pub services: BTreeMap<Name, service::Service>,
     pub coloring: color::Coloring,
     pub colors: BTreeMap<Name, color::Color>,
+    pub jwt: BTreeMap<Name, jwt::Jwt>,
+    pub api_keys: BTreeMap<Name, auth::ApiKeys>,
+    pub forward_auth: BTreeMap<Name, auth::ForwardAuth>,
+    pub limits: BTreeMap<Name, limit::Limit>,
+    pub breakers: BTreeMap<Name, breaker::Breaker>,
     pub routes: BTreeMap<Name, route::Route>,
     pub telemetry: telemetry::Telemetry,
     pub tests: Vec<test::Test>,

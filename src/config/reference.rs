@@ -11,7 +11,7 @@ const NOTE: &str =
 /// File name to text.
 pub fn pages() -> BTreeMap<String, String> {
     let mut pages = BTreeMap::new();
-    let root = root::shape();
+    let root = root::whole::shape();
     let mut index =
         format!("{NOTE}# Configuration reference\n\n| section | what it is |\n| --- | --- |\n");
     for key in &root.keys {

@@ -1,15 +1,20 @@
 //! The top of a configuration: sections from all files, merged into one namespace.
 
+pub mod whole;
+
 use super::admin::Admin;
+use super::auth::{ApiKeys, ForwardAuth};
+use super::breaker::Breaker;
 use super::color::{Color, Coloring};
 use super::diagnostic::{Diagnostic, Spot, nearest};
+use super::jwt::Jwt;
+use super::limit::Limit;
 use super::listener::Listener;
 use super::policy;
 use super::reader::{Cx, Kind, Node, Read, ReadNamed, not_yet};
 use super::route::Route;
 use super::server::Server;
 use super::service::Service;
-use super::shape::{KeyShape, Shape, TableShape};
 use super::telemetry::Telemetry;
 use super::test::Test;
 use super::{Config, Name, entry_place, name_is_sound};
@@ -19,7 +24,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Sections by name, and what each is.
-const SECTIONS: [&str; 16] = [
+const SECTIONS: [&str; 18] = [
     "version",
     "include",
     "server",
@@ -30,6 +35,8 @@ const SECTIONS: [&str; 16] = [
     "colors",
     "rollouts",
     "jwt",
+    "api_keys",
+    "forward_auth",
     "limits",
     "breakers",
     "plugins",
@@ -77,9 +84,12 @@ pub fn read(files: &[File], cx: &Cx) -> Root {
     let colors = named::<Color>(files, "colors", cx, &mut defined);
     let routes = named::<Route>(files, "routes", cx, &mut defined);
     name_versions(files, &mut defined);
-    later::<policy::Jwt>(files, "jwt", cx, &mut defined);
-    later::<policy::Limit>(files, "limits", cx, &mut defined);
-    later::<policy::Breaker>(files, "breakers", cx, &mut defined);
+    let jwt = named::<Jwt>(files, "jwt", cx, &mut defined);
+    let api_keys = named::<ApiKeys>(files, "api_keys", cx, &mut defined);
+    let forward_auth = named::<ForwardAuth>(files, "forward_auth", cx, &mut defined);
+    let limits = named::<Limit>(files, "limits", cx, &mut defined);
+    let breakers = named::<Breaker>(files, "breakers", cx, &mut defined);
+    providers(files, cx, &mut defined);
     later::<policy::Plugin>(files, "plugins", cx, &mut defined);
     later::<policy::Rollout>(files, "rollouts", cx, &mut defined);
     let tests = tests(files, cx);
@@ -89,6 +99,11 @@ pub fn read(files: &[File], cx: &Cx) -> Root {
         && services.1
         && coloring.is_some()
         && colors.1
+        && jwt.1
+        && api_keys.1
+        && forward_auth.1
+        && limits.1
+        && breakers.1
         && routes.1
         && telemetry.is_some()
         && tests.is_some();
@@ -99,6 +114,11 @@ pub fn read(files: &[File], cx: &Cx) -> Root {
         services: services.0,
         coloring: coloring.flatten().unwrap_or_default(),
         colors: colors.0,
+        jwt: jwt.0,
+        api_keys: api_keys.0,
+        forward_auth: forward_auth.0,
+        limits: limits.0,
+        breakers: breakers.0,
         routes: routes.0,
         telemetry: telemetry.flatten().unwrap_or_default(),
         tests: tests.unwrap_or_default(),
@@ -261,6 +281,33 @@ fn name_versions(files: &[File], defined: &mut Defined) {
     }
 }
 
+/// Whatever a route's `auth` may name, in one namespace.
+fn providers(files: &[File], cx: &Cx, defined: &mut Defined) {
+    let mut seen: HashMap<String, Spot> = HashMap::new();
+    for section in ["jwt", "api_keys", "forward_auth"] {
+        let tables = files.iter().filter_map(|file| {
+            let (_, node) = get(file, section)?;
+            Some((node.value.as_table()?, file.name.clone()))
+        });
+        for (name, file) in
+            tables.flat_map(|(table, file)| table.keys().map(move |name| (name, file.clone())))
+        {
+            let spot = Spot {
+                file,
+                span: name.span(),
+            };
+            let known = name.get_ref().to_string();
+            defined.add("auth", &known);
+            let first = seen.insert(known, spot.clone());
+            if let Some(first) = first.filter(|first| *first != spot) {
+                let message = format!("`{}` names two providers", name.get_ref());
+                let diagnostic = Diagnostic::error("TY0102", message);
+                cx.report(diagnostic.at(&spot, "again here").at(&first, "first here"));
+            }
+        }
+    }
+}
+
 /// A section that is checked, but not supported yet.
 fn later<T: Read>(files: &[File], section: &'static str, cx: &Cx, defined: &mut Defined) {
     for (name, node) in entries(files, section, cx) {
@@ -307,102 +354,5 @@ impl Defined {
             Kind::Version { service } => return self.versions.get(service),
         };
         Some(self.entries.get(section).unwrap_or(&NONE))
-    }
-}
-
-/// The whole format.
-#[expect(
-    clippy::too_many_lines,
-    reason = "one list of sections, a line or two each"
-)]
-pub fn shape() -> TableShape {
-    fn key(name: &'static str, about: &str, shape: Shape) -> KeyShape {
-        KeyShape {
-            name,
-            about: about.to_owned(),
-            shape,
-            required: false,
-            default: None,
-        }
-    }
-    fn map(what: &'static str, shape: Shape) -> Shape {
-        Shape::Map(what, Box::new(shape))
-    }
-    fn later(what: &'static str, shape: Shape) -> Shape {
-        Shape::Later(Box::new(map(what, shape)))
-    }
-    let file = Shape::Text("file pattern, relative to this file", "");
-    TableShape {
-        about: "A configuration of the gateway.".to_owned(),
-        keys: vec![
-            key("version", "Version of this format.", Shape::Integer(1, 1)),
-            key(
-                "include",
-                "Files that belong to this one.",
-                Shape::List(Box::new(file), true),
-            ),
-            key("server", "The process as a whole.", Server::shape()),
-            key(
-                "listeners",
-                "Where clients connect.",
-                map("listener", super::listener::Table::shape()),
-            ),
-            key(
-                "admin",
-                "Administration: API, probes, metrics.",
-                Admin::shape(),
-            ),
-            key(
-                "services",
-                "Upstreams.",
-                map("service", super::service::Table::shape()),
-            ),
-            key("coloring", "How requests carry colors.", Coloring::shape()),
-            key(
-                "colors",
-                "Colors.",
-                map("color", super::color::Table::shape()),
-            ),
-            key(
-                "rollouts",
-                "Shares that move by themselves.",
-                later("color", policy::Rollout::shape()),
-            ),
-            key(
-                "jwt",
-                "Token providers.",
-                later("provider", policy::Jwt::shape()),
-            ),
-            key(
-                "limits",
-                "Rate limits.",
-                later("limit", policy::Limit::shape()),
-            ),
-            key(
-                "breakers",
-                "Circuit breakers.",
-                later("breaker", policy::Breaker::shape()),
-            ),
-            key(
-                "plugins",
-                "Plugins.",
-                later("plugin", policy::Plugin::shape()),
-            ),
-            key(
-                "routes",
-                "Routes.",
-                map("route", super::route::Table::shape()),
-            ),
-            key(
-                "telemetry",
-                "What is written about traffic.",
-                Telemetry::shape(),
-            ),
-            key(
-                "tests",
-                "Requests and what must become of them.",
-                Shape::List(Box::new(Test::shape()), false),
-            ),
-        ],
     }
 }

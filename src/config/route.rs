@@ -1,11 +1,13 @@
 //! `[routes.NAME]`: which requests, and what becomes of them.
 
+use super::auth::Auth;
 use super::diagnostic::Diagnostic;
-use super::policy::Mirror;
+use super::limit::{InFlightCap, LimitUse};
 use super::reader::{Cx, Kind, Later, Node, Read, ReadNamed, Reference};
 use super::service::{self, EntryName, Timeouts};
 use super::shape::Shape;
 use super::units::Bytes;
+use super::upkeep::{Importance, Mirror};
 use super::values::parsed;
 use super::{Name, Place};
 use crate::table;
@@ -23,6 +25,11 @@ pub struct Route {
     /// Largest request body; `None`: no limit (bodies are streamed).
     pub body_max: Option<Bytes>,
     pub timeouts: Timeouts,
+    pub auth: Option<Auth>,
+    pub limits: Vec<LimitUse>,
+    pub mirror: Option<Mirror>,
+    pub importance: Importance,
+    pub max_in_flight: Option<InFlightCap>,
     pub at: Place,
 }
 
@@ -62,18 +69,21 @@ table! {
         "body" => body: Body = (Body { max: None }) "no limit",
         /// How long things may take; overrides the service's.
         "timeouts" => timeouts: Timeouts = (Timeouts::NONE) "the service's",
-        /// Who must be known: a token provider.
-        "auth" => auth: Later<Auth> = (Later::default()),
-        /// Rate limits, all of which must agree.
-        "limits" => limits: Later<Vec<EntryName<service::Limit>>> = (Later::default()),
+        /// Who must be known: a provider of `jwt`, `api_keys` or `forward_auth`, a list of them, or
+        /// `{ provider = "users", optional = true }`.
+        "auth" => auth: Option<Auth> = none "anyone",
+        /// Rate limits, all of which must agree: names, or `{ name = "…", cost = 5 }`.
+        "limits" => limits: Vec<LimitUse> = (Vec::new()) "[]",
         /// Plugins, in this order.
         "plugins" => plugins: Later<Vec<EntryName<service::Plugin>>> = (Later::default()),
         /// A copy of requests for another service.
-        "mirror" => mirror: Later<Mirror> = (Later::default()),
+        "mirror" => mirror: Option<Mirror> = none,
+        /// Who goes first when there is not enough for all.
+        "importance" => importance: Importance = (Importance::Normal) "\"normal\"",
         /// When the route stops to count.
         "expires" => expires: Later<String> = (Later::default()),
-        /// Most requests in flight.
-        "max_in_flight" => max_in_flight: Later<u32> = (Later::default()),
+        /// Most requests in flight: a number, or `{ max = 100, queue = 10, wait = "50ms" }`.
+        "max_in_flight" => max_in_flight: Option<InFlightCap> = none "no limit",
     }
 }
 
@@ -87,6 +97,11 @@ impl ReadNamed for Route {
             rewrite,
             body,
             timeouts,
+            auth,
+            limits,
+            mirror,
+            importance,
+            max_in_flight,
             ..
         } = table;
         if rewrite.strip_prefix.is_some() && rewrite.replace_prefix.is_some() {
@@ -106,6 +121,11 @@ impl ReadNamed for Route {
             rewrite,
             body_max: body.max,
             timeouts,
+            auth,
+            limits,
+            mirror,
+            importance,
+            max_in_flight,
             at,
         })
     }
@@ -350,34 +370,5 @@ table! {
     pub struct Body {
         /// Largest body; bodies are streamed, so nothing else bounds them.
         "max" => max: Option<Bytes> = none "no limit",
-    }
-}
-
-/// `"provider"`, or `{ provider = "…", optional = true }`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Auth;
-
-impl Read for Auth {
-    fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        if node.value.is_str() {
-            EntryName::<service::Jwt>::read(node, cx)?;
-        } else {
-            AuthTable::read(node, cx)?;
-        }
-        Some(Self)
-    }
-
-    fn shape() -> Shape {
-        Shape::Any(vec![EntryName::<service::Jwt>::shape(), AuthTable::shape()])
-    }
-}
-
-table! {
-    /// Who must be known.
-    pub struct AuthTable {
-        /// The token provider.
-        "provider" => provider: EntryName<service::Jwt> = required,
-        /// Whether requests without a token pass.
-        "optional" => optional: bool = (false) "false",
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 /// The whole schema, with everything in place.
 pub fn schema() -> Value {
-    let mut schema = table(&root::shape());
+    let mut schema = table(&root::whole::shape());
     if let Some(object) = schema.as_object_mut() {
         object.insert(
             "$schema".into(),

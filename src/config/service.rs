@@ -1,10 +1,12 @@
 //! `[services.NAME]`: upstreams, their versions and endpoints.
 
 use super::diagnostic::Diagnostic;
-use super::policy::{Health, Outliers, VersionTls};
+use super::limit::{InFlightCap, KeyPart};
+use super::policy::VersionTls;
 use super::reader::{Cx, Kind, Later, Node, Read, ReadNamed, Reference};
 use super::shape::Shape;
 use super::units::Percent;
+use super::upkeep::{Adaptive, Health, Outliers, Sticky};
 use super::values::parsed;
 use super::{Name, Place, entry_place, name_is_sound};
 use crate::{table, words};
@@ -19,6 +21,20 @@ pub struct Service {
     pub balance: Balance,
     pub timeouts: Timeouts,
     pub retry: Retry,
+    pub hash: Option<KeyPart>,
+    pub sticky: Option<Sticky>,
+    pub health: Option<Health>,
+    pub outliers: Option<Outliers>,
+    pub breaker: Option<Name>,
+    pub max_in_flight: Option<InFlightCap>,
+    pub adaptive: Option<Adaptive>,
+    pub slow_start: Option<Duration>,
+    /// Below this share of healthy endpoints, health is not believed.
+    pub panic_threshold: Percent,
+    /// Whether endpoints tell their load in `x-endpoint-load`.
+    pub reported_load: bool,
+    /// How long unused connections are kept.
+    pub pool_idle: Duration,
     pub versions: BTreeMap<Name, Version>,
     pub at: Place,
 }
@@ -30,20 +46,32 @@ table! {
         "default" => default: Option<DefaultVersion> = none "the only version",
         /// How endpoints share the requests of a version.
         "balance" => balance: Balance = (Balance::P2c) "\"p2c\"",
-        /// What the hashing balancers hash: `header:NAME`, `cookie:NAME`, `ip`.
-        "hash" => hash: Later<String> = (Later::default()),
+        /// What the hashing balancers hash: `header:NAME`, `cookie:NAME`, `jwt:CLAIM`, `ip`.
+        "hash" => hash: Option<KeyPart> = none "the client's address",
+        /// Keeps a client at one endpoint.
+        "sticky" => sticky: Option<Sticky> = none,
         /// How long things may take.
         "timeouts" => timeouts: Timeouts = (Timeouts::default()) "the defaults below",
         /// When a request is sent again.
         "retry" => retry: Retry = (Retry::default()) "{ attempts = 3, on = [\"connect\"] }",
         /// Active health checks.
-        "health" => health: Later<Health> = (Later::default()),
+        "health" => health: Option<Health> = none,
         /// Ejection of endpoints that fail.
-        "outliers" => outliers: Later<Outliers> = (Later::default()),
+        "outliers" => outliers: Option<Outliers> = none,
         /// The name of a breaker.
-        "breaker" => breaker: Later<EntryName<Breaker>> = (Later::default()),
-        /// Most requests in flight.
-        "max_in_flight" => max_in_flight: Later<u32> = (Later::default()),
+        "breaker" => breaker: Option<EntryName<Breaker>> = none,
+        /// Most requests in flight: a number, or `{ max = 1024, queue = 100, wait = "50ms" }`.
+        "max_in_flight" => max_in_flight: Option<InFlightCap> = none "no limit",
+        /// Finds out by latency how many requests it can take at once.
+        "adaptive" => adaptive: Option<Adaptive> = none,
+        /// How long an endpoint that returns takes to get its full share.
+        "slow_start" => slow_start: Option<Duration> = none "at once",
+        /// Below this share of healthy endpoints of a version, checks and ejections are not believed.
+        "panic_threshold" => panic_threshold: Percent = (Percent(0)) "\"0%\"",
+        /// Whether endpoints tell their load in `x-endpoint-load` (0 to 1); it is not sent on.
+        "reported_load" => reported_load: bool = (false) "false",
+        /// Connections that are kept.
+        "pool" => pool: Pool = (Pool { idle: Duration::from_mins(1) }) "see below",
         /// The versions, by name.
         "versions" => versions: Versions = required,
     }
@@ -69,15 +97,33 @@ impl ReadNamed for Service {
                 return None;
             }
         };
-        let (balance, timeouts, retry) = (table.balance, table.timeouts, table.retry);
         Some(Self {
             default,
-            balance,
-            timeouts,
-            retry,
+            balance: table.balance,
+            timeouts: table.timeouts,
+            retry: table.retry,
+            hash: table.hash,
+            sticky: table.sticky,
+            health: table.health,
+            outliers: table.outliers,
+            breaker: table.breaker.map(|name| name.0.into()),
+            max_in_flight: table.max_in_flight,
+            adaptive: table.adaptive,
+            slow_start: table.slow_start,
+            panic_threshold: table.panic_threshold,
+            reported_load: table.reported_load,
+            pool_idle: table.pool.idle,
             versions,
             at,
         })
+    }
+}
+
+table! {
+    /// Connections that are kept.
+    pub struct Pool {
+        /// How long an unused one is kept.
+        "idle" => idle: Duration = (Duration::from_mins(1)) "\"60s\"",
     }
 }
 
@@ -114,7 +160,12 @@ words! {
         "p2c" => P2c,
         /// The least loaded endpoint.
         "least-request" => LeastRequest,
-        later { "ewma", "maglev", "ring-hash" }
+        /// The less loaded of two, load being latency (peak-sensitive average) times requests.
+        "ewma" => Ewma,
+        /// By hash over a permutation table; little moves when endpoints change.
+        "maglev" => Maglev,
+        /// By hash over a ring, passing overloaded endpoints by.
+        "ring-hash" => RingHash,
     }
 }
 
@@ -153,10 +204,16 @@ table! {
     pub struct Retry {
         /// Tries in all, the first one included.
         "attempts" => attempts: Attempts = (Attempts(3)) "3",
-        /// What is tried again: `connect`, a connection that could not be made.
+        /// What is tried again. All but `connect` only where a repeat is safe: idempotent methods
+        /// whose body is still at hand (64 KiB).
         "on" => on: Vec<RetryOn> = (vec![RetryOn::Connect]) "[\"connect\"]",
-        /// Largest share of requests that may be retries.
-        "budget" => budget: Later<Percent> = (Later::default()),
+        /// Largest share of the service's requests that may be retries (three are always free).
+        "budget" => budget: Percent = (Percent(2000)) "\"20%\"",
+        /// Longest wait for the head of one try's answer.
+        "per_try" => per_try: Option<Duration> = none "what `request` leaves",
+        /// Pause before the second try, doubled for each further one, with full jitter; the
+        /// first repeat of a failed connection waits for nothing.
+        "backoff" => backoff: Duration = (Duration::from_millis(25)) "\"25ms\"",
     }
 }
 
@@ -165,7 +222,9 @@ impl Default for Retry {
         Self {
             attempts: Attempts(3),
             on: vec![RetryOn::Connect],
-            budget: Later::default(),
+            budget: Percent(2000),
+            per_try: None,
+            backoff: Duration::from_millis(25),
         }
     }
 }
@@ -194,7 +253,16 @@ words! {
     pub enum RetryOn {
         /// A connection that could not be made: no byte has left, so any method is safe.
         "connect" => Connect,
-        later { "reset", "timeout", "502", "503", "504" }
+        /// A connection that broke before an answer.
+        "reset" => Reset,
+        /// An answer that took too long.
+        "timeout" => Timeout,
+        /// 502 from the upstream.
+        "502" => BadGateway,
+        /// 503 from the upstream.
+        "503" => Unavailable,
+        /// 504 from the upstream.
+        "504" => GatewayTimeout,
     }
 }
 
@@ -356,8 +424,8 @@ macro_rules! sections {
 }
 
 sections! {
+    Auth "auth";
     Breaker "breakers";
-    Jwt "jwt";
     Limit "limits";
     Plugin "plugins";
 }

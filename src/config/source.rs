@@ -269,6 +269,7 @@ fn finish(files: Files, env: Env) -> Loaded {
     fill_lines(&mut config, &sources);
     check::references(&findings.references, &defined, &mut diagnostics);
     check::claims(&config, &mut diagnostics);
+    check::breaker_fallbacks(&config, &mut diagnostics);
     // About half a configuration, a lint would say what is not so.
     if whole && !broken {
         lint::all(&config, &mut diagnostics);
@@ -278,7 +279,8 @@ fn finish(files: Files, env: Env) -> Loaded {
         || diagnostics
             .iter()
             .any(|found| found.severity == Severity::Error);
-    inputs.extend(findings.files);
+    let named = findings.files;
+    inputs.extend(named.iter().cloned());
     let order = |name: &str| {
         sources
             .iter()
@@ -293,20 +295,28 @@ fn finish(files: Files, env: Env) -> Loaded {
     Loaded {
         config: (!failed).then_some(config),
         diagnostics,
-        hash: hash(&sources),
+        hash: hash(&sources, &named),
         sources,
         inputs,
         values: findings.values,
     }
 }
 
-fn hash(sources: &[Source]) -> [u8; 32] {
+/// Files that values name count too: when keys change, so does the configuration.
+fn hash(sources: &[Source], named: &[PathBuf]) -> [u8; 32] {
     let mut hasher = Sha256::new();
     for source in sources {
         hasher.update((source.name.len() as u64).to_le_bytes());
         hasher.update(source.name.as_bytes());
         hasher.update((source.text.len() as u64).to_le_bytes());
         hasher.update(source.text.as_bytes());
+    }
+    for path in named {
+        hasher.update(path.as_os_str().as_encoded_bytes());
+        match std::fs::read(path) {
+            Ok(bytes) => hasher.update(Sha256::digest(bytes)),
+            Err(error) => hasher.update(error.to_string()),
+        }
     }
     hasher.finalize().into()
 }

@@ -8,7 +8,7 @@ use crate::config::color::Source;
 use crate::reason::Reason;
 use crate::routing::host::normalise_host;
 use crate::routing::path::normalise_target;
-use crate::routing::{Outcome, View};
+use crate::routing::{Decision, RouteId, View};
 use crate::snapshot::Snapshot;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::http::RequestHeader;
@@ -17,11 +17,19 @@ use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-/// Establishes who asks for what, and decides.
+/// What is known of a request before its credentials are.
+pub enum Found {
+    /// Everything: nobody has to be known here.
+    Decided(Decision),
+    /// The route, which wants to know who asks.
+    Guarded(RouteId),
+}
+
+/// Establishes who asks for what, and decides as far as that goes without credentials.
 ///
 /// # Errors
 /// The refusal to answer with.
-pub fn request(session: &mut Session, journey: &mut Journey) -> Result<Outcome, Refusal> {
+pub fn request(session: &mut Session, journey: &mut Journey) -> Result<Found, Refusal> {
     identify(session, journey);
     let head = session.req_header_mut();
     if journey.client.trusted {
@@ -30,7 +38,19 @@ pub fn request(session: &mut Session, journey: &mut Journey) -> Result<Outcome, 
     }
     journey.request_id.get_or_insert_with(request_id::fresh);
     remove_impostors(head, journey);
-    decide(head, journey)
+    let snapshot = &journey.snapshot;
+    let (found, path) = with_view(head, journey, |view| match snapshot.table.route(view) {
+        Err(refused) => Found::Decided(refused),
+        Ok(route) => match snapshot
+            .route(route)
+            .is_some_and(|route| route.guard.is_some())
+        {
+            true => Found::Guarded(route),
+            false => Found::Decided(snapshot.table.dye(route, view, snapshot.as_ref())),
+        },
+    })?;
+    journey.path = path;
+    Ok(found)
 }
 
 fn identify(session: &Session, journey: &mut Journey) {
@@ -39,16 +59,16 @@ fn identify(session: &Session, journey: &mut Journey) {
     }
 }
 
-fn decide(head: &RequestHeader, journey: &mut Journey) -> Result<Outcome, Refusal> {
-    let (decision, path) = with_view(head, journey, |view| {
-        journey
-            .snapshot
-            .table
-            .decide(view, journey.snapshot.as_ref())
-    })?;
-    journey.path = path;
-    journey.decision = Some(decision);
-    Ok(decision.outcome)
+/// The rest of the decision, once it is known who asks.
+///
+/// # Errors
+/// Never in practice: the head was sound before.
+pub fn dye(head: &RequestHeader, journey: &Journey, route: RouteId) -> Result<Decision, Refusal> {
+    let snapshot = &journey.snapshot;
+    let decided = with_view(head, journey, |view| {
+        snapshot.table.dye(route, view, snapshot.as_ref())
+    });
+    decided.map(|(decision, _)| decision)
 }
 
 /// The methods that the routes of this request's path serve, as an `Allow` field has them.
@@ -88,6 +108,7 @@ fn with_view<T>(
         headers: &head.headers,
         client: journey.client.ip,
         trusted: journey.client.trusted,
+        claims: journey.identity.as_ref().map(|identity| &identity.claims),
     };
     let seen = look(&view);
     let changed = !raw.starts_with(path.as_bytes()) || path.len() != path_length(raw);
@@ -149,10 +170,14 @@ fn parse_hop(hop: &str) -> Option<IpAddr> {
 /// from strangers, colors and forwarding claims.
 fn remove_impostors(head: &mut RequestHeader, journey: &Journey) {
     let coloring = &journey.snapshot.config.coloring;
+    let guarded = &journey.snapshot.guarded;
+    for name in guarded {
+        head.remove_header(name);
+    }
     let aliases: SmallVec<[HeaderName; 2]> = head
         .headers
         .keys()
-        .filter(|name| is_alias(name.as_str(), coloring.header.as_str()))
+        .filter(|name| is_alias(name.as_str(), coloring.header.as_str(), guarded))
         .cloned()
         .collect();
     for name in aliases {
@@ -170,7 +195,7 @@ fn remove_impostors(head: &mut RequestHeader, journey: &Journey) {
 }
 
 /// Names that become ours where `_` or `.` count as `-` (CGI, some frameworks).
-fn is_alias(name: &str, color_header: &str) -> bool {
+fn is_alias(name: &str, color_header: &str, guarded: &[HeaderName]) -> bool {
     if !name.bytes().any(|byte| matches!(byte, b'_' | b'.')) {
         return false;
     }
@@ -191,7 +216,9 @@ fn is_alias(name: &str, color_header: &str) -> bool {
         });
         ours.eq(theirs)
     };
-    (name != color_header && same(color_header)) || GUARDED.iter().any(|ours| same(ours))
+    (name != color_header && same(color_header))
+        || GUARDED.iter().any(|ours| same(ours))
+        || guarded.iter().any(|ours| same(ours.as_str()))
 }
 
 /// Names whose look-alikes are dropped.
@@ -219,7 +246,7 @@ fn remove_baggage_colors(head: &mut RequestHeader, snapshot: &Snapshot) {
         .iter()
         .filter_map(|source| match source {
             Source::Baggage(key) => Some(key.as_str()),
-            Source::Header | Source::Cookie(_) => None,
+            Source::Header | Source::Cookie(_) | Source::Jwt(_) => None,
         })
         .collect();
     if keys.is_empty() {
@@ -244,7 +271,7 @@ fn remove_baggage_colors(head: &mut RequestHeader, snapshot: &Snapshot) {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_alias, parse_hop};
+    use super::{HeaderName, is_alias, parse_hop};
 
     #[test]
     fn hops_are_addresses_with_or_without_port() {
@@ -271,11 +298,13 @@ mod tests {
             "x_tyrian-color",
             "content_length",
         ] {
-            assert!(is_alias(name, "x-tyrian-color"), "{name}");
+            assert!(is_alias(name, "x-tyrian-color", &[]), "{name}");
         }
         for name in ["x-request-id", "x_user", "x-tyrian-color", "a.b"] {
-            assert!(!is_alias(name, "x-tyrian-color"), "{name}");
+            assert!(!is_alias(name, "x-tyrian-color", &[]), "{name}");
         }
-        assert!(!is_alias("team_color", "team_color"));
+        let guarded = [HeaderName::from_static("x-user-id")];
+        assert!(is_alias("x_user_id", "x-tyrian-color", &guarded));
+        assert!(!is_alias("team_color", "team_color", &[]));
     }
 }

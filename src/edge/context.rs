@@ -2,12 +2,19 @@
 
 use super::facts::Facts;
 use crate::config::Name;
+use crate::config::breaker::Failures;
+use crate::policy::breaker::{Outcome, Permit};
+use crate::policy::in_flight::Place;
+use crate::policy::jwt::Verified;
+use crate::policy::last_good::Reading;
+use crate::policy::mirror::Copy;
 use crate::reason::Reason;
 use crate::routing::{ColorId, Decision, RouteId, ServiceId, VersionId};
 use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::Metrics;
-use crate::upstream::{InFlight, Service, Version};
-use http::HeaderValue;
+use crate::upstream::{BudgetRequest, InFlight, Retry, Service, Version};
+use http::{HeaderName, HeaderValue};
+use pingora::http::ResponseHeader;
 use smallvec::SmallVec;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,6 +33,15 @@ pub struct Journey {
     pub path: Option<String>,
     pub decision: Option<Decision>,
     pub attempt: Attempt,
+    /// Who it is, by a verified token, a key, or a service that was asked.
+    pub identity: Option<Arc<Verified>>,
+    /// Held until the request has ended.
+    pub places: Places,
+    /// States of limits that every answer tells.
+    pub readings: SmallVec<[(HeaderValue, HeaderValue); 1]>,
+    pub copy: Option<Copy>,
+    /// An answer that is kept for worse times, as far as it has come.
+    pub keeping: Option<Reading>,
     pub refusal: Option<Refusal>,
     /// When the whole exchange must be over.
     pub deadline: Option<Instant>,
@@ -55,18 +71,63 @@ pub struct Attempt {
     pub number: u8,
     pub endpoint: Option<usize>,
     pub in_flight: Option<InFlight>,
+    /// What the hashing balancers go by; the same for all tries.
+    pub hash: Option<u64>,
+    /// The endpoint that a sticky client was given before.
+    pub sticky: Option<u64>,
+    pub permit: Option<Permit>,
+    pub retry: Option<Retry>,
+    /// How the try ended, as far as that is known.
+    pub verdict: Option<Ended>,
+    /// How long the head of the answer took.
+    pub head_took: Option<Duration>,
+    /// Whether the next try follows a failure of the upstream's, and waits a little.
+    pub backs_off: bool,
     pub since: Option<Instant>,
     /// Time spent waiting for upstreams, over all tries.
     pub upstream_time: Duration,
     pub connect_failed: bool,
+    /// A breaker has sent it to another version already.
+    pub rerouted: bool,
+}
+
+/// How a try ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// With a head of an answer; gRPC may say more in it.
+    Answered {
+        status: u16,
+        grpc: Option<u8>,
+    },
+    /// No connection, or one that broke.
+    Broken,
+    TimedOut,
+}
+
+/// What a request holds until it has ended.
+#[derive(Debug, Default)]
+pub struct Places {
+    pub of_route: Option<Place>,
+    pub of_service: Option<Place>,
+    pub adaptive: Option<Place>,
+    pub budget: Option<BudgetRequest>,
 }
 
 /// Why the request was not served, and what the client is told beyond the reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Refusal {
     pub reason: Reason,
     pub status: u16,
     pub detail: &'static str,
+    pub more: Option<Arc<More>>,
+}
+
+/// What only some refusals have to say.
+#[derive(Debug, Default)]
+pub struct More {
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// In place of the problem document.
+    pub body: Option<Vec<u8>>,
 }
 
 impl Refusal {
@@ -75,7 +136,17 @@ impl Refusal {
             reason,
             status: reason.status(),
             detail,
+            more: None,
         }
+    }
+
+    /// Adds a header to the answer.
+    pub fn with(mut self, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
+        self.more = Some(Arc::new(More {
+            headers,
+            body: None,
+        }));
+        self
     }
 }
 
@@ -93,6 +164,11 @@ impl Journey {
             path: None,
             decision: None,
             attempt: Attempt::default(),
+            identity: None,
+            places: Places::default(),
+            readings: SmallVec::new(),
+            copy: None,
+            keeping: None,
             refusal: None,
             deadline: None,
             body_bytes: 0,
@@ -142,15 +218,79 @@ impl Journey {
         self.refusal.get_or_insert(refusal);
     }
 
-    /// The current try is over: its time counts, its endpoint is free.
+    /// The head of an answer has come.
+    pub fn answered(&mut self, head: &ResponseHeader) {
+        let grpc = head.headers.get("grpc-status");
+        let grpc = grpc.and_then(|status| status.to_str().ok()?.parse().ok());
+        let status = head.status.as_u16();
+        self.attempt.verdict = Some(Ended::Answered { status, grpc });
+        let took = self.attempt.since.map(|since| since.elapsed());
+        self.attempt.head_took = took;
+        if let (Some(in_flight), Some(took)) = (&self.attempt.in_flight, took) {
+            in_flight.endpoint().latency.observe(took);
+        }
+    }
+
+    /// The current try is over: its time counts, its endpoint is free, and whoever judges
+    /// upstreams is told how it ended. A try without an end (the client left) is not judged.
     pub fn end_try(&mut self) {
         self.attempt.in_flight = None;
-        if let Some(since) = self.attempt.since.take() {
-            let took = since.elapsed();
-            self.attempt.upstream_time += took;
-            if let Some(version) = self.version() {
-                version.series.observe(took);
+        let Some(since) = self.attempt.since.take() else {
+            self.attempt.permit = None;
+            return;
+        };
+        let now = Instant::now();
+        let took = now.saturating_duration_since(since);
+        self.attempt.upstream_time += took;
+        let permit = self.attempt.permit.take();
+        let verdict = self.attempt.verdict.take();
+        let head_took = self.attempt.head_took.take();
+        let endpoint = self.attempt.endpoint;
+        let Some((service, version)) = self.attempt.target else {
+            return;
+        };
+        let Some(service) = self.snapshot.service(service) else {
+            return;
+        };
+        let Some(version) = service.versions.get(usize::from(version.0)) else {
+            return;
+        };
+        version.series.observe(took);
+        let Some(verdict) = verdict else { return };
+        if let Some(permit) = permit {
+            let failed = verdict.fails(permit.failures());
+            // Of a stream, only the wait for its head says anything about the upstream.
+            let took = if self.endless {
+                head_took.unwrap_or(took)
+            } else {
+                took
+            };
+            permit.record(Outcome { failed, took }, now);
+        }
+        if let Some(index) = endpoint {
+            version.judge(index, verdict.is_the_endpoints_fault());
+        }
+        if let (Some(adaptive), Some(took)) = (&service.adaptive, head_took) {
+            adaptive.observe(took);
+        }
+    }
+}
+
+impl Ended {
+    fn fails(self, failures: &Failures) -> bool {
+        match self {
+            Self::Answered { status, grpc } => {
+                failures.status(status) || grpc.is_some_and(|grpc| failures.grpc.contains(&grpc))
             }
+            Self::Broken => failures.resets,
+            Self::TimedOut => failures.timeouts,
+        }
+    }
+
+    fn is_the_endpoints_fault(self) -> bool {
+        match self {
+            Self::Answered { status, grpc } => status >= 500 || grpc == Some(14),
+            Self::Broken | Self::TimedOut => true,
         }
     }
 }

@@ -53,6 +53,12 @@ impl Facts {
         }
     }
 
+    /// How the client connected.
+    #[expect(clippy::unused_self, reason = "TLS will have a say in it")]
+    pub fn scheme(&self) -> &'static str {
+        "http"
+    }
+
     pub fn ip(&self) -> IpAddr {
         self.peer.ip()
     }

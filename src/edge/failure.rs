@@ -1,6 +1,6 @@
 //! What went wrong, told as a reason; and whether another try may mend it.
 
-use super::context::{Journey, Refusal};
+use super::context::{Ended, Journey, Refusal};
 use crate::config::service::RetryOn;
 use crate::reason::Reason;
 use crate::upstream::probe;
@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
+use std::time::Instant;
 
 /// A connection could not be made: takes the endpoint out, and asks for another try if one is
 /// left. No byte of the request has been sent, so any method may be tried again.
@@ -17,17 +18,12 @@ pub fn on_connect(journey: &mut Journey, error: &mut Error) {
         && is_the_endpoints_fault(error)
     {
         probe::take_out(in_flight.endpoint(), error.etype().as_str());
+        journey.attempt.verdict = Some(Ended::Broken);
     }
     journey.end_try();
-    let retry = journey.service().is_some_and(|service| {
-        service.retry.on.contains(&RetryOn::Connect)
-            && journey.attempt.number < service.retry.attempts.0
-    });
-    if retry {
-        if let Some(service) = journey.service() {
-            service.series.retried();
-        }
-    } else {
+    // Another endpoint is asked at once: waiting would help nobody.
+    let retry = may_retry(journey, RetryOn::Connect);
+    if !retry {
         let nobody = journey.version().is_none_or(|version| !version.available());
         journey.refuse(match (nobody, error.etype()) {
             (true, _) => Refusal::new(Reason::NoHealthyEndpoint, "no healthy endpoint is left"),
@@ -36,6 +32,54 @@ pub fn on_connect(journey: &mut Journey, error: &mut Error) {
     }
     error.set_retry(retry);
 }
+
+/// Whether the configuration and the budget of the service have another try for this cause; it is
+/// counted if so.
+fn may_retry(journey: &mut Journey, cause: RetryOn) -> bool {
+    let Some(service) = journey.service().cloned() else {
+        return false;
+    };
+    let rules = &service.retry;
+    if !rules.on.contains(&cause) || journey.attempt.number >= rules.attempts.0 {
+        return false;
+    }
+    if journey.attempt.retry.is_none() {
+        let Some(retry) = service.budget.retry(rules.budget) else {
+            return false;
+        };
+        journey.attempt.retry = Some(retry);
+    }
+    service.series.retried();
+    true
+}
+
+/// Whether sending the request once more does no harm: its method is idempotent (RFC 9110, section
+/// 9.2.2), all of it is still at hand, and nothing has been answered.
+fn may_repeat(session: &mut Session, journey: &Journey) -> bool {
+    let answered = session
+        .response_written()
+        .is_some_and(|head| !head.status.is_informational());
+    !answered
+        && journey.refusal.is_none()
+        && session.req_header().method.is_idempotent()
+        && !session.as_ref().retry_buffer_truncated()
+}
+
+/// The upstream's answer is one that a retry may mend. Returns whether there is one.
+pub fn on_status(session: &mut Session, journey: &mut Journey, status: u16) -> bool {
+    let cause = match status {
+        502 => RetryOn::BadGateway,
+        503 => RetryOn::Unavailable,
+        504 => RetryOn::GatewayTimeout,
+        _ => return false,
+    };
+    let retry = may_repeat(session, journey) && may_retry(journey, cause);
+    journey.attempt.backs_off |= retry;
+    retry
+}
+
+/// The answer was thrown away for another try.
+pub const ANOTHER_TRY: ErrorType = ErrorType::new("AnotherTry");
 
 /// Running out of local ports or descriptors says nothing about the endpoint.
 fn is_the_endpoints_fault(error: &Error) -> bool {
@@ -57,31 +101,61 @@ fn is_the_endpoints_fault(error: &Error) -> bool {
     }
 }
 
-/// An exchange failed on a connection that stood. Repeating is safe only where the request was
-/// idempotent, is still at hand in full, and the connection was an old one that the upstream may
-/// have closed before it saw anything (RFC 9112, section 9.3.1).
+/// An exchange failed on a connection that stood. A kept connection may have been closed before
+/// the upstream saw anything (RFC 9112, section 9.3.1), so it is replaced for free; any other
+/// repeat is the configuration's choice.
 pub fn on_exchange(session: &mut Session, journey: &mut Journey, error: &mut Error, reused: bool) {
-    let answered = session.response_written().is_some();
-    let stale = error.etype() == &STALE;
-    let safe = reused
-        && !answered
-        && session.req_header().method.is_idempotent()
-        && !session.as_ref().retry_buffer_truncated()
-        && *error.esource() == ErrorSource::Upstream
-        && !matches!(
-            error.etype(),
-            ErrorType::ReadTimedout | ErrorType::WriteTimedout
-        )
-        && journey.refusal.is_none();
-    let retry = (stale || safe) && journey.attempt.number < MAX_TRIES;
-    journey.end_try();
-    if retry {
-        journey.attempt.may_repeat();
-        if let Some(service) = journey.service() {
-            service.series.retried();
+    let late = cause(error) == Some(std::io::ErrorKind::TimedOut);
+    let timeout = matches!(
+        error.etype(),
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout
+    );
+    let upstream = *error.esource() == ErrorSource::Upstream;
+    let free = journey.attempt.number < MAX_TRIES;
+    let retry = match error.etype() {
+        kind if *kind == STALE => free && replaced(journey),
+        kind if *kind == ANOTHER_TRY => true,
+        _ if late || (upstream && timeout) => {
+            journey.attempt.verdict = Some(Ended::TimedOut);
+            let whole = journey
+                .deadline
+                .is_some_and(|deadline| deadline <= Instant::now());
+            !whole && may_repeat(session, journey) && may_retry(journey, RetryOn::Timeout)
         }
-    }
+        _ if upstream && reused && free && may_repeat(session, journey) => replaced(journey),
+        _ if upstream => {
+            if journey.refusal.is_none() {
+                journey.attempt.verdict = Some(Ended::Broken);
+            }
+            may_repeat(session, journey) && may_retry(journey, RetryOn::Reset)
+        }
+        _ => {
+            // The client's own doing says nothing about the upstream.
+            journey.attempt.verdict = None;
+            false
+        }
+    };
+    let fresh = !matches!(error.etype(), kind if *kind == STALE);
+    journey.attempt.backs_off |= retry && fresh && !reused;
+    journey.end_try();
     error.set_retry(retry);
+}
+
+/// The same endpoint may be tried again, over a fresh connection; nothing is held against it.
+fn replaced(journey: &mut Journey) -> bool {
+    journey.attempt.verdict = None;
+    journey.attempt.may_repeat();
+    if let Some(service) = journey.service() {
+        service.series.retried();
+    }
+    true
+}
+
+/// The kind of the I/O error at the root, if it is one of our streams'. What the kernel says (a peer
+/// that stopped answering) has a number; what our stream says, none.
+fn cause(error: &Error) -> Option<std::io::ErrorKind> {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>()?;
+    cause.raw_os_error().is_none().then(|| cause.kind())
 }
 
 /// A kept connection that the upstream has closed, or has sent something on unasked. Nothing has
@@ -136,11 +210,8 @@ fn upstream(kind: &ErrorType) -> Refusal {
 }
 
 fn downstream(error: &Error) -> Refusal {
-    use std::io::{Error as IoError, ErrorKind::InvalidData, ErrorKind::TimedOut};
-    let cause = error.root_cause().downcast_ref::<IoError>();
-    // What the kernel says (a peer that stopped answering) has a number; what our stream says, none.
-    let ours = cause.filter(|cause| cause.raw_os_error().is_none());
-    let cause = ours.map(IoError::kind);
+    use std::io::ErrorKind::{InvalidData, TimedOut};
+    let cause = cause(error);
     match error.etype() {
         // Said by the client's stream, which watches over the deadline of the whole exchange.
         _ if cause == Some(TimedOut) => {

@@ -2,6 +2,7 @@
 
 use super::context::Journey;
 use super::facts::Facts;
+use super::policies;
 use crate::routing::rewrite;
 use http::{HeaderName, HeaderValue, Version, header};
 use pingora::Result;
@@ -29,6 +30,14 @@ pub fn outgoing(session: &Session, head: &mut RequestHeader, journey: &Journey) 
     }
     if let Some(id) = &journey.request_id {
         head.insert_header(X_REQUEST_ID.clone(), id.clone())?;
+    }
+    for name in &journey.snapshot.secret_headers {
+        head.remove_header(name);
+    }
+    if let Some(identity) = &journey.identity {
+        for (name, value) in &identity.forward {
+            head.append_header(name.clone(), value.clone())?;
+        }
     }
     color(head, journey)
 }
@@ -152,10 +161,45 @@ pub fn returning(head: &mut ResponseHeader, to_http10: bool, journey: &Journey) 
     stamp(head, journey)
 }
 
+/// What endpoints tell of their own load, 0 to 1.
+static ENDPOINT_LOAD: HeaderName = HeaderName::from_static("x-endpoint-load");
+
+/// What an answer says to the gateway itself, and what the gateway adds for sticky clients.
+pub fn upkeep(head: &mut ResponseHeader, journey: &Journey) -> Result<()> {
+    let Some(service) = journey.service() else {
+        return Ok(());
+    };
+    let endpoint = journey.attempt.endpoint;
+    let endpoint = endpoint.and_then(|index| journey.version()?.endpoints.get(index));
+    let Some(endpoint) = endpoint else {
+        return Ok(());
+    };
+    if service.reported_load
+        && let Some(load) = head.remove_header(&ENDPOINT_LOAD)
+        && let Some(load) = load.to_str().ok().and_then(|load| load.trim().parse().ok())
+    {
+        endpoint.state.report_load(load);
+    }
+    if let Some(sticky) = &service.sticky
+        && journey.attempt.sticky != Some(endpoint.id())
+    {
+        let age = sticky
+            .max_age
+            .map(|age| format!("; Max-Age={}", age.as_secs()));
+        let (name, id, age) = (&sticky.cookie.0, endpoint.id(), age.unwrap_or_default());
+        let cookie = format!("{name}={id:016x}; Path=/; HttpOnly; SameSite=Lax{age}");
+        head.append_header(header::SET_COOKIE, cookie)?;
+    }
+    Ok(())
+}
+
 /// What every answer tells: the request's id, and to trusted peers its color.
 pub fn stamp(head: &mut ResponseHeader, journey: &Journey) -> Result<()> {
     if let Some(id) = &journey.request_id {
         head.insert_header(X_REQUEST_ID.clone(), id.clone())?;
+    }
+    for (name, value) in policies::readings(journey) {
+        head.append_header(name.clone(), value.clone())?;
     }
     let name = &journey.snapshot.config.coloring.header;
     let color = journey.requested_color().filter(|_| journey.client.trusted);

@@ -3,6 +3,7 @@
 //! Nothing outside `edge` and `server` names a Pingora type.
 
 mod admit;
+mod beside;
 mod canonical;
 mod chunked;
 mod connection;
@@ -13,6 +14,7 @@ mod forward;
 mod head;
 pub mod listener;
 mod plain_answer;
+mod policies;
 mod record;
 mod refusal;
 mod request_id;

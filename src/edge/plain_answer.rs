@@ -15,6 +15,7 @@ pub async fn refuse(server: &Server, mut stream: ClientStream, refused: Refused)
         reason: refused.reason,
         status: refused.status,
         detail: refused.detail,
+        more: None,
     };
     let id = request_id::fresh();
     server.metrics.unrouted.refused(why.reason);

@@ -4,7 +4,6 @@ use super::connection::Server;
 use super::context::{Journey, Refusal};
 use super::facts::Facts;
 use super::refusal::trace_id;
-use crate::routing::FallbackReason;
 use crate::telemetry::access_log::{number_field, string_field};
 use crate::telemetry::series::{CodeLabel, Key, LabelId, MethodLabel, RouteSeries};
 use http::{HeaderValue, header};
@@ -134,11 +133,7 @@ fn color_fields(out: &mut Vec<u8>, journey: &Journey) {
         string_field(out, "color_served", color);
     }
     if let Some(reason) = decision.color.reason {
-        let reason = match reason {
-            FallbackReason::Missing => "missing",
-            FallbackReason::Unhealthy => "unhealthy",
-        };
-        string_field(out, "color_reason", reason);
+        string_field(out, "color_reason", reason.name());
     }
 }
 

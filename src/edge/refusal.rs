@@ -22,11 +22,18 @@ pub async fn answer(session: &mut Session, journey: &Journey, refusal: &Refusal)
     }
     let id = journey.request_id.as_ref();
     let trace = trace_id(&session.req_header().headers);
-    let body = problem(refusal, id, trace);
-    let mut head = ResponseHeader::build(refusal.status, Some(8))?;
-    head.insert_header(header::CONTENT_TYPE, "application/problem+json")?;
+    let more = refusal.more.as_deref();
+    let own = more.and_then(|more| more.body.as_ref());
+    let body = own.map_or_else(|| problem(refusal, id, trace).into_bytes(), Clone::clone);
+    let mut head = ResponseHeader::build(refusal.status, Some(12))?;
+    if own.is_none() {
+        head.insert_header(header::CONTENT_TYPE, "application/problem+json")?;
+    }
     head.insert_header(header::CACHE_CONTROL, "no-store")?;
     head.insert_header("proxy-status", proxy_status(refusal.reason))?;
+    for (name, value) in more.into_iter().flat_map(|more| &more.headers) {
+        head.append_header(name.clone(), value.clone())?;
+    }
     head.set_content_length(body.len())?;
     if refusal.status == 405 {
         allow(&mut head, session, journey)?;
@@ -65,12 +72,24 @@ pub fn problem(refusal: &Refusal, id: Option<&HeaderValue>, trace: Option<&str>)
     body
 }
 
+/// The request was sound, and not wanted.
+const DENIED: &str = "tyrian; error=http_request_denied";
+
 /// RFC 9209: who refused, and what kind of failure it was.
 pub fn proxy_status(reason: Reason) -> &'static str {
     match reason {
         Reason::BadRequest | Reason::RequestTimeout => "tyrian; error=http_request_error",
         Reason::BodyTooLarge | Reason::HeadersTooLarge => "tyrian; error=http_request_error",
         Reason::ColorUnknown | Reason::MethodNotAllowed => "tyrian; error=http_request_denied",
+        Reason::JwtAlgorithm | Reason::JwtBadClaims | Reason::JwtBadSignature => DENIED,
+        Reason::JwtExpired | Reason::JwtMalformed | Reason::JwtMissing => DENIED,
+        Reason::JwtNotYetValid | Reason::JwtScope | Reason::JwtUnknownKey => DENIED,
+        Reason::ApiKey | Reason::AuthDenied | Reason::RateLimited => DENIED,
+        Reason::AuthUnavailable => {
+            "tyrian; error=proxy_internal_error; details=\"auth_unavailable\""
+        }
+        Reason::BreakerOpen => "tyrian; error=destination_unavailable; details=\"breaker_open\"",
+        Reason::TooManyInFlight => "tyrian; error=connection_limit_reached",
         Reason::NoRoute => "tyrian; error=destination_not_found",
         Reason::NoHealthyEndpoint => "tyrian; error=destination_unavailable",
         Reason::Overloaded => "tyrian; error=connection_limit_reached",
@@ -100,6 +119,9 @@ async fn grpc(session: &mut Session, journey: &Journey, refusal: &Refusal) -> Re
 fn grpc_status(reason: Reason) -> &'static str {
     match reason {
         Reason::BadRequest | Reason::ColorUnknown => "3", // INVALID_ARGUMENT
+        Reason::JwtScope | Reason::AuthDenied => "7",     // PERMISSION_DENIED
+        Reason::RateLimited => "8",                       // RESOURCE_EXHAUSTED
+        reason if reason.wants_credentials() => "16",     // UNAUTHENTICATED
         Reason::NoRoute | Reason::MethodNotAllowed => "12", // UNIMPLEMENTED
         Reason::BodyTooLarge | Reason::HeadersTooLarge => "8", // RESOURCE_EXHAUSTED
         Reason::RequestTimeout | Reason::UpstreamTimeout => "4", // DEADLINE_EXCEEDED
@@ -107,6 +129,7 @@ fn grpc_status(reason: Reason) -> &'static str {
         Reason::InternalError => "13",                    // INTERNAL
         Reason::NoHealthyEndpoint | Reason::Overloaded => "14", // UNAVAILABLE
         Reason::UpstreamConnect | Reason::UpstreamProtocol | Reason::UpstreamReset => "14",
+        _ => "14",
     }
 }
 

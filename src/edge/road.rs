@@ -12,7 +12,7 @@
 
 use super::context::{Journey, Refusal};
 use super::facts::Facts;
-use super::{admit, failure, forward, record, refusal, respond, target};
+use super::{admit, beside, failure, forward, policies, record, refusal, respond, target};
 use crate::reason::Reason;
 use crate::routing::Outcome;
 use crate::snapshot::Current;
@@ -80,10 +80,11 @@ impl ProxyHttp for Road {
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, journey: &mut Journey) -> Result<bool> {
-        let outcome = self.shield(journey, |journey| {
+        let found = self.shield(journey, |journey| {
             admit::request(session, journey).map_err(|refusal| refused(journey, refusal))
         })?;
-        match outcome {
+        let outcome = policies::enforce(session, journey, found).await;
+        match outcome.map_err(|refusal| refused(journey, refusal))? {
             _ if session.req_header().raw_path() == b"*" => {
                 respond::to_asterisk(session, journey).await?;
                 Ok(true)
@@ -96,7 +97,6 @@ impl ProxyHttp for Road {
             Outcome::Upstream { service, version } => {
                 journey.attempt.target = Some((service, version));
                 journey.deadline = target::deadline(journey.route(), journey.started);
-                watch_deadline(session, journey.deadline);
                 check_length(session, journey)?;
                 expect_continue(session).await?;
                 Ok(false)
@@ -104,10 +104,19 @@ impl ProxyHttp for Road {
         }
     }
 
-    async fn upstream_peer(&self, _: &mut Session, journey: &mut Journey) -> Result<Box<HttpPeer>> {
-        self.shield(journey, |journey| {
-            target::choose(journey).map_err(|refusal| refused(journey, refusal))
-        })
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        journey: &mut Journey,
+    ) -> Result<Box<HttpPeer>> {
+        if let Some(pause) = target::backoff(journey) {
+            tokio::time::sleep(pause).await;
+        }
+        let peer = self.shield(journey, |journey| {
+            target::choose(session, journey).map_err(|refusal| refused(journey, refusal))
+        });
+        watch_deadline(session, target::try_deadline(journey));
+        peer
     }
 
     fn fail_to_connect(
@@ -127,16 +136,21 @@ impl ProxyHttp for Road {
         head: &mut RequestHeader,
         journey: &mut Journey,
     ) -> Result<()> {
-        self.shield(journey, |journey| forward::outgoing(session, head, journey))
+        self.shield(journey, |journey| {
+            forward::outgoing(session, head, journey)?;
+            beside::copy(session, head, journey);
+            Ok(())
+        })
     }
 
     async fn request_body_filter(
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        end: bool,
         journey: &mut Journey,
     ) -> Result<()> {
+        beside::copy_body(body.as_ref(), end, journey);
         let Some(chunk) = body else { return Ok(()) };
         if chunk.is_empty() {
             // An empty last chunk would be written as a second end of the chunked body.
@@ -166,12 +180,24 @@ impl ProxyHttp for Road {
             let refusal = Refusal::new(Reason::UpstreamProtocol, "the answer's head is too large");
             return Err(refused(journey, refusal));
         }
-        journey.endless = is_endless(head);
-        if journey.endless {
-            watch_deadline(session, None);
+        let informational = head.status.is_informational();
+        if informational && head.status != StatusCode::SWITCHING_PROTOCOLS {
+            return self.shield(journey, |journey| forward::returning(head, false, journey));
         }
+        journey.endless = is_endless(head);
+        journey.answered(head);
+        if failure::on_status(session, journey, head.status.as_u16()) {
+            return Err(Error::new_up(failure::ANOTHER_TRY));
+        }
+        // What one try may take ends with its head; of streams, what the whole may take too.
+        let whole = journey.deadline.filter(|_| !journey.endless);
+        watch_deadline(session, whole);
         let old = session.req_header().version == Version::HTTP_10;
-        self.shield(journey, |journey| forward::returning(head, old, journey))
+        self.shield(journey, |journey| {
+            beside::keep(session, head, journey);
+            forward::upkeep(head, journey)?;
+            forward::returning(head, old, journey)
+        })
     }
 
     async fn connected_to_upstream(
@@ -192,10 +218,11 @@ impl ProxyHttp for Road {
     fn upstream_response_body_filter(
         &self,
         _: &mut Session,
-        _: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         end: bool,
         journey: &mut Journey,
     ) -> Result<Option<Duration>> {
+        beside::keep_body(body.as_ref(), end, journey);
         let late = journey
             .deadline
             .is_some_and(|deadline| deadline < Instant::now());

@@ -1,70 +1,180 @@
 //! Which endpoint gets this try: the decided version's, then, if its color allows, the default's.
 
-use super::context::{Attempt, Journey, Refusal};
+use super::beside;
+use super::context::{Attempt, Journey, More, Refusal};
+use crate::config::breaker as config;
+use crate::config::limit::KeyPart;
+use crate::policy::limit;
 use crate::reason::Reason;
-use crate::routing::{FallbackReason, VersionId};
+use crate::routing::{FallbackReason, VersionId, carried, claims};
 use crate::snapshot::{Fallback, Route};
+use crate::upstream::{Service, Version};
+use http::{HeaderMap, HeaderValue, header};
+use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// How long an unused upstream connection is kept.
-const POOL_IDLE: Duration = Duration::from_mins(1);
 
 /// Chooses an endpoint and describes the connection to it.
 ///
 /// # Errors
 /// When nobody is left to try.
-pub fn choose(journey: &mut Journey) -> Result<Box<HttpPeer>, Refusal> {
+pub fn choose(session: &Session, journey: &mut Journey) -> Result<Box<HttpPeer>, Refusal> {
     journey.end_try();
-    let nobody = Refusal::new(Reason::NoHealthyEndpoint, "no healthy endpoint is left");
-    if journey
-        .deadline
-        .is_some_and(|deadline| deadline <= Instant::now())
-    {
+    let now = Instant::now();
+    if journey.deadline.is_some_and(|deadline| deadline <= now) {
         return Err(Refusal::new(
             Reason::UpstreamTimeout,
             "the request took too long",
         ));
     }
+    let hash = hash(session, journey);
     loop {
+        let tried = &journey.attempt.tried;
+        let sticky = journey.attempt.sticky;
         let picked = journey.version().and_then(|version| {
-            let (index, endpoint) = version.pick(&journey.attempt.tried)?;
-            Some((index, endpoint.state.clone()))
+            let (index, endpoint) = sticky
+                .and_then(|id| version.sticky(id, tried))
+                .or_else(|| version.pick(tried, hash))?;
+            let permit = version.breaker.as_ref().map(|breaker| breaker.admit(now));
+            Some((index, endpoint.state.clone(), permit))
         });
-        if let Some((index, state)) = picked {
-            let Some(address) = state.socket_address() else {
-                return Err(nobody);
-            };
-            let attempt = &mut journey.attempt;
-            attempt.number = attempt.number.saturating_add(1);
-            attempt.endpoint = Some(index);
-            attempt.tried.push(index);
-            attempt.in_flight = Some(state.enter());
-            attempt.since = Some(Instant::now());
-            return Ok(Box::new(peer(address, journey)));
-        }
-        if !fall_back(journey) {
-            return Err(nobody);
-        }
+        let refusal = match picked {
+            Some((_, _, Some(Err(wait)))) => {
+                if fall_back(journey, FallbackReason::Breaker) {
+                    continue;
+                }
+                beside::recall(session, journey, breaker_open(journey, wait))
+            }
+            Some((index, state, permit)) => {
+                let Some(address) = state.socket_address() else {
+                    return Err(nobody());
+                };
+                let attempt = &mut journey.attempt;
+                attempt.number = attempt.number.saturating_add(1);
+                attempt.endpoint = Some(index);
+                attempt.tried.push(index);
+                attempt.in_flight = Some(state.enter());
+                attempt.permit = permit.and_then(Result::ok);
+                attempt.since = Some(now);
+                return Ok(Box::new(peer(address, journey)));
+            }
+            None if fall_back(journey, FallbackReason::Unhealthy) => continue,
+            None => nobody(),
+        };
+        return Err(refusal);
     }
 }
 
-/// Turns to the default version when the color's own has nobody left. Returns whether it did.
-fn fall_back(journey: &mut Journey) -> bool {
+fn nobody() -> Refusal {
+    Refusal::new(Reason::NoHealthyEndpoint, "no healthy endpoint is left")
+}
+
+/// What is said while a breaker is open: what its table says, else when to come again.
+fn breaker_open(journey: &Journey, wait: Duration) -> Refusal {
+    let mut refusal = Refusal::new(Reason::BreakerOpen, "the upstream is being left alone");
+    let again = HeaderValue::from(limit::seconds(wait));
+    let headers = vec![(header::RETRY_AFTER, again)];
+    let config = journey
+        .version()
+        .and_then(|version| version.breaker.as_ref());
+    let fallback = config.and_then(|breaker| breaker.config.fallback.as_ref());
+    let Some(config::Fallback::Fixed { status, text }) = fallback else {
+        return refusal.with(headers);
+    };
+    refusal.status = *status;
+    let text_plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    let mut headers = if *status >= 400 { headers } else { Vec::new() };
+    headers.push((header::CONTENT_TYPE, text_plain));
+    let body = Some(text.clone().into_bytes());
+    refusal.more = Some(Arc::new(More { headers, body }));
+    refusal
+}
+
+/// What the hashing balancers go by: the service's key, else the client's address.
+fn hash(session: &Session, journey: &mut Journey) -> u64 {
+    if let Some(hash) = journey.attempt.hash {
+        return hash;
+    }
+    let Some(service) = journey.service().cloned() else {
+        return 0;
+    };
+    let headers = &session.req_header().headers;
+    if let Some(sticky) = &service.sticky {
+        let id = carried::cookie(headers, &sticky.cookie.0);
+        let id = id.and_then(|id| std::str::from_utf8(id).ok());
+        journey.attempt.sticky = id.and_then(|id| u64::from_str_radix(id, 16).ok());
+    }
+    let hashes = journey.version().is_some_and(Version::hashes);
+    let hash = if hashes {
+        hash_of(&service, headers, journey)
+    } else {
+        0
+    };
+    journey.attempt.hash = Some(hash);
+    hash
+}
+
+/// The same words give the same hash in every process, so gateways side by side agree.
+fn hash_of(service: &Service, headers: &HeaderMap, journey: &Journey) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    let known = match &service.hash {
+        Some(KeyPart::Header(name)) => headers.get(name).map(|v| v.as_bytes().hash(&mut hasher)),
+        Some(KeyPart::Cookie(name)) => carried::cookie(headers, name).map(|v| v.hash(&mut hasher)),
+        Some(KeyPart::Jwt(claim)) => {
+            let claims = journey.identity.as_ref().map(|identity| &identity.claims);
+            let values = claims
+                .map(|claims| claims::values(claims, claim))
+                .unwrap_or_default();
+            (!values.is_empty()).then(|| values.iter().for_each(|value| value.hash(&mut hasher)))
+        }
+        Some(KeyPart::Ip | KeyPart::Route | KeyPart::Color) | None => None,
+    };
+    if known.is_none() {
+        journey.client.ip.hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// Turns to another version when the target has nobody left or is left alone: the one that its
+/// breaker names, or the default if the color allows it. Returns whether there is one.
+fn fall_back(journey: &mut Journey, reason: FallbackReason) -> bool {
     let Some((service, version)) = journey.attempt.target else {
         return false;
     };
-    let Some(default) = fallback(journey, version) else {
+    let other = match reason {
+        FallbackReason::Breaker => named_by_breaker(journey, version),
+        FallbackReason::Missing | FallbackReason::Unhealthy => None,
+    };
+    let Some(other) = other.or_else(|| fallback(journey, version)) else {
         return false;
     };
-    journey.attempt.target = Some((service, default));
+    journey.attempt.target = Some((service, other));
     journey.attempt.tried.clear();
     journey.attempt.endpoint = None;
-    if let Some(decision) = &mut journey.decision {
+    if let Some(decision) = &mut journey.decision
+        && decision.color.requested.is_some()
+    {
         decision.color.served = None;
-        decision.color.reason = Some(FallbackReason::Unhealthy);
+        decision.color.reason = Some(reason);
     }
     true
+}
+
+/// Where the breaker of a version sends its requests while it is open; each version only once.
+fn named_by_breaker(journey: &mut Journey, from: VersionId) -> Option<VersionId> {
+    if std::mem::replace(&mut journey.attempt.rerouted, true) {
+        return None;
+    }
+    let breaker = journey.version()?.breaker.as_ref()?;
+    let Some(config::Fallback::Version(name)) = &breaker.config.fallback else {
+        return None;
+    };
+    let versions = &journey.service()?.versions;
+    let index = versions.iter().position(|version| version.name == *name)?;
+    let other = VersionId(index as u16);
+    (other != from).then_some(other)
 }
 
 fn fallback(journey: &Journey, served: VersionId) -> Option<VersionId> {
@@ -84,7 +194,7 @@ fn fallback(journey: &Journey, served: VersionId) -> Option<VersionId> {
 fn peer(address: std::net::SocketAddr, journey: &Journey) -> HttpPeer {
     let mut peer = HttpPeer::new(address, false, String::new());
     let options = &mut peer.options;
-    options.idle_timeout = Some(POOL_IDLE);
+    options.idle_timeout = journey.service().map(|service| service.pool_idle);
     if let Some(route) = journey.route() {
         let left = journey.deadline.map(|deadline| {
             // Zero would mean no timeout at all.
@@ -99,6 +209,30 @@ fn peer(address: std::net::SocketAddr, journey: &Journey) -> HttpPeer {
         options.write_timeout = Some(within(route.idle_timeout));
     }
     peer
+}
+
+/// When the try that begins now must have answered, and the exchange be over.
+pub fn try_deadline(journey: &Journey) -> Option<Instant> {
+    let per_try = journey.service().and_then(|service| service.retry.per_try);
+    let per_try = per_try.map(|limit| Instant::now() + limit);
+    match (journey.deadline, per_try) {
+        (Some(whole), Some(per_try)) => Some(whole.min(per_try)),
+        (whole, per_try) => whole.or(per_try),
+    }
+}
+
+/// Longest pause before a try.
+const BACKOFF_MAX: Duration = Duration::from_millis(250);
+
+/// How long to wait before the next try: full jitter over a doubling span.
+pub fn backoff(journey: &Journey) -> Option<Duration> {
+    if !journey.attempt.backs_off {
+        return None;
+    }
+    let first = journey.service()?.retry.backoff;
+    let doublings = u32::from(journey.attempt.number.saturating_sub(1)).min(8);
+    let span = (first * 2_u32.pow(doublings)).min(BACKOFF_MAX);
+    Some(span.mul_f64(fastrand::f64()))
 }
 
 /// When the whole exchange must be over, by the route's settings.

@@ -14,8 +14,9 @@ pub use verdict::{Outcome, Verdict};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::source::load_sources;
 use crate::config::{Loaded, diff, load, load_text};
+use crate::policy::Materials;
 use crate::routing::{Table, selftest};
-use crate::snapshot::{Current, Snapshot};
+use crate::snapshot::{Current, Snapshot, Surroundings};
 use crate::telemetry::Metrics;
 use crate::upstream::{Carried, resolve};
 use arc_swap::ArcSwap;
@@ -50,6 +51,7 @@ pub enum Trigger {
 pub struct Live {
     pub current: Current,
     pub metrics: Arc<Metrics>,
+    surroundings: Surroundings,
     source: Source,
     state: Mutex<State>,
 }
@@ -65,8 +67,8 @@ struct State {
     rolled_back_to: Option<u64>,
 }
 
-/// A checked configuration and its table.
-pub type Checked = (Loaded, Table);
+/// A checked configuration, its table, and what its policies need.
+pub type Checked = (Loaded, Table, Materials);
 
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
@@ -89,11 +91,15 @@ pub fn checked(mut loaded: Loaded) -> Result<Checked, Box<Loaded>> {
     match Table::build(config) {
         Ok(table) => {
             let failures = selftest::run_tests(&table, config);
+            let materials = Materials::read(config);
             loaded.add(failures);
-            if loaded.has_errors() {
-                Err(Box::new(loaded))
-            } else {
-                Ok((loaded, table))
+            match materials {
+                Ok(materials) if !loaded.has_errors() => Ok((loaded, table, materials)),
+                Ok(_) => Err(Box::new(loaded)),
+                Err(problems) => {
+                    loaded.add(problems);
+                    Err(Box::new(loaded))
+                }
             }
         }
         Err(error) => {
@@ -106,6 +112,23 @@ pub fn checked(mut loaded: Loaded) -> Result<Checked, Box<Loaded>> {
 /// Runs long work where it holds up no request: what waits for this thread moves to another.
 fn aside<T>(work: impl FnOnce() -> T) -> T {
     tokio::task::block_in_place(work)
+}
+
+/// How often policies forget what is idle.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Forgets full buckets and expired verdicts, for as long as the process lives.
+fn sweep(current: Current) {
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            let snapshot = current.load_full();
+            if snapshot.limiters.is_empty() && snapshot.authorities.is_empty() {
+                continue;
+            }
+            let _ = tokio::task::spawn_blocking(move || snapshot.sweep()).await;
+        }
+    });
 }
 
 /// How often a replaced snapshot is looked at.
@@ -135,7 +158,7 @@ impl Live {
     /// What is wrong with the configuration.
     pub fn open(
         source: Source,
-        (mut loaded, table): Checked,
+        (mut loaded, table, materials): Checked,
         metrics: Arc<Metrics>,
         state_dir: Option<&Path>,
     ) -> Result<Arc<Self>, Box<Loaded>> {
@@ -144,7 +167,14 @@ impl Live {
         let Some(config) = loaded.config.clone() else {
             return Err(Box::new(loaded));
         };
-        let built = Snapshot::build(Arc::new(config), table, None, generation, &metrics);
+        let surroundings = Surroundings {
+            metrics: metrics.clone(),
+            state_dir: state_dir.map(Path::to_owned),
+            overload: Arc::default(),
+        };
+        surroundings.overload.watch();
+        let config = Arc::new(config);
+        let built = Snapshot::build(config, table, materials, None, generation, &surroundings);
         let snapshot = match built {
             Ok((snapshot, _)) => snapshot,
             Err(error) => {
@@ -163,9 +193,11 @@ impl Live {
             rolled_back_to: None,
         };
         let current = Arc::new(ArcSwap::from_pointee(snapshot));
+        sweep(current.clone());
         Ok(Arc::new(Self {
             current,
             metrics,
+            surroundings,
             source,
             state: Mutex::new(state),
         }))
@@ -181,7 +213,7 @@ impl Live {
             return Verdict::failed(self.current.load().generation, "the check itself failed");
         };
         let found = match &checked {
-            Ok((loaded, _)) => loaded,
+            Ok((loaded, ..)) => loaded,
             Err(loaded) => loaded.as_ref(),
         };
         let seen = std::mem::replace(&mut state.seen, found.hash) == found.hash;
@@ -214,7 +246,7 @@ impl Live {
     fn apply(
         &self,
         state: &mut State,
-        (mut loaded, table): Checked,
+        (mut loaded, table, materials): Checked,
         trigger: Trigger,
         started: Instant,
         rolled_back_to: Option<u64>,
@@ -227,9 +259,10 @@ impl Live {
         let built = Snapshot::build(
             Arc::new(config),
             table,
+            materials,
             Some(&previous),
             generation,
-            &self.metrics,
+            &self.surroundings,
         );
         let (snapshot, carried) = match built {
             Ok(built) => built,
@@ -304,7 +337,7 @@ impl Live {
         };
         let started = Instant::now();
         match aside(|| checked(load_text(&name, text, &environment))) {
-            Ok((loaded, _)) => {
+            Ok((loaded, ..)) => {
                 let changes = diff(&running.values, &loaded.values);
                 let carried = Carried::default();
                 let verdict = Verdict::applied(generation, started, changes, carried, &loaded);

@@ -3,7 +3,7 @@
 
 use super::conditions::Clause;
 use super::table::InvalidRegex;
-use super::{ColorId, ServiceId, VersionId, View, carried};
+use super::{ColorId, ServiceId, VersionId, View, carried, claims};
 use crate::config::Config;
 use crate::config::color::{Fallback, Source, Unknown};
 use http::HeaderName;
@@ -77,8 +77,8 @@ impl Coloring {
     /// When it carries one that is not configured, and that is to be refused.
     #[inline]
     pub fn color(&self, view: &View) -> Result<Option<ColorId>, UnknownColor> {
-        if view.trusted {
-            match self.carried(view) {
+        if view.trusted || view.claims.is_some() {
+            match self.carried(view, view.trusted) {
                 Carried::Known(color) => return Ok(Some(color)),
                 Carried::Unknown if self.unknown == Unknown::Reject => return Err(UnknownColor),
                 // The caller has spoken, if in words we do not know: no rule overrides it.
@@ -93,45 +93,50 @@ impl Coloring {
             .map(|(_, color)| *color))
     }
 
-    /// What a believed request carries: the first source that is present counts.
-    fn carried(&self, view: &View) -> Carried {
-        let value = self.sources.iter().find_map(|source| match source {
-            Source::Header => view
-                .headers
-                .get(&self.header)
-                .map(|v| Cow::Borrowed(v.as_bytes())),
-            Source::Cookie(name) => carried::cookie(view.headers, name).map(Cow::Borrowed),
-            Source::Baggage(key) => carried::baggage(view.headers, key),
-        });
-        match value {
+    /// What a request carries: the first source that is present counts. What a stranger says
+    /// himself (`words`) does not; what an issuer has signed does.
+    fn carried(&self, view: &View, words: bool) -> Carried {
+        match self.source(view, words) {
             None => Carried::Nothing,
-            Some(name) => match self.names.get(name.as_ref()) {
+            Some((_, name)) => match self.names.get(name.as_ref()) {
                 Some(color) => Carried::Known(*color),
                 None => Carried::Unknown,
             },
         }
     }
 
+    fn source<'v>(&self, view: &View<'v>, words: bool) -> Option<(&Source, Cow<'v, [u8]>)> {
+        self.sources.iter().find_map(|source| {
+            let value = match source {
+                Source::Jwt(claim) => claim_value(view, claim),
+                _ if !words => None,
+                Source::Header => {
+                    let value = view.headers.get(&self.header);
+                    value.map(|value| Cow::Borrowed(value.as_bytes()))
+                }
+                Source::Cookie(name) => carried::cookie(view.headers, name).map(Cow::Borrowed),
+                Source::Baggage(key) => carried::baggage(view.headers, key),
+            };
+            value.map(|value| (source, value))
+        })
+    }
+
     /// Where the color of a request came from, in words.
     pub fn origin(&self, view: &View, color: ColorId) -> String {
-        if view.trusted && self.carried(view) == Carried::Known(color) {
-            let present = self.sources.iter().find(|source| match source {
-                Source::Header => view.headers.contains_key(&self.header),
-                Source::Cookie(name) => carried::cookie(view.headers, name).is_some(),
-                Source::Baggage(key) => carried::baggage(view.headers, key).is_some(),
-            });
-            return match present {
-                Some(Source::Cookie(name)) => format!("cookie {name}"),
-                Some(Source::Baggage(key)) => format!("baggage {key}"),
-                Some(Source::Header) | None => format!("header {}", self.header),
-            };
+        let source = self.source(view, view.trusted);
+        let source = source.filter(|(_, name)| self.names.get(name.as_ref()) == Some(&color));
+        match source {
+            Some((Source::Cookie(name), _)) => format!("cookie {name}"),
+            Some((Source::Baggage(key), _)) => format!("baggage {key}"),
+            Some((Source::Jwt(claim), _)) => format!("claim {claim}"),
+            Some((Source::Header, _)) => format!("header {}", self.header),
+            None => "a rule of the color".to_owned(),
         }
-        "a rule of the color".to_owned()
     }
 
     /// Whether the request carries a color that is not believed.
     pub fn disbelieved(&self, view: &View) -> bool {
-        !view.trusted && self.carried(view) != Carried::Nothing
+        !view.trusted && self.carried(view, true) != Carried::Nothing
     }
 
     /// The version that a color names for a service, and what happens when that version cannot
@@ -144,6 +149,14 @@ impl Coloring {
             .get(&service)
             .map(|version| (*version, color.fallback))
     }
+}
+
+fn claim_value<'v>(view: &View<'v>, claim: &str) -> Option<Cow<'v, [u8]>> {
+    let value = claims::values(view.claims?, claim).into_iter().next()?;
+    Some(match value {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    })
 }
 
 /// The request carries a color that is not configured.

@@ -1,6 +1,6 @@
 //! Conditions on a request besides host and path, compiled for matching.
 
-use super::{View, carried};
+use super::{View, carried, claims};
 use crate::config::color::When;
 use crate::config::route::{Match, ValueMatch};
 use http::{HeaderName, Method};
@@ -123,6 +123,7 @@ pub struct Clause {
     headers: Box<[(HeaderName, Value)]>,
     cookies: Box<[(String, Value)]>,
     clients: Box<[IpNet]>,
+    claims: Box<[(String, Value)]>,
 }
 
 impl Clause {
@@ -131,7 +132,10 @@ impl Clause {
         let headers = headers.map(|(name, value)| Ok((name.clone(), Value::build(value)?)));
         let cookies = config.cookie.iter();
         let cookies = cookies.map(|(name, value)| Ok((name.clone(), Value::build(value)?)));
+        let claims = config.jwt.iter();
+        let claims = claims.map(|(name, value)| Ok((name.clone(), Value::build(value)?)));
         Ok(Self {
+            claims: claims.collect::<Result<_, regex::Error>>()?,
             headers: headers.collect::<Result<_, regex::Error>>()?,
             cookies: cookies.collect::<Result<_, regex::Error>>()?,
             clients: config.client.clone().into(),
@@ -139,7 +143,8 @@ impl Clause {
     }
 
     pub fn count(&self) -> usize {
-        self.headers.len() + self.cookies.len() + usize::from(!self.clients.is_empty())
+        let clients = usize::from(!self.clients.is_empty());
+        self.headers.len() + self.cookies.len() + clients + self.claims.len()
     }
 
     #[inline]
@@ -156,6 +161,17 @@ impl Clause {
                     .clients
                     .iter()
                     .any(|network| network.contains(&view.client)))
+            && self.claims_hold(view)
+    }
+
+    fn claims_hold(&self, view: &View) -> bool {
+        self.claims.iter().all(|(name, wanted)| {
+            let values = view
+                .claims
+                .map(|known| claims::values(known, name))
+                .unwrap_or_default();
+            wanted.holds(values.iter().map(|value| value.as_bytes()))
+        })
     }
 }
 

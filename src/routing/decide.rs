@@ -11,17 +11,29 @@ use crate::reason::Reason;
 impl Table {
     /// What becomes of a request. Allocates nothing.
     pub fn decide(&self, view: &View, availability: &impl Availability) -> Decision {
-        let route = match self.find(view) {
-            Ok(route) => route,
-            Err(MethodOnly(method_only)) => {
-                let reason = if method_only {
-                    Reason::MethodNotAllowed
-                } else {
-                    Reason::NoRoute
-                };
-                return refuse(None, ColorChoice::default(), reason);
-            }
-        };
+        match self.route(view) {
+            Ok(route) => self.dye(route, view, availability),
+            Err(refused) => refused,
+        }
+    }
+
+    /// The route of a request: the first half of the decision, which no color has a say in.
+    ///
+    /// # Errors
+    /// The refusal when there is none.
+    pub fn route(&self, view: &View) -> Result<RouteId, Decision> {
+        self.find(view).map_err(|MethodOnly(method_only)| {
+            let reason = if method_only {
+                Reason::MethodNotAllowed
+            } else {
+                Reason::NoRoute
+            };
+            refuse(None, ColorChoice::default(), reason)
+        })
+    }
+
+    /// Color and version on a route: the second half, which may look at a token's claims.
+    pub fn dye(&self, route: RouteId, view: &View, availability: &impl Availability) -> Decision {
         let Ok(color) = self.coloring.color(view) else {
             return refuse(Some(route), ColorChoice::default(), Reason::ColorUnknown);
         };
@@ -66,7 +78,9 @@ impl Table {
         let mut choice = uncontested;
         let mut version = default;
         if let Some((own, fallback)) = own {
-            if availability.available(service, own) {
+            let available = availability.available(service, own);
+            let broken = available && own != default && availability.broken(service, own);
+            if available && !broken {
                 let outcome = Outcome::Upstream {
                     service,
                     version: own,
@@ -79,13 +93,17 @@ impl Table {
             }
             let missing = !availability.exists(service, own);
             choice.served = None;
-            choice.reason = Some(if missing {
-                FallbackReason::Missing
-            } else {
-                FallbackReason::Unhealthy
+            choice.reason = Some(match (missing, broken) {
+                (true, _) => FallbackReason::Missing,
+                (_, true) => FallbackReason::Breaker,
+                _ => FallbackReason::Unhealthy,
             });
             if fallback == Fallback::Fail || own == default {
-                return refuse(Some(route), choice, Reason::NoHealthyEndpoint);
+                let reason = match broken {
+                    true => Reason::BreakerOpen,
+                    false => Reason::NoHealthyEndpoint,
+                };
+                return refuse(Some(route), choice, reason);
             }
             version = default;
         }

@@ -2,7 +2,7 @@
 //! and beside it every route that came near, with the reason it was not taken.
 
 use super::conditions::Verdict;
-use super::{Availability, Decision, FallbackReason, Outcome, RouteId, Table, View, rewrite};
+use super::{Availability, Decision, Outcome, RouteId, Table, View, rewrite};
 use crate::config::Config;
 use crate::config::route::{HostMatch, PathMatch, Route, Segment, Target};
 use serde::{Deserialize, Serialize};
@@ -160,10 +160,7 @@ impl Table {
                 .and_then(name)
                 .map(ToString::to_string),
             origin,
-            reason: decision.color.reason.map(|reason| match reason {
-                FallbackReason::Missing => "missing".to_owned(),
-                FallbackReason::Unhealthy => "unhealthy".to_owned(),
-            }),
+            reason: decision.color.reason.map(|reason| reason.name().to_owned()),
         }
     }
 

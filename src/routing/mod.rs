@@ -3,6 +3,7 @@
 //! Not here: sockets, upstream health (asked through [`Availability`]), metrics.
 
 pub mod carried;
+pub mod claims;
 mod coloring;
 mod conditions;
 mod decide;
@@ -51,6 +52,8 @@ pub struct View<'a> {
     pub client: IpAddr,
     /// Whether the peer is in the listener's `clients.trust`.
     pub trusted: bool,
+    /// What a verified token says. Believed from anyone: its issuer has signed it.
+    pub claims: Option<&'a claims::Claims>,
 }
 
 /// What is known of upstream health at this moment.
@@ -60,6 +63,11 @@ pub trait Availability {
 
     /// Whether the version has endpoints at all.
     fn exists(&self, service: ServiceId, version: VersionId) -> bool;
+
+    /// Whether the version's breaker is open, and would refuse.
+    fn broken(&self, _: ServiceId, _: VersionId) -> bool {
+        false
+    }
 }
 
 /// What becomes of a request.
@@ -86,6 +94,19 @@ pub enum FallbackReason {
     Missing,
     /// None of its endpoints is healthy.
     Unhealthy,
+    /// Its breaker is open.
+    Breaker,
+}
+
+impl FallbackReason {
+    /// The word in logs and in `explain`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Unhealthy => "unhealthy",
+            Self::Breaker => "breaker",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]

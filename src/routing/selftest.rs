@@ -122,6 +122,7 @@ fn find(table: &Table, config: &Config, test: &Test) -> Found {
         headers: &headers,
         client: test.from,
         trusted: trusted(config, test.from),
+        claims: None,
     };
     let decision = table.decide(&view, &AllHealthy(config));
     let mut found = Found::default();

@@ -72,6 +72,7 @@ impl Request {
             headers: &self.headers,
             client: [192, 0, 2, 1].into(),
             trusted: self.trusted,
+            claims: None,
         }
     }
 }

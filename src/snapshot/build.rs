@@ -1,14 +1,19 @@
 //! The only place that makes a snapshot: from a checked configuration and the state of the
 //! generation before.
 
+use super::route::Policies;
 use super::{Color, ListenerSettings, Route, Snapshot};
-use crate::config::Config;
 use crate::config::route::Target;
+use crate::config::{Config, Name};
+use crate::policy::limit::Limiter;
+use crate::policy::overload::Overload;
+use crate::policy::{Materials, auth};
 use crate::routing::{ServiceId, Table};
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
 use crate::upstream::{Carried, Service};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What a checked configuration can still fail on.
@@ -19,6 +24,17 @@ pub enum BuildError {
         path: String,
         source: std::io::Error,
     },
+    #[error("{0}")]
+    Client(String),
+}
+
+/// What a snapshot is built in, besides its configuration.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    pub metrics: Arc<Metrics>,
+    /// Where state is kept over restarts; `None`: nowhere.
+    pub state_dir: Option<PathBuf>,
+    pub overload: Arc<Overload>,
 }
 
 impl Snapshot {
@@ -29,13 +45,24 @@ impl Snapshot {
     pub fn build(
         config: Arc<Config>,
         table: Table,
+        materials: Materials,
         previous: Option<&Self>,
         generation: u64,
-        metrics: &Arc<Metrics>,
+        surroundings: &Surroundings,
     ) -> Result<(Self, Carried), BuildError> {
+        let metrics = &surroundings.metrics;
         let mut carried = Carried::default();
         let services = services(&config, previous, metrics, &mut carried);
-        let routes = routes(&config, &services, previous);
+        let before = previous.map(|previous| &previous.authorities);
+        let stash = surroundings.state_dir.as_deref();
+        let authorities =
+            auth::build(&config, materials, before, stash).map_err(BuildError::Client)?;
+        let limiters = limiters(&config, previous, &mut carried);
+        let policies = Policies {
+            authorities: &authorities,
+            limiters: &limiters,
+        };
+        let routes = routes(&config, &services, &policies, previous);
         let colors = config.colors.keys().map(|name| Color {
             name: name.clone(),
             value: http::HeaderValue::from_str(name)
@@ -53,6 +80,15 @@ impl Snapshot {
             colors: colors.collect(),
             listeners: listeners.collect(),
             access_log: access_log(&config, previous, metrics)?,
+            guarded: auth::forwarded_headers(&config),
+            secret_headers: config
+                .api_keys
+                .values()
+                .map(|keys| keys.header.clone())
+                .collect(),
+            authorities,
+            limiters,
+            overload: surroundings.overload.clone(),
             table,
             config,
         };
@@ -80,12 +116,39 @@ fn services(
             if before.is_none() && previous.is_some() {
                 carried.reset.push(format!("service {name}: new"));
             }
-            Arc::new(Service::build(name, service, before, &label, carried))
+            let breaker = service
+                .breaker
+                .as_ref()
+                .and_then(|name| config.breakers.get(name));
+            Arc::new(Service::build(
+                name, service, breaker, before, &label, carried,
+            ))
         })
         .collect()
 }
 
-fn routes(config: &Config, services: &[Arc<Service>], previous: Option<&Snapshot>) -> Vec<Route> {
+/// Limits go on with their buckets; a changed rate or burst starts from the same share of fill.
+fn limiters(
+    config: &Config,
+    previous: Option<&Snapshot>,
+    carried: &mut Carried,
+) -> BTreeMap<Name, Arc<Limiter>> {
+    let build = |(name, limit): (&Name, &crate::config::limit::Limit)| {
+        let before = previous.and_then(|previous| previous.limiters.get(name));
+        if before.is_some_and(|before| before.config.key != limit.key) {
+            carried.reset.push(format!("limit {name}: its key changed"));
+        }
+        (name.clone(), Limiter::build(name, limit, before))
+    };
+    config.limits.iter().map(build).collect()
+}
+
+fn routes(
+    config: &Config,
+    services: &[Arc<Service>],
+    policies: &Policies,
+    previous: Option<&Snapshot>,
+) -> Vec<Route> {
     let before: HashMap<&str, &Route> = previous
         .iter()
         .flat_map(|snapshot| &snapshot.routes)
@@ -113,6 +176,7 @@ fn routes(config: &Config, services: &[Arc<Service>], previous: Option<&Snapshot
                 name,
                 route,
                 service,
+                policies,
                 logged,
                 before.get(name.as_ref()).copied(),
             )

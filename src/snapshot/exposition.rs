@@ -1,6 +1,7 @@
 //! `/metrics`: the state of this generation and of the process, in the Prometheus text format.
 
 use super::Snapshot;
+use super::policy_metrics::PolicyState;
 use crate::telemetry::encode::{self, NamedSeries, family, histogram};
 use crate::telemetry::histogram::HTTP_BOUNDS;
 use crate::telemetry::{Metrics, encode::process, encode::process_wide};
@@ -17,6 +18,7 @@ use std::sync::Arc;
 struct Exposition {
     routes: Vec<NamedSeries>,
     services: Vec<Arc<Service>>,
+    policies: PolicyState,
     metrics: Arc<Metrics>,
 }
 
@@ -30,6 +32,7 @@ impl Snapshot {
         let exposition = Exposition {
             routes: routes.collect(),
             services: self.services.clone(),
+            policies: PolicyState::of(self),
             metrics: metrics.clone(),
         };
         let mut registry = Registry::default();
@@ -48,6 +51,7 @@ impl Collector for Exposition {
         self.tries(&mut encoder)?;
         self.retries(&mut encoder)?;
         self.endpoints(&mut encoder)?;
+        self.policies.encode(&mut encoder)?;
         process_wide(&mut encoder, &self.metrics)?;
         process(&mut encoder)
     }

@@ -6,18 +6,23 @@
 mod build;
 mod exposition;
 mod listener;
+mod policy_metrics;
 mod route;
 
-pub use build::BuildError;
+pub use build::{BuildError, Surroundings};
 pub use listener::ListenerSettings;
-pub use route::{Fallback, Route};
+pub use route::{Fallback, Route, Toll};
 
 use crate::config::{Config, Name};
+use crate::policy::auth::{Authorities, Authority};
+use crate::policy::limit::Limiter;
+use crate::policy::overload::Overload;
 use crate::routing::{Availability, ColorId, RouteId, ServiceId, Table, VersionId};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::series::LabelId;
 use crate::upstream::{Service, Version};
 use arc_swap::ArcSwap;
+use http::HeaderName;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -37,6 +42,13 @@ pub struct Snapshot {
     /// By [`ColorId`].
     pub colors: Vec<Color>,
     pub access_log: AccessLog,
+    pub authorities: Authorities,
+    pub limiters: BTreeMap<Name, Arc<Limiter>>,
+    /// Headers that only the gateway may set.
+    pub guarded: Vec<HeaderName>,
+    /// Headers that carry credentials of the gateway's own, and never go up.
+    pub secret_headers: Vec<HeaderName>,
+    pub overload: Arc<Overload>,
     listeners: BTreeMap<Name, Arc<ListenerSettings>>,
 }
 
@@ -72,6 +84,18 @@ impl Snapshot {
         self.listeners.get(name).cloned()
     }
 
+    /// Forgets what policies no longer need: full buckets, expired verdicts.
+    pub fn sweep(&self) {
+        for limiter in self.limiters.values() {
+            limiter.sweep();
+        }
+        for authority in self.authorities.values() {
+            if let Authority::Jwt(provider) = authority {
+                provider.sweep();
+            }
+        }
+    }
+
     /// Whether a peer's forwarded headers, request id and color are believed.
     pub fn trusts(&self, listener: &str, peer: std::net::IpAddr) -> bool {
         self.listeners
@@ -89,5 +113,9 @@ impl Availability for Snapshot {
     fn exists(&self, service: ServiceId, version: VersionId) -> bool {
         self.version(service, version)
             .is_some_and(|version| !version.endpoints.is_empty())
+    }
+
+    fn broken(&self, service: ServiceId, version: VersionId) -> bool {
+        self.version(service, version).is_some_and(Version::broken)
     }
 }

@@ -2,10 +2,17 @@
 
 use crate::config::Name;
 use crate::config::color;
+use crate::config::limit::KeyPart;
 use crate::config::route::{self as config, PathMatch, Rewrite};
 use crate::config::service::Timeouts;
+use crate::config::upkeep::Importance;
+use crate::policy::auth::{Authorities, Guard};
+use crate::policy::in_flight::Cap;
+use crate::policy::limit::Limiter;
+use crate::policy::mirror::Mirror;
 use crate::routing::{ServiceId, VersionId};
 use crate::telemetry::series::RouteSeries;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +34,15 @@ pub struct Route {
     pub body_max: Option<u64>,
     /// What the upstream sees instead; `None`: what was asked for.
     pub rewrite: Option<Box<(Rewrite, PathMatch)>>,
+    /// Who must be known.
+    pub guard: Option<Arc<Guard>>,
+    /// Limits that need nothing of a token or a color: asked before either is known.
+    pub early_limits: Vec<Toll>,
+    /// Limits that do.
+    pub late_limits: Vec<Toll>,
+    pub cap: Option<Arc<Cap>>,
+    pub importance: Importance,
+    pub mirror: Option<Arc<Mirror>>,
     /// Whether its requests appear in the access log.
     pub logged: bool,
     pub series: Arc<RouteSeries>,
@@ -37,6 +53,7 @@ impl Route {
         name: &Name,
         config: &config::Route,
         service: Option<(ServiceId, Timeouts)>,
+        policies: &Policies,
         logged: bool,
         previous: Option<&Self>,
     ) -> Self {
@@ -51,11 +68,54 @@ impl Route {
             body_max: config.body_max.map(|max| max.0),
             rewrite: (service.is_some() && config.rewrite != Rewrite::default())
                 .then(|| Box::new((config.rewrite.clone(), config.matches.path.clone()))),
+            guard: config
+                .auth
+                .as_ref()
+                .map(|auth| Arc::new(Guard::build(auth, policies.authorities))),
+            early_limits: policies.tolls(config, false),
+            late_limits: policies.tolls(config, true),
+            cap: config
+                .max_in_flight
+                .map(|cap| Cap::build(cap, previous.and_then(|route| route.cap.as_ref()))),
+            importance: config.importance,
+            mirror: config.mirror.as_ref().map(|mirror| {
+                Mirror::build(mirror, previous.and_then(|route| route.mirror.as_ref()))
+            }),
             logged,
             series: previous
                 .map(|route| route.series.clone())
                 .unwrap_or_default(),
         }
+    }
+}
+
+/// A limit, and what a request costs it.
+#[derive(Debug, Clone)]
+pub struct Toll {
+    pub limiter: Arc<Limiter>,
+    pub cost: u32,
+}
+
+/// The policies of a configuration, built.
+#[derive(Debug)]
+pub struct Policies<'p> {
+    pub authorities: &'p Authorities,
+    pub limiters: &'p BTreeMap<Name, Arc<Limiter>>,
+}
+
+impl Policies<'_> {
+    fn tolls(&self, route: &config::Route, late: bool) -> Vec<Toll> {
+        let needs_more = |part: &KeyPart| matches!(part, KeyPart::Jwt(_) | KeyPart::Color);
+        let tolls = route.limits.iter().filter_map(|limit| {
+            let limiter = self.limiters.get(&limit.name)?.clone();
+            Some(Toll {
+                limiter,
+                cost: limit.cost,
+            })
+        });
+        tolls
+            .filter(|toll| toll.limiter.config.key.iter().any(needs_more) == late)
+            .collect()
     }
 }
 

@@ -1,11 +1,16 @@
 //! One endpoint: where it is, whether it may be tried, how many requests it has.
 
+use super::clock;
+use super::ewma::Latency;
+use super::health::{self, Checking};
 use crate::config::Name;
 use crate::config::service as config;
+use crate::config::upkeep::Health as Checks;
 use arc_swap::ArcSwapOption;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// An endpoint as a snapshot sees it; its state may be shared with other generations.
 #[derive(Debug)]
@@ -14,18 +19,54 @@ pub struct Endpoint {
     pub address: Name,
     pub weight: u16,
     pub state: Arc<EndpointState>,
+    /// The checks in progress, and what they were told.
+    checks: Option<Arc<(Arc<Checks>, Checking)>>,
 }
 
 impl Endpoint {
-    pub(super) fn build(config: &config::Endpoint, previous: Option<&Self>) -> Self {
+    /// Builds an endpoint; the state and the checks of `previous` go on where they can.
+    pub(super) fn build(
+        config: &config::Endpoint,
+        checks: Option<&Arc<Checks>>,
+        previous: Option<&Self>,
+    ) -> Self {
         let state = previous.map_or_else(
             || Arc::new(EndpointState::new(&config.address)),
             |endpoint| endpoint.state.clone(),
         );
+        let before = previous.and_then(|endpoint| endpoint.checks.clone());
+        let checks = checks.map(|checks| match before {
+            Some(before) if before.0 == *checks => before,
+            _ => Arc::new((checks.clone(), health::spawn(&state, checks))),
+        });
         Self {
             address: config.address.clone(),
             weight: config.weight.max(1),
             state,
+            checks,
+        }
+    }
+}
+
+/// What active checks have found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Health {
+    /// Not checked, or assumed to be well until a check says otherwise.
+    Assumed = 0,
+    Healthy = 1,
+    Unhealthy = 2,
+    /// New among checked siblings: not used before its first check has passed.
+    Awaited = 3,
+}
+
+impl Health {
+    const fn of(number: u8) -> Self {
+        match number {
+            0 => Self::Assumed,
+            1 => Self::Healthy,
+            2 => Self::Unhealthy,
+            _ => Self::Awaited,
         }
     }
 }
@@ -36,10 +77,24 @@ pub struct EndpointState {
     /// `host:port`, kept for resolving a name again.
     pub address: Name,
     target: Target,
+    /// Refuses connections; a probe brings it back.
     down: AtomicBool,
+    health: AtomicU8,
+    /// Taken out by hand.
+    drained: AtomicBool,
     in_flight: AtomicU32,
     /// Connection attempts that failed.
     connect_failures: AtomicU64,
+    /// Failures in a row.
+    failures: AtomicU32,
+    /// When an ejection ends, in milliseconds of the process's clock; 0: it is not ejected.
+    ejected_until: AtomicU64,
+    ejections: AtomicU32,
+    /// When it came back, in milliseconds of the process's clock; 0: it was never away.
+    returned_at: AtomicU64,
+    /// What it says of its own load, in thousandths.
+    reported_load: AtomicU32,
+    pub latency: Latency,
 }
 
 #[derive(Debug)]
@@ -59,8 +114,16 @@ impl EndpointState {
             address: address.clone(),
             target,
             down: AtomicBool::new(false),
+            health: AtomicU8::new(Health::Assumed as u8),
+            drained: AtomicBool::new(false),
             in_flight: AtomicU32::new(0),
             connect_failures: AtomicU64::new(0),
+            failures: AtomicU32::new(0),
+            ejected_until: AtomicU64::new(0),
+            ejections: AtomicU32::new(0),
+            returned_at: AtomicU64::new(0),
+            reported_load: AtomicU32::new(0),
+            latency: Latency::default(),
         }
     }
 
@@ -87,8 +150,35 @@ impl EndpointState {
 
     /// Whether the endpoint may be tried.
     pub fn available(&self) -> bool {
+        self.reachable() && self.is_well() && !self.is_ejected()
+    }
+
+    /// Whether it may be tried when health is not to be believed.
+    pub fn reachable(&self) -> bool {
         !self.down.load(Ordering::Relaxed)
+            && !self.drained.load(Ordering::Relaxed)
             && !matches!(&self.target, Target::Name(slot) if slot.load().is_none())
+    }
+
+    fn is_well(&self) -> bool {
+        matches!(self.health(), Health::Assumed | Health::Healthy)
+    }
+
+    pub fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed)
+    }
+
+    pub fn health(&self) -> Health {
+        Health::of(self.health.load(Ordering::Relaxed))
+    }
+
+    /// What a check, or the beginning of checks, has found. Returns whether that is new.
+    pub fn found(&self, health: Health) -> bool {
+        let before = Health::of(self.health.swap(health as u8, Ordering::Relaxed));
+        if health == Health::Healthy && before == Health::Unhealthy {
+            self.comes_back();
+        }
+        before != health
     }
 
     /// Takes the endpoint out until a probe reaches it. Returns whether it was in before.
@@ -99,10 +189,85 @@ impl EndpointState {
 
     pub(super) fn mark_up(&self) {
         self.down.store(false, Ordering::Release);
+        self.comes_back();
     }
 
     pub fn connect_failures(&self) -> u64 {
         self.connect_failures.load(Ordering::Relaxed)
+    }
+
+    /// Takes it out by hand, or lets it in again.
+    pub fn drain(&self, out: bool) {
+        if self.drained.swap(out, Ordering::Relaxed) && !out {
+            self.comes_back();
+        }
+    }
+
+    pub fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::Relaxed)
+    }
+
+    /// Counts an answer that was well or not. Returns how many failures there were in a row.
+    pub fn judge(&self, failed: bool) -> u32 {
+        if failed {
+            return self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        }
+        if self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
+        }
+        0
+    }
+
+    pub fn is_ejected(&self) -> bool {
+        let until = self.ejected_until.load(Ordering::Relaxed);
+        until != 0 && clock::millis() < until
+    }
+
+    /// Takes it out for `first`, longer each time it happens again within a short while.
+    pub fn eject(&self, first: Duration) -> Duration {
+        let now = clock::millis();
+        let first = first.as_millis() as u64;
+        let last = self.ejected_until.load(Ordering::Relaxed);
+        if now.saturating_sub(last) > first.saturating_mul(10) {
+            self.ejections.store(0, Ordering::Relaxed);
+        }
+        let times = (self.ejections.fetch_add(1, Ordering::Relaxed) + 1).min(10);
+        let length = first * u64::from(times);
+        self.ejected_until.store(now + length, Ordering::Relaxed);
+        self.returned_at.store(now + length, Ordering::Relaxed);
+        self.failures.store(0, Ordering::Relaxed);
+        Duration::from_millis(length)
+    }
+
+    pub fn ejections(&self) -> u32 {
+        self.ejections.load(Ordering::Relaxed)
+    }
+
+    fn comes_back(&self) {
+        self.returned_at.store(clock::millis(), Ordering::Relaxed);
+    }
+
+    /// What it says of its load, 0 to 1.
+    pub fn report_load(&self, load: f32) {
+        self.reported_load
+            .store((load.clamp(0.0, 1.0) * 1000.0) as u32, Ordering::Relaxed);
+    }
+
+    pub fn reported_load(&self) -> f32 {
+        self.reported_load.load(Ordering::Relaxed) as f32 / 1000.0
+    }
+
+    /// The share of its turns that it takes, 0.1 to 1: less while it warms up after a return, and
+    /// less the busier it says it is.
+    pub fn appetite(&self, slow_start: Option<Duration>) -> f32 {
+        let busy = 1.0 - 0.9 * self.reported_load();
+        let returned = self.returned_at.load(Ordering::Relaxed);
+        let Some(window) = slow_start.filter(|_| returned != 0) else {
+            return busy;
+        };
+        let since = clock::millis().saturating_sub(returned) as f32;
+        let warm = (since / window.as_millis().max(1) as f32).clamp(0.1, 1.0);
+        busy.min(warm)
     }
 
     pub fn in_flight(&self) -> u32 {
@@ -129,5 +294,59 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EndpointState, Health};
+    use std::time::Duration;
+
+    #[test]
+    fn ejections_grow_and_end() {
+        let endpoint = EndpointState::new(&"127.0.0.1:1".into());
+        assert_eq!(endpoint.judge(true), 1);
+        assert_eq!(endpoint.judge(true), 2);
+        assert_eq!(endpoint.judge(false), 0);
+        assert_eq!(
+            endpoint.eject(Duration::from_secs(30)),
+            Duration::from_secs(30)
+        );
+        assert!(!endpoint.available());
+        assert_eq!(
+            endpoint.eject(Duration::from_secs(30)),
+            Duration::from_mins(1)
+        );
+        let brief = EndpointState::new(&"127.0.0.1:1".into());
+        brief.eject(Duration::ZERO);
+        assert!(brief.available());
+    }
+
+    #[test]
+    fn only_what_is_well_and_wanted_is_available() {
+        let endpoint = EndpointState::new(&"127.0.0.1:1".into());
+        for (health, available) in [
+            (Health::Unhealthy, false),
+            (Health::Healthy, true),
+            (Health::Awaited, false),
+            (Health::Assumed, true),
+        ] {
+            endpoint.found(health);
+            assert_eq!(endpoint.available(), available, "{health:?}");
+            assert!(endpoint.reachable());
+        }
+        endpoint.drain(true);
+        assert!(!endpoint.reachable());
+    }
+
+    #[test]
+    fn busy_and_cold_endpoints_take_fewer_turns() {
+        let endpoint = EndpointState::new(&"127.0.0.1:1".into());
+        assert!((endpoint.appetite(Some(Duration::from_secs(30))) - 1.0).abs() < 0.01);
+        endpoint.report_load(0.5);
+        assert!((endpoint.appetite(None) - 0.55).abs() < 0.01);
+        endpoint.mark_down();
+        endpoint.mark_up();
+        assert!((endpoint.appetite(Some(Duration::from_hours(1))) - 0.1).abs() < 0.01);
     }
 }

@@ -4,19 +4,33 @@
 //! reload hands on to the next snapshot when their identity (service, version, address) stays.
 
 pub mod balance;
+mod clock;
 pub mod endpoint;
+pub mod ewma;
+pub mod health;
 pub mod probe;
 pub mod resolve;
+mod retry;
 
-pub use endpoint::{Endpoint, EndpointState, InFlight};
+pub use endpoint::{Endpoint, EndpointState, Health, InFlight};
+pub use retry::{Budget, Request as BudgetRequest, Retry};
 
-use crate::config::service::{self as config, Retry, Timeouts};
+use crate::config::limit::KeyPart;
+use crate::config::policy::Mode;
+use crate::config::service::{self as config, Retry as RetryRules, Timeouts};
+use crate::config::units::Percent;
+use crate::config::upkeep::{Outliers, Sticky};
 use crate::config::{Name, Place};
+use crate::policy::adaptive::Adaptive;
+use crate::policy::breaker::Breaker;
+use crate::policy::in_flight::Cap;
+use crate::policy::last_good::LastGood;
 use crate::telemetry::histogram::HttpHistogram;
 use crate::telemetry::series::LabelId;
 use balance::Balancer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 /// One service, ready to serve. Versions are in name order.
 #[derive(Debug)]
@@ -24,8 +38,17 @@ pub struct Service {
     pub name: Name,
     pub versions: Vec<Version>,
     pub timeouts: Timeouts,
-    pub retry: Retry,
+    pub retry: RetryRules,
     pub at: Place,
+    pub hash: Option<KeyPart>,
+    pub sticky: Option<Sticky>,
+    pub cap: Option<Arc<Cap>>,
+    pub adaptive: Option<Arc<Adaptive>>,
+    pub budget: Arc<Budget>,
+    /// Answers that its breaker may serve while it is open, and how old they may be.
+    pub last_good: Option<(Arc<LastGood>, Duration)>,
+    pub reported_load: bool,
+    pub pool_idle: Duration,
     pub series: Arc<ServiceSeries>,
 }
 
@@ -52,9 +75,19 @@ pub struct Version {
     /// `service/version` for metrics.
     pub label: LabelId,
     pub endpoints: Vec<Endpoint>,
+    pub breaker: Option<Arc<Breaker>>,
     balancer: Balancer,
+    upkeep: Upkeep,
     /// Durations of tries.
     pub series: Arc<HttpHistogram>,
+}
+
+/// How the endpoints of a version are kept well.
+#[derive(Debug)]
+struct Upkeep {
+    outliers: Option<Outliers>,
+    slow_start: Option<Duration>,
+    panic_threshold: Percent,
 }
 
 /// How much of the previous generation's state was taken over.
@@ -71,6 +104,7 @@ impl Service {
     pub fn build(
         name: &Name,
         config: &config::Service,
+        breaker: Option<&crate::config::breaker::Breaker>,
         previous: Option<&Self>,
         label: &dyn Fn(&Arc<str>) -> LabelId,
         carried: &mut Carried,
@@ -82,7 +116,8 @@ impl Service {
                 name,
                 version_name,
                 version,
-                config.balance,
+                config,
+                breaker,
                 before,
                 label,
                 carried,
@@ -94,6 +129,29 @@ impl Service {
             timeouts: config.timeouts,
             retry: config.retry.clone(),
             at: config.at.clone(),
+            hash: config.hash.clone(),
+            sticky: config.sticky.clone(),
+            cap: config
+                .max_in_flight
+                .map(|cap| Cap::build(cap, previous.and_then(|service| service.cap.as_ref()))),
+            adaptive: config.adaptive.as_ref().map(|adaptive| {
+                Adaptive::build(
+                    adaptive,
+                    previous.and_then(|service| service.adaptive.as_ref()),
+                )
+            }),
+            budget: previous
+                .map(|service| service.budget.clone())
+                .unwrap_or_default(),
+            last_good: match breaker.and_then(|breaker| breaker.fallback.as_ref()) {
+                Some(crate::config::breaker::Fallback::Cached(age)) => {
+                    let kept = previous.and_then(|service| service.last_good.as_ref());
+                    Some((kept.map(|(kept, _)| kept.clone()).unwrap_or_default(), *age))
+                }
+                _ => None,
+            },
+            reported_load: config.reported_load,
+            pool_idle: config.pool_idle,
             series: previous
                 .map(|service| service.series.clone())
                 .unwrap_or_default(),
@@ -108,15 +166,18 @@ impl Service {
 }
 
 impl Version {
+    #[expect(clippy::too_many_arguments, reason = "called once, right above")]
     fn build(
         service: &str,
         name: &Name,
         config: &config::Version,
-        balance: config::Balance,
+        of: &config::Service,
+        breaker: Option<&crate::config::breaker::Breaker>,
         previous: Option<&Self>,
         label: LabelId,
         carried: &mut Carried,
     ) -> Self {
+        let checks = of.health.clone().map(Arc::new);
         let endpoints: Vec<Endpoint> = config
             .endpoints
             .iter()
@@ -130,14 +191,38 @@ impl Version {
                     )),
                     None => {}
                 }
-                Endpoint::build(endpoint, before)
+                let built = Endpoint::build(endpoint, checks.as_ref(), before);
+                if of.health.is_some() && before.is_none() && previous.is_some() {
+                    built.state.found(Health::Awaited);
+                } else if of.health.is_none() {
+                    built.state.found(Health::Assumed);
+                }
+                built
             })
             .collect();
+        let before = previous.and_then(|version| version.breaker.as_ref());
+        let breaker = breaker.map(|config| match before {
+            Some(kept) if kept.config == *config => kept.clone(),
+            _ => {
+                if before.is_some() {
+                    carried
+                        .reset
+                        .push(format!("breaker of {service}/{name}: its table changed"));
+                }
+                Arc::new(Breaker::new(config, Instant::now()))
+            }
+        });
         Self {
             name: name.clone(),
             label,
-            balancer: Balancer::build(balance, &endpoints),
+            balancer: Balancer::build(of.balance, &endpoints),
             endpoints,
+            breaker,
+            upkeep: Upkeep {
+                outliers: of.outliers.clone(),
+                slow_start: of.slow_start,
+                panic_threshold: of.panic_threshold,
+            },
             series: previous
                 .map(|version| version.series.clone())
                 .unwrap_or_default(),
@@ -155,18 +240,114 @@ impl Version {
         self.endpoints
             .iter()
             .any(|endpoint| endpoint.state.available())
+            || (self.panics() && self.endpoints.iter().any(|e| e.state.reachable()))
+    }
+
+    /// Whether the breaker is open, and would refuse.
+    pub fn broken(&self) -> bool {
+        self.breaker
+            .as_ref()
+            .is_some_and(|breaker| breaker.refuses(Instant::now()))
+    }
+
+    /// Whether so few endpoints are well that it is more likely the checks that are not.
+    fn panics(&self) -> bool {
+        let Percent(threshold) = self.upkeep.panic_threshold;
+        if threshold == 0 {
+            return false;
+        }
+        let well = self
+            .endpoints
+            .iter()
+            .filter(|endpoint| endpoint.state.available());
+        well.count() * 10_000 < usize::from(threshold) * self.endpoints.len()
+    }
+
+    /// Whether the balancer asks for a hash of the request.
+    pub fn hashes(&self) -> bool {
+        self.balancer.hashes()
     }
 
     /// The endpoint for the next try: available, and not among those tried already.
-    pub fn pick(&self, tried: &[usize]) -> Option<(usize, &Endpoint)> {
+    pub fn pick(&self, tried: &[usize], hash: u64) -> Option<(usize, &Endpoint)> {
+        let panics = self.panics();
         let eligible = |index: usize| {
             !tried.contains(&index)
-                && self
-                    .endpoints
-                    .get(index)
-                    .is_some_and(|endpoint| endpoint.state.available())
+                && self.endpoints.get(index).is_some_and(|endpoint| {
+                    endpoint.state.available() || (panics && endpoint.state.reachable())
+                })
         };
-        let index = self.balancer.pick(&self.endpoints, &eligible)?;
+        let mut index = self.balancer.pick(&self.endpoints, hash, &eligible)?;
+        if self.declines(index) {
+            let others = |other: usize| other != index && eligible(other);
+            index = self
+                .balancer
+                .pick(&self.endpoints, hash, &others)
+                .unwrap_or(index);
+        }
         self.endpoints.get(index).map(|endpoint| (index, endpoint))
+    }
+
+    /// Whether an endpoint that warms up, or is busy, lets this turn pass.
+    fn declines(&self, index: usize) -> bool {
+        let Some(endpoint) = self.endpoints.get(index) else {
+            return false;
+        };
+        let appetite = endpoint.state.appetite(self.upkeep.slow_start);
+        appetite < 1.0 && fastrand::f32() >= appetite
+    }
+
+    /// The endpoint of a sticky client, if it may be tried.
+    pub fn sticky(&self, id: u64, tried: &[usize]) -> Option<(usize, &Endpoint)> {
+        let mut endpoints = self.endpoints.iter().enumerate();
+        endpoints.find(|(index, endpoint)| {
+            endpoint.id() == id && !tried.contains(index) && endpoint.state.available()
+        })
+    }
+
+    /// Counts how a try ended at an endpoint, and takes it out when it has failed too often. The
+    /// last one that is available stays: a sick answer is better than none.
+    pub fn judge(&self, index: usize, failed: bool) {
+        let Some(outliers) = self.upkeep.outliers.as_ref() else {
+            return;
+        };
+        let Some(endpoint) = self.endpoints.get(index) else {
+            return;
+        };
+        let row = endpoint.state.judge(failed);
+        if outliers.mode == Mode::Off || row < outliers.consecutive_failures.max(1) {
+            return;
+        }
+        let out = self
+            .endpoints
+            .iter()
+            .filter(|e| e.state.is_ejected())
+            .count();
+        let available = self
+            .endpoints
+            .iter()
+            .filter(|e| e.state.available())
+            .count();
+        let share = usize::from(outliers.max_ejected.0) * self.endpoints.len() / 10_000;
+        if out >= share.max(1) || available <= 1 || endpoint.state.is_ejected() {
+            return;
+        }
+        if outliers.mode == Mode::Report {
+            tracing::warn!(endpoint = %endpoint.address, failures = row, "would be ejected");
+            endpoint.state.judge(false);
+            return;
+        }
+        let length = endpoint.state.eject(outliers.eject_for);
+        tracing::warn!(endpoint = %endpoint.address, failures = row, ?length, "endpoint ejected");
+    }
+}
+
+impl Endpoint {
+    /// What a sticky cookie says instead of the address.
+    pub fn id(&self) -> u64 {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        (self.address.as_ref(), "sticky").hash(&mut hasher);
+        hasher.finish()
     }
 }

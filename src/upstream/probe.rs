@@ -68,7 +68,7 @@ mod tests {
             address: address.to_string().into(),
             weight: 1,
         };
-        let endpoint = Endpoint::build(&config, None);
+        let endpoint = Endpoint::build(&config, None, None);
         take_out(&endpoint.state, "test");
         assert!(!endpoint.state.available());
         let _listener = TcpListener::bind(address).await.unwrap();

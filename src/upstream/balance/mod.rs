@@ -1,7 +1,10 @@
 //! Which endpoint gets the next request: one file per balancer, all without locks.
 
+mod ewma;
 mod least_request;
+mod maglev;
 mod p2c;
+mod ring;
 mod round_robin;
 mod weighted;
 
@@ -15,6 +18,9 @@ pub enum Balancer {
     Weighted(weighted::Weighted),
     P2c,
     LeastRequest(round_robin::RoundRobin),
+    Ewma,
+    Maglev(maglev::Maglev),
+    Ring(ring::Ring),
 }
 
 impl Balancer {
@@ -24,11 +30,25 @@ impl Balancer {
             Balance::Weighted => Self::Weighted(weighted::Weighted::build(endpoints)),
             Balance::P2c => Self::P2c,
             Balance::LeastRequest => Self::LeastRequest(round_robin::RoundRobin::default()),
+            Balance::Ewma => Self::Ewma,
+            Balance::Maglev => Self::Maglev(maglev::Maglev::build(endpoints)),
+            Balance::RingHash => Self::Ring(ring::Ring::build(endpoints)),
         }
     }
 
-    /// The index of the chosen endpoint; `None` when none is eligible.
-    pub fn pick(&self, endpoints: &[Endpoint], eligible: &dyn Fn(usize) -> bool) -> Option<usize> {
+    /// Whether it asks for a hash of the request.
+    pub fn hashes(&self) -> bool {
+        matches!(self, Self::Maglev(_) | Self::Ring(_))
+    }
+
+    /// The index of the chosen endpoint; `None` when none is eligible. Requests of the same `hash`
+    /// meet the same endpoint with the hashing balancers.
+    pub fn pick(
+        &self,
+        endpoints: &[Endpoint],
+        hash: u64,
+        eligible: &dyn Fn(usize) -> bool,
+    ) -> Option<usize> {
         if endpoints.len() == 1 {
             return eligible(0).then_some(0);
         }
@@ -37,6 +57,9 @@ impl Balancer {
             Self::Weighted(weighted) => weighted.pick(endpoints.len(), eligible),
             Self::P2c => p2c::pick(endpoints, eligible),
             Self::LeastRequest(turn) => least_request::pick(turn, endpoints, eligible),
+            Self::Ewma => ewma::pick(endpoints, eligible),
+            Self::Maglev(maglev) => maglev.pick(endpoints, hash, eligible),
+            Self::Ring(ring) => ring.pick(endpoints, hash, eligible),
         }
     }
 }
@@ -44,6 +67,51 @@ impl Balancer {
 /// Requests in flight per unit of weight, scaled so that integers compare exactly enough.
 fn load(endpoint: &Endpoint) -> u64 {
     (u64::from(endpoint.state.in_flight()) + 1) * 1_000_000 / u64::from(endpoint.weight)
+}
+
+/// The same for the same words, in every process: gateways side by side must agree.
+fn stable_hash(words: impl std::hash::Hash) -> u64 {
+    use std::hash::{DefaultHasher, Hasher};
+    let mut hasher = DefaultHasher::new();
+    words.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// How much busier than its share an endpoint may be before a hash passes it by (bounded loads).
+const OVERLOAD: f64 = 1.25;
+
+/// Whether an endpoint has taken more than its share of what is in flight.
+fn is_overloaded(endpoint: &Endpoint, endpoints: &[Endpoint]) -> bool {
+    let (mut in_flight, mut weight) = (1, 0);
+    for endpoint in endpoints {
+        in_flight += endpoint.state.in_flight();
+        weight += u32::from(endpoint.weight);
+    }
+    let share = f64::from(endpoint.weight) / f64::from(weight.max(1));
+    let most = (f64::from(in_flight) * share * OVERLOAD).ceil();
+    f64::from(endpoint.state.in_flight()) + 1.0 > most.max(1.0)
+}
+
+/// The first eligible candidate that is not overloaded, else the first eligible one.
+fn bounded(
+    endpoints: &[Endpoint],
+    candidates: impl Iterator<Item = usize>,
+    eligible: &dyn Fn(usize) -> bool,
+) -> Option<usize> {
+    let mut first = None;
+    for index in candidates {
+        if Some(index) == first || !eligible(index) {
+            continue;
+        }
+        let Some(endpoint) = endpoints.get(index) else {
+            continue;
+        };
+        if !is_overloaded(endpoint, endpoints) {
+            return Some(index);
+        }
+        first.get_or_insert(index);
+    }
+    first
 }
 
 #[cfg(test)]

@@ -5,11 +5,14 @@ use crate::config::service::{Balance, Endpoint as Config};
 use crate::upstream::Endpoint;
 use proptest::prelude::*;
 
-const KINDS: [Balance; 4] = [
+const KINDS: [Balance; 7] = [
     Balance::RoundRobin,
     Balance::Weighted,
     Balance::P2c,
     Balance::LeastRequest,
+    Balance::Ewma,
+    Balance::Maglev,
+    Balance::RingHash,
 ];
 
 fn endpoints(weights: &[u16]) -> Vec<Endpoint> {
@@ -21,7 +24,7 @@ fn endpoints(weights: &[u16]) -> Vec<Endpoint> {
         .iter()
         .enumerate()
         .map(config)
-        .map(|c| Endpoint::build(&c, None))
+        .map(|c| Endpoint::build(&c, None, None))
         .collect()
 }
 
@@ -30,7 +33,9 @@ fn turns(kind: Balance, weights: &[u16], picks: usize) -> Vec<usize> {
     let balancer = Balancer::build(kind, &endpoints);
     let mut counts = vec![0; weights.len()];
     for _ in 0..picks {
-        counts[balancer.pick(&endpoints, &|_| true).unwrap()] += 1;
+        counts[balancer
+            .pick(&endpoints, fastrand::u64(..), &|_| true)
+            .unwrap()] += 1;
     }
     counts
 }
@@ -51,7 +56,10 @@ fn least_request_prefers_the_idle_endpoint() {
     let balancer = Balancer::build(Balance::LeastRequest, &endpoints);
     let _busy = endpoints[0].state.enter();
     for _ in 0..10 {
-        assert_eq!(balancer.pick(&endpoints, &|_| true), Some(1));
+        assert_eq!(
+            balancer.pick(&endpoints, fastrand::u64(..), &|_| true),
+            Some(1)
+        );
     }
 }
 
@@ -61,7 +69,73 @@ fn p2c_with_two_endpoints_prefers_the_idle_one() {
     let balancer = Balancer::build(Balance::P2c, &endpoints);
     let _busy = endpoints[1].state.enter();
     for _ in 0..50 {
-        assert_eq!(balancer.pick(&endpoints, &|_| true), Some(0));
+        assert_eq!(
+            balancer.pick(&endpoints, fastrand::u64(..), &|_| true),
+            Some(0)
+        );
+    }
+}
+
+#[test]
+fn a_hash_meets_the_same_endpoint_until_it_leaves() {
+    let endpoints = endpoints(&[1; 10]);
+    for kind in [Balance::Maglev, Balance::RingHash] {
+        let balancer = Balancer::build(kind, &endpoints);
+        let pick = |hash: u64, eligible: &dyn Fn(usize) -> bool| {
+            balancer.pick(&endpoints, hash, eligible).unwrap()
+        };
+        let mut moved = 0;
+        let mut counts = [0; 10];
+        for n in 0..10_000_u64 {
+            let hash = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let home = pick(hash, &|_| true);
+            counts[home] += 1;
+            assert_eq!(pick(hash, &|_| true), home);
+            let without = pick(hash, &|index| index != 3);
+            assert_ne!(without, 3);
+            moved += usize::from(home != 3 && home != without);
+        }
+        assert!(
+            moved < 200,
+            "{kind:?} moved {moved} of those that had no reason to move"
+        );
+        assert!(
+            counts.iter().all(|count| (700..1300).contains(count)),
+            "{kind:?} {counts:?}"
+        );
+    }
+}
+
+#[test]
+fn a_hash_passes_an_overloaded_endpoint_by() {
+    let endpoints = endpoints(&[1; 4]);
+    for kind in [Balance::Maglev, Balance::RingHash] {
+        let balancer = Balancer::build(kind, &endpoints);
+        let home = balancer.pick(&endpoints, 7, &|_| true).unwrap();
+        let busy: Vec<_> = (0..20).map(|_| endpoints[home].state.enter()).collect();
+        assert_ne!(
+            balancer.pick(&endpoints, 7, &|_| true),
+            Some(home),
+            "{kind:?}"
+        );
+        drop(busy);
+        assert_eq!(
+            balancer.pick(&endpoints, 7, &|_| true),
+            Some(home),
+            "{kind:?}"
+        );
+    }
+}
+
+#[test]
+fn ewma_prefers_the_fast_endpoint() {
+    let endpoints = endpoints(&[1, 1]);
+    let balancer = Balancer::build(Balance::Ewma, &endpoints);
+    let took = std::time::Duration::from_millis;
+    endpoints[0].state.latency.observe(took(500));
+    endpoints[1].state.latency.observe(took(5));
+    for _ in 0..50 {
+        assert_eq!(balancer.pick(&endpoints, 0, &|_| true), Some(1));
     }
 }
 
@@ -77,7 +151,7 @@ proptest! {
         for kind in KINDS {
             let balancer = Balancer::build(kind, &endpoints);
             for _ in 0..weights.len() * 2 {
-                let picked = balancer.pick(&endpoints, &eligible);
+                let picked = balancer.pick(&endpoints, fastrand::u64(..), &eligible);
                 prop_assert_eq!(picked.is_some(), any);
                 prop_assert!(picked.is_none_or(eligible));
             }

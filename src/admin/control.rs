@@ -1,0 +1,103 @@
+//! What an operator may do by hand: hold a breaker, take an endpoint out.
+
+use super::Admin;
+use super::api::Problem;
+use crate::policy::breaker::Phase;
+use crate::upstream::Service;
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// `{ "state": "open" | "closed" | "half-open" }`: open until told otherwise, closed, or let it
+/// find out by itself.
+pub async fn breaker(
+    State(admin): State<Admin>,
+    Path((service, version)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<Json<Value>, Problem> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct To {
+        state: String,
+    }
+    let to: To = serde_json::from_slice(&body).map_err(|error| bad(&error))?;
+    let phase = match to.state.as_str() {
+        "open" => Phase::Open,
+        "closed" => Phase::Closed,
+        "half-open" => Phase::HalfOpen,
+        _ => return Err(bad(&"`state` is one of open, closed, half-open")),
+    };
+    let found = find(&admin, &service)?;
+    let breaker = found
+        .version_named(&version)
+        .and_then(|version| version.breaker.as_ref());
+    let breaker = breaker.ok_or_else(|| missing(&format!("breaker of {service}/{version}")))?;
+    breaker.hold(phase);
+    tracing::info!(
+        action = "breaker",
+        service,
+        version,
+        state = to.state,
+        "audit"
+    );
+    Ok(Json(
+        json!({ "state": breaker.phase().name(), "held": breaker.held() }),
+    ))
+}
+
+/// `{ "drained": true | false }`
+pub async fn endpoint(
+    State(admin): State<Admin>,
+    Path((service, version, address)): Path<(String, String, String)>,
+    body: Bytes,
+) -> Result<Json<Value>, Problem> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct To {
+        drained: bool,
+    }
+    let to: To = serde_json::from_slice(&body).map_err(|error| bad(&error))?;
+    let found = find(&admin, &service)?;
+    let endpoints = found
+        .version_named(&version)
+        .map_or(&[][..], |version| &version.endpoints);
+    let endpoint = endpoints
+        .iter()
+        .find(|endpoint| *endpoint.address == *address);
+    let endpoint = endpoint.ok_or_else(|| missing(&format!("endpoint {address}")))?;
+    endpoint.state.drain(to.drained);
+    tracing::info!(
+        action = "endpoint",
+        service,
+        version,
+        address,
+        drained = to.drained,
+        "audit"
+    );
+    Ok(Json(
+        json!({ "address": address, "drained": endpoint.state.is_drained() }),
+    ))
+}
+
+fn find(admin: &Admin, service: &str) -> Result<Arc<Service>, Problem> {
+    let snapshot = admin.live.current.load();
+    let found = snapshot
+        .services
+        .iter()
+        .find(|known| *known.name == *service);
+    found
+        .cloned()
+        .ok_or_else(|| missing(&format!("service {service}")))
+}
+
+fn bad(why: &dyn std::fmt::Display) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, why.to_string())
+}
+
+fn missing(what: &str) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, format!("there is no {what}"))
+}

@@ -1,0 +1,377 @@
+//! `[jwt.NAME]`: whose tokens are believed, and what they must say.
+
+use super::admin::Secret;
+use super::diagnostic::Diagnostic;
+use super::policy::Mode;
+use super::reader::{Cx, Node, Read, ReadNamed};
+use super::shape::Shape;
+use super::values::parsed;
+use super::{Name, Place};
+use crate::{table, words};
+use http::HeaderName;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Longest clock difference that may be forgiven.
+const LEEWAY_MAX: Duration = Duration::from_mins(5);
+/// Shortest pause between two scheduled fetches of keys.
+const REFRESH_MIN: Duration = Duration::from_secs(10);
+
+/// A token provider in its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Jwt {
+    pub issuer: String,
+    /// Any of these; empty: not checked.
+    pub audience: Vec<String>,
+    pub algorithms: Vec<Algorithm>,
+    pub keys: Keys,
+    pub leeway: Duration,
+    /// Longest life of a token, from `iat` to `exp`.
+    pub max_lifetime: Option<Duration>,
+    /// Claim, and the values of which all must be there (`scope`, lists) or one must match.
+    pub require: Vec<(String, Vec<String>)>,
+    pub forward: Vec<(String, HeaderName)>,
+    pub token: Vec<TokenPlace>,
+    /// File with tokens and subjects that are no longer believed.
+    pub revoked: Option<PathBuf>,
+    /// Claims that the access log shows.
+    pub log: Vec<String>,
+    pub mode: Mode,
+    pub at: Place,
+}
+
+table! {
+    /// A token provider.
+    pub struct Table {
+        /// The `iss` claim, exactly.
+        "issuer" => issuer: String = required,
+        /// Any of these in the `aud` claim.
+        "audience" => audience: Vec<String> = (Vec::new()) "not checked",
+        /// Signature algorithms that are accepted. `HS…` only with `keys = { hmac = … }`.
+        "algorithms" => algorithms: Vec<Algorithm> = required,
+        /// Where the keys are.
+        "keys" => keys: Keys = required,
+        /// Clock difference that is forgiven, at most 5m.
+        "leeway" => leeway: Duration = (Duration::from_secs(30)) "\"30s\"",
+        /// Longest life of a token, from its `iat` to its `exp`.
+        "max_lifetime" => max_lifetime: Option<Duration> = none "not checked",
+        /// Claims that must be there. All values of `scope` must be granted; of another claim, one
+        /// value must match.
+        "require" => require: Vec<(String, Vec<String>)> = (Vec::new()) "{}",
+        /// Claims that go up as headers; clients cannot set these headers.
+        "forward" => forward: Vec<(String, HeaderName)> = (Vec::new()) "{}",
+        /// Where tokens are looked for, the first present one counts: `header:NAME` (with or without
+        /// `Bearer`), `cookie:NAME`, `query:NAME`. Headers and cookies that carry tokens stay.
+        "token" => token: Vec<TokenPlace> = (vec![TokenPlace::default()]) "\"header:authorization\"",
+        /// File with one `jti:ID`, `sub:ID` or `sub:ID before TIME` per line; watched.
+        "revoked" => revoked: Option<PathBuf> = none,
+        /// Claims that the access log shows, as `jwt.CLAIM`.
+        "log" => log: Vec<String> = (Vec::new()) "[]",
+        /// Whether it acts.
+        "mode" => mode: Mode = (Mode::Enforce) "\"enforce\"",
+    }
+}
+
+impl ReadNamed for Jwt {
+    fn read_named(name: &Name, node: &Node, at: Place, cx: &Cx) -> Option<Self> {
+        let table = Table::read(node, cx)?;
+        let sound = is_sound(name, &table, node, cx);
+        sound.then_some(Self {
+            issuer: table.issuer,
+            audience: table.audience,
+            algorithms: table.algorithms,
+            keys: table.keys,
+            leeway: table.leeway,
+            max_lifetime: table.max_lifetime,
+            require: table.require,
+            forward: table.forward,
+            token: table.token,
+            revoked: table.revoked.inspect(|path| cx.names_file(path.clone())),
+            log: table.log,
+            mode: table.mode,
+            at,
+        })
+    }
+}
+
+/// Reports what cannot work or must not be.
+fn is_sound(name: &Name, table: &Table, node: &Node, cx: &Cx) -> bool {
+    let mut sound = true;
+    let mut wrong = |key: &'static str, message: String, label: &str| {
+        let value = node.table(cx).and_then(|mut table| table.get(key));
+        let spot = value.map_or_else(|| node.spot(), |value| value.spot());
+        cx.report(Diagnostic::error("TY0304", message).at(&spot, label));
+        sound = false;
+    };
+    if table.issuer.is_empty() {
+        wrong(
+            "issuer",
+            format!("provider `{name}` has an empty issuer"),
+            "whose tokens?",
+        );
+    }
+    if table.leeway > LEEWAY_MAX {
+        let message = format!("provider `{name}` forgives more than five minutes");
+        wrong("leeway", message, "a clock that far off needs mending");
+    }
+    if table.algorithms.is_empty() {
+        let message = format!("provider `{name}` accepts no algorithm");
+        wrong("algorithms", message, "no token could pass");
+    }
+    let shared = matches!(table.keys, Keys::Hmac(_));
+    if let Some(odd) = table
+        .algorithms
+        .iter()
+        .find(|algorithm| algorithm.is_hmac() != shared)
+    {
+        let message = match shared {
+            true => format!(
+                "provider `{name}` has a shared secret, which {} cannot use",
+                word(*odd)
+            ),
+            false => format!(
+                "provider `{name}` has public keys, which {} would take for a shared secret",
+                word(*odd)
+            ),
+        };
+        let label = "whoever knows the public key could sign tokens";
+        wrong(
+            "algorithms",
+            message,
+            if shared { "not an HS algorithm" } else { label },
+        );
+    }
+    for header in table.token.iter().filter_map(TokenPlace::header) {
+        if table
+            .forward
+            .iter()
+            .any(|(_, forwarded)| forwarded == header)
+        {
+            let message =
+                format!("provider `{name}` forwards a claim in the header that carries the token");
+            wrong("forward", message, "it would overwrite the token");
+        }
+    }
+    for (_, header) in &table.forward {
+        if RESERVED.contains(&header.as_str()) {
+            let message = format!(
+                "provider `{name}` forwards a claim as `{header}`, which belongs to the protocol"
+            );
+            wrong("forward", message, "choose a name of your own");
+        }
+    }
+    sound
+}
+
+/// Headers that no claim may become.
+const RESERVED: [&str; 9] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+words! {
+    /// Signature algorithms of RFC 7518 and RFC 8037.
+    pub enum Algorithm {
+        /// RSASSA-PKCS1-v1_5 with SHA-256.
+        "RS256" => Rs256,
+        /// RSASSA-PKCS1-v1_5 with SHA-384.
+        "RS384" => Rs384,
+        /// RSASSA-PKCS1-v1_5 with SHA-512.
+        "RS512" => Rs512,
+        /// RSASSA-PSS with SHA-256.
+        "PS256" => Ps256,
+        /// RSASSA-PSS with SHA-384.
+        "PS384" => Ps384,
+        /// RSASSA-PSS with SHA-512.
+        "PS512" => Ps512,
+        /// ECDSA over P-256 with SHA-256.
+        "ES256" => Es256,
+        /// ECDSA over P-384 with SHA-384.
+        "ES384" => Es384,
+        /// Ed25519.
+        "EdDSA" => EdDsa,
+        /// HMAC with SHA-256; needs a shared secret.
+        "HS256" => Hs256,
+        /// HMAC with SHA-384; needs a shared secret.
+        "HS384" => Hs384,
+        /// HMAC with SHA-512; needs a shared secret.
+        "HS512" => Hs512,
+        later { "ES512" }
+    }
+}
+
+impl Algorithm {
+    pub fn is_hmac(self) -> bool {
+        matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
+    }
+}
+
+/// Where the keys of a provider are.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Keys {
+    Url(KeysByUrl),
+    /// A JWKS document.
+    File(PathBuf),
+    /// One public key or certificate in PEM.
+    Pem(PathBuf),
+    /// A shared secret.
+    Hmac(Secret),
+}
+
+/// A JWKS document that is fetched.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeysByUrl {
+    pub url: String,
+    /// Pause between two fetches; `Cache-Control` may shorten or lengthen it.
+    pub refresh: Duration,
+    /// How long keys are believed while the issuer cannot be reached.
+    pub max_stale: Duration,
+    /// PEM file of the authorities that are believed; `None`: the system's.
+    pub ca: Option<PathBuf>,
+}
+
+table! {
+    /// Where the keys of a provider are: exactly one of `jwks_url`, `jwks_file`, `pem`, `hmac`.
+    pub struct KeysTable {
+        /// URL of a JWKS document.
+        "jwks_url" => jwks_url: Option<Url> = none,
+        /// File with a JWKS document; watched.
+        "jwks_file" => jwks_file: Option<PathBuf> = none,
+        /// File with one public key in PEM; watched.
+        "pem" => pem: Option<PathBuf> = none,
+        /// A shared secret of at least 32 bytes.
+        "hmac" => hmac: Option<Secret> = none,
+        /// How often keys are fetched again.
+        "refresh" => refresh: Duration = (Duration::from_mins(10)) "\"10m\"",
+        /// How long keys are believed while they cannot be fetched.
+        "max_stale" => max_stale: Duration = (Duration::from_hours(24)) "\"24h\"",
+        /// PEM file of the authorities that are believed for `jwks_url`.
+        "ca" => ca: Option<PathBuf> = none "the system's",
+    }
+}
+
+impl Read for Keys {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let table = KeysTable::read(node, cx)?;
+        if table.refresh < REFRESH_MIN {
+            node.invalid(
+                cx,
+                "`refresh` must be at least 10s",
+                "the issuer would be hammered",
+            );
+            return None;
+        }
+        for path in [&table.jwks_file, &table.pem, &table.ca]
+            .into_iter()
+            .flatten()
+        {
+            cx.names_file(path.clone());
+        }
+        match (table.jwks_url, table.jwks_file, table.pem, table.hmac) {
+            (Some(Url(url)), None, None, None) => Some(Self::Url(KeysByUrl {
+                url,
+                refresh: table.refresh,
+                max_stale: table.max_stale,
+                ca: table.ca,
+            })),
+            (None, Some(path), None, None) => Some(Self::File(path)),
+            (None, None, Some(path), None) => Some(Self::Pem(path)),
+            (None, None, None, Some(secret)) => Some(Self::Hmac(secret)),
+            _ => {
+                let message = format!(
+                    "`{}` needs exactly one of jwks_url, jwks_file, pem, hmac",
+                    node.path
+                );
+                node.invalid(cx, message, "one of the four");
+                None
+            }
+        }
+    }
+
+    fn shape() -> Shape {
+        KeysTable::shape()
+    }
+}
+
+/// An `http` or `https` URL.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Url(pub String);
+
+impl Read for Url {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        parsed(node, cx, "an http or https URL", |text| {
+            let uri: http::Uri = text.parse().ok()?;
+            let scheme = matches!(uri.scheme_str(), Some("http" | "https"));
+            let plain = uri.host().is_some_and(|host| !host.is_empty()) && !text.contains('@');
+            (scheme && plain).then(|| Self(text.to_owned()))
+        })
+    }
+
+    fn shape() -> Shape {
+        Shape::Text("http or https URL", "^https?://|\\$\\{")
+    }
+}
+
+/// Where a token is looked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TokenPlace {
+    Header(HeaderName),
+    Cookie(String),
+    Query(String),
+}
+
+impl Default for TokenPlace {
+    fn default() -> Self {
+        Self::Header(http::header::AUTHORIZATION)
+    }
+}
+
+impl TokenPlace {
+    pub fn header(&self) -> Option<&HeaderName> {
+        match self {
+            Self::Header(name) => Some(name),
+            Self::Cookie(_) | Self::Query(_) => None,
+        }
+    }
+}
+
+impl Read for TokenPlace {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        parsed(
+            node,
+            cx,
+            "`header:NAME`, `cookie:NAME` or `query:NAME`",
+            |text| {
+                let (kind, name) = text.split_once(':').filter(|(_, name)| !name.is_empty())?;
+                match kind {
+                    "header" => name.to_ascii_lowercase().parse().ok().map(Self::Header),
+                    "cookie" => Some(Self::Cookie(name.to_owned())),
+                    "query" => Some(Self::Query(name.to_owned())),
+                    _ => None,
+                }
+            },
+        )
+    }
+
+    fn shape() -> Shape {
+        Shape::Text(
+            "`header:NAME`, `cookie:NAME` or `query:NAME`",
+            "^(header|cookie|query):.+$",
+        )
+    }
+}
+
+/// An algorithm as it is written.
+fn word(algorithm: Algorithm) -> String {
+    match algorithm {
+        Algorithm::EdDsa => "EdDSA".to_owned(),
+        other => format!("{other:?}").to_uppercase(),
+    }
+}

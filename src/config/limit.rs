@@ -1,0 +1,259 @@
+//! `[limits.NAME]`: how many requests, and whose.
+
+use super::diagnostic::Diagnostic;
+use super::policy::Mode;
+use super::reader::{Cx, Node, Read, ReadNamed};
+use super::shape::Shape;
+use super::units::Rate;
+use super::values::parsed;
+use super::{Name, Place};
+use crate::{table, words};
+use http::HeaderName;
+
+/// Most keys a limit may be told to remember.
+const KEYS_MAX: u32 = 10_000_000;
+
+/// A rate limit in its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limit {
+    pub rate: Rate,
+    /// How many at once, at least 1.
+    pub burst: u32,
+    pub key: Vec<KeyPart>,
+    pub missing: Missing,
+    pub max_keys: u32,
+    pub headers: Headers,
+    pub mode: Mode,
+    pub at: Place,
+}
+
+table! {
+    /// A rate limit: a bucket per key that refills steadily.
+    pub struct Table {
+        /// So many per period.
+        "rate" => rate: Rate = required,
+        /// How many at once.
+        "burst" => burst: Option<u32> = none "the rate's count",
+        /// Whose bucket: `ip` (of IPv6 the /64), `route`, `color`, `header:NAME`, `cookie:NAME`,
+        /// `jwt:CLAIM`, or a list of them.
+        "key" => key: Vec<KeyPart> = (vec![KeyPart::Ip]) "\"ip\"",
+        /// What becomes of requests that lack a part of the key.
+        "missing" => missing: Missing = (Missing::Share) "\"share\"",
+        /// Most buckets that are remembered; idle ones go first. Newcomers beyond share buckets.
+        "max_keys" => max_keys: u32 = (100_000) "100_000",
+        /// When `RateLimit` and `RateLimit-Policy` are sent.
+        "headers" => headers: Headers = (Headers::Refusals) "\"refusals\"",
+        /// Whether it acts.
+        "mode" => mode: Mode = (Mode::Enforce) "\"enforce\"",
+    }
+}
+
+impl ReadNamed for Limit {
+    fn read_named(name: &Name, node: &Node, at: Place, cx: &Cx) -> Option<Self> {
+        let table = Table::read(node, cx)?;
+        let burst = table.burst.unwrap_or(table.rate.count);
+        let problem = if burst == 0 {
+            Some(format!(
+                "limit `{name}` has a burst of 0, so no request could ever pass"
+            ))
+        } else if !(1..=KEYS_MAX).contains(&table.max_keys) {
+            Some(format!(
+                "limit `{name}`: `max_keys` must be between 1 and {KEYS_MAX}"
+            ))
+        } else if table.key.is_empty() {
+            Some(format!("limit `{name}` has an empty key"))
+        } else if u128::from(table.rate.count) > table.rate.per.as_nanos() {
+            Some(format!("limit `{name}` is faster than one per nanosecond"))
+        } else {
+            None
+        };
+        if let Some(message) = problem {
+            cx.report(Diagnostic::error("TY0304", message).at(&node.spot(), "this cannot work"));
+            return None;
+        }
+        Some(Self {
+            rate: table.rate,
+            burst,
+            key: table.key,
+            missing: table.missing,
+            max_keys: table.max_keys,
+            headers: table.headers,
+            mode: table.mode,
+            at,
+        })
+    }
+}
+
+words! {
+    /// What becomes of requests that lack a part of the key.
+    pub enum Missing {
+        /// They share one bucket.
+        "share" => Share,
+        /// They pass.
+        "pass" => Pass,
+        /// They are refused.
+        "refuse" => Refuse,
+    }
+}
+
+words! {
+    /// When `RateLimit` and `RateLimit-Policy` are sent.
+    pub enum Headers {
+        /// With refusals.
+        "refusals" => Refusals,
+        /// With every answer.
+        "always" => Always,
+        /// Never; refusals keep their `Retry-After`.
+        "never" => Never,
+    }
+}
+
+/// A part of a limit's key.
+#[derive(Debug, Clone, PartialEq)]
+pub enum KeyPart {
+    Ip,
+    Route,
+    Color,
+    Header(HeaderName),
+    Cookie(String),
+    Jwt(String),
+}
+
+impl Read for KeyPart {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let what = "`ip`, `route`, `color`, `header:NAME`, `cookie:NAME` or `jwt:CLAIM`";
+        parsed(node, cx, what, |text| match text.split_once(':') {
+            Some((_, "")) => None,
+            Some(("header", name)) => name.to_ascii_lowercase().parse().ok().map(Self::Header),
+            Some(("cookie", name)) => Some(Self::Cookie(name.to_owned())),
+            Some(("jwt", claim)) => Some(Self::Jwt(claim.to_owned())),
+            Some(_) => None,
+            None => match text {
+                "ip" => Some(Self::Ip),
+                "route" => Some(Self::Route),
+                "color" => Some(Self::Color),
+                _ => None,
+            },
+        })
+    }
+
+    fn shape() -> Shape {
+        Shape::Text(
+            "`ip`, `route`, `color`, `header:NAME`, `cookie:NAME` or `jwt:CLAIM`",
+            "^(ip|route|color|header:.+|cookie:.+|jwt:.+)$",
+        )
+    }
+}
+
+impl std::fmt::Display for KeyPart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ip => f.write_str("ip"),
+            Self::Route => f.write_str("route"),
+            Self::Color => f.write_str("color"),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+            Self::Jwt(claim) => write!(f, "jwt:{claim}"),
+        }
+    }
+}
+
+/// Most requests in flight: `1024`, or `{ max = 1024, queue = 100, wait = "50ms" }`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InFlightCap {
+    pub max: u32,
+    /// Requests that may wait for a place.
+    pub queue: u32,
+    /// Longest wait for a place.
+    pub wait: std::time::Duration,
+}
+
+table! {
+    /// Most requests in flight, and who may wait for a place.
+    pub struct InFlightTable {
+        /// Most requests in flight.
+        "max" => max: u32 = required,
+        /// Requests that may wait for a place.
+        "queue" => queue: u32 = (0) "0",
+        /// Longest wait for a place.
+        "wait" => wait: std::time::Duration = (std::time::Duration::from_millis(100)) "\"100ms\"",
+    }
+}
+
+impl Read for InFlightCap {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let cap = if node.value.is_table() {
+            let table = InFlightTable::read(node, cx)?;
+            Self {
+                max: table.max,
+                queue: table.queue,
+                wait: table.wait,
+            }
+        } else {
+            let max = u32::read(node, cx)?;
+            Self {
+                max,
+                queue: 0,
+                wait: std::time::Duration::ZERO,
+            }
+        };
+        if cap.max == 0 {
+            node.invalid(
+                cx,
+                format!("`{}` of 0 lets nobody in", node.key()),
+                "at least 1",
+            );
+            return None;
+        }
+        Some(cap)
+    }
+
+    fn shape() -> Shape {
+        Shape::Any(vec![u32::shape(), InFlightTable::shape()])
+    }
+}
+
+/// A limit of a route, by name or with what a request costs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LimitUse {
+    pub name: Name,
+    /// Tokens that one request takes, at least 1.
+    pub cost: u32,
+}
+
+table! {
+    /// A limit and what a request of this route costs it.
+    pub struct LimitUseTable {
+        /// The limit.
+        "name" => name: super::service::EntryName<super::service::Limit> = required,
+        /// Tokens that one request takes.
+        "cost" => cost: u32 = (1) "1",
+    }
+}
+
+impl Read for LimitUse {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let (name, cost) = if node.value.is_str() {
+            let name = super::service::EntryName::<super::service::Limit>::read(node, cx)?;
+            (name.0, 1)
+        } else {
+            let table = LimitUseTable::read(node, cx)?;
+            (table.name.0, table.cost)
+        };
+        if cost == 0 {
+            node.invalid(cx, "`cost` must be at least 1", "this would limit nothing");
+            return None;
+        }
+        Some(Self {
+            name: name.into(),
+            cost,
+        })
+    }
+
+    fn shape() -> Shape {
+        Shape::Any(vec![
+            super::service::EntryName::<super::service::Limit>::shape(),
+            LimitUseTable::shape(),
+        ])
+    }
+}

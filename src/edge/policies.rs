@@ -1,0 +1,224 @@
+//! What a route enforces before anything is sent, in this order, cheap before dear and vague before
+//! precise: overload, limits that need no identity, who it is, color, limits that need one, places.
+//! The breaker stands at the endpoint's door (`target`), since each try asks it.
+
+use super::admit::{self, Found};
+use super::context::{Journey, More, Refusal};
+use super::facts::Facts;
+use crate::config::limit::Headers;
+use crate::config::policy::Mode;
+use crate::policy::auth::{Denial, Entry, Question};
+use crate::policy::limit::{self, Limiter, Verdict};
+use crate::reason::Reason;
+use crate::routing::{ColorChoice, Decision, Outcome, RouteId};
+use crate::snapshot::{Route, Snapshot, Toll};
+use http::{HeaderName, HeaderValue, header};
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+use std::sync::Arc;
+
+static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// Decides what becomes of a request, and whether it may.
+///
+/// # Errors
+/// The refusal to answer with.
+pub async fn enforce(
+    session: &Session,
+    journey: &mut Journey,
+    found: Found,
+) -> Result<Outcome, Refusal> {
+    let head = session.req_header();
+    let (route, decided) = match found {
+        Found::Decided(decision) => (decision.route, Some(decision)),
+        Found::Guarded(route) => (Some(route), None),
+    };
+    journey.decision = Some(decided.unwrap_or_else(|| undecided(route)));
+    let snapshot = journey.snapshot.clone();
+    let (Some(id), Some(built)) = (route, route.and_then(|id| snapshot.route(id))) else {
+        return Ok(
+            decided.map_or(Outcome::Refuse(Reason::NoRoute), |decision| {
+                decision.outcome
+            }),
+        );
+    };
+    if snapshot.overload.sheds(built.importance) {
+        return Err(Refusal::new(
+            Reason::Overloaded,
+            "the gateway has too much to do",
+        ));
+    }
+    take_tolls(head, journey, &snapshot, built, &built.early_limits)?;
+    let decision = match decided {
+        Some(decision) => decision,
+        None => guarded(session, journey, built, id).await?,
+    };
+    journey.decision = Some(decision);
+    if let Outcome::Refuse(_) = decision.outcome {
+        return Ok(decision.outcome);
+    }
+    take_tolls(head, journey, &snapshot, built, &built.late_limits)?;
+    if let Outcome::Upstream { service, .. } = decision.outcome {
+        take_places(journey, &snapshot, built, service).await?;
+    }
+    Ok(decision.outcome)
+}
+
+/// What a request whose route is known, and nothing else, is counted as.
+fn undecided(route: Option<RouteId>) -> Decision {
+    Decision {
+        route,
+        color: ColorChoice::default(),
+        outcome: Outcome::Refuse(Reason::NoRoute),
+    }
+}
+
+/// Asks who it is, and decides with that.
+async fn guarded(
+    session: &Session,
+    journey: &mut Journey,
+    route: &Route,
+    id: RouteId,
+) -> Result<Decision, Refusal> {
+    let head = session.req_header();
+    if let Some(guard) = &route.guard {
+        let raw = std::str::from_utf8(head.raw_path()).unwrap_or("/");
+        let host = head.uri.authority().map(http::uri::Authority::as_str);
+        let host = host.or_else(|| head.headers.get(header::HOST)?.to_str().ok());
+        let question = Question {
+            method: &head.method,
+            host: host.unwrap_or(""),
+            target: raw,
+            query: raw.split_once('?').map_or("", |(_, query)| query),
+            headers: &head.headers,
+            client: journey.client.ip,
+            scheme: Facts::of(session.digest()).map_or("http", Facts::scheme),
+        };
+        match guard.admit(&question).await {
+            Entry::Anonymous => {}
+            Entry::Known(identity) => journey.identity = Some(identity),
+            Entry::Refused(denial) => return Err(denied(denial)),
+        }
+    }
+    admit::dye(head, journey, id)
+}
+
+/// RFC 6750, section 3: what was wrong with the token, or that there was none.
+fn denied(denial: Denial) -> Refusal {
+    let mut refusal = Refusal::new(denial.reason, denial.detail);
+    if let Some(answer) = denial.answer {
+        refusal.status = answer.status;
+        refusal.more = Some(Arc::new(More {
+            headers: answer.headers,
+            body: Some(answer.body),
+        }));
+        return refusal;
+    }
+    let challenge = match denial.reason {
+        Reason::JwtMissing => "Bearer".to_owned(),
+        Reason::JwtMalformed => challenge("invalid_request", denial.detail),
+        Reason::JwtScope => {
+            let scope = denial.scope.unwrap_or_default();
+            format!(
+                "{}, scope=\"{scope}\"",
+                challenge("insufficient_scope", denial.detail)
+            )
+        }
+        Reason::ApiKey => "ApiKey".to_owned(),
+        reason if reason.status() == 401 => challenge("invalid_token", denial.detail),
+        _ => return refusal,
+    };
+    let value = HeaderValue::try_from(challenge).unwrap_or(HeaderValue::from_static("Bearer"));
+    refusal.with(vec![(header::WWW_AUTHENTICATE, value)])
+}
+
+fn challenge(error: &str, detail: &str) -> String {
+    format!("Bearer error=\"{error}\", error_description=\"{detail}\"")
+}
+
+/// Asks limits one after the other; the first that refuses ends it.
+fn take_tolls(
+    head: &RequestHeader,
+    journey: &mut Journey,
+    snapshot: &Snapshot,
+    route: &Route,
+    tolls: &[Toll],
+) -> Result<(), Refusal> {
+    for toll in tolls {
+        let color = journey.requested_color().and_then(|id| snapshot.color(id));
+        let facts = limit::Facts {
+            client: journey.client.ip,
+            route: &route.name,
+            color: color.map_or("", |color| color.name.as_ref()),
+            headers: &head.headers,
+            claims: journey.identity.as_ref().map(|identity| &identity.claims),
+        };
+        let limiter = &toll.limiter;
+        let verdict = limiter.check(&facts, toll.cost);
+        if limiter.config.mode != Mode::Enforce {
+            continue;
+        }
+        match verdict {
+            Verdict::Pass(Some(reading)) if limiter.config.headers == Headers::Always => {
+                let state = limiter.fields().state(reading);
+                journey
+                    .readings
+                    .push((limiter.fields().policy.clone(), state));
+            }
+            Verdict::Pass(_) => {}
+            Verdict::NoKey => return Err(over(limiter, None)),
+            Verdict::Over(reading) => return Err(over(limiter, Some(reading))),
+        }
+    }
+    Ok(())
+}
+
+fn over(limiter: &Limiter, reading: Option<limit::Reading>) -> Refusal {
+    let Some(reading) = reading else {
+        return Refusal::new(
+            Reason::RateLimited,
+            "the request lacks what its limit goes by",
+        );
+    };
+    let wait = HeaderValue::from(limit::seconds(reading.reset));
+    let mut headers = vec![(header::RETRY_AFTER, wait)];
+    if limiter.config.headers != Headers::Never {
+        headers.push((RATE_LIMIT_POLICY.clone(), limiter.fields().policy.clone()));
+        headers.push((RATE_LIMIT.clone(), limiter.fields().state(reading)));
+    }
+    Refusal::new(Reason::RateLimited, "too many requests").with(headers)
+}
+
+/// What limits tell with every answer.
+pub fn readings(journey: &Journey) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    journey
+        .readings
+        .iter()
+        .flat_map(|(policy, state)| [(&RATE_LIMIT_POLICY, policy), (&RATE_LIMIT, state)])
+}
+
+/// Takes the places of route and service, waiting where that is allowed.
+async fn take_places(
+    journey: &mut Journey,
+    snapshot: &Snapshot,
+    route: &Route,
+    service: crate::routing::ServiceId,
+) -> Result<(), Refusal> {
+    let full = || Refusal::new(Reason::TooManyInFlight, "too many requests are in flight");
+    if let Some(cap) = &route.cap {
+        journey.places.of_route = Some(cap.take().await.ok_or_else(full)?);
+    }
+    let Some(service) = snapshot.service(service) else {
+        return Ok(());
+    };
+    if let Some(cap) = &service.cap {
+        journey.places.of_service = Some(cap.take().await.ok_or_else(full)?);
+    }
+    if let Some(adaptive) = &service.adaptive {
+        let busy = |()| Refusal::new(Reason::Overloaded, "the service has too much to do");
+        journey.places.adaptive = adaptive.take().await.map_err(busy)?;
+    }
+    journey.places.budget = Some(service.budget.enter());
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! JSON Web Tokens: whose are believed, and what a verified one says (RFC 7519, RFC 8725).
+//!
+//! The road asks a [`Provider`] about a token; nothing here waits for an issuer, except for keys
+//! that are being fetched at that very moment, and then for a bounded time.
+//!
+//! **Invariants:** an algorithm is used only with a key of its own kind, and only if the provider
+//! names it. Nothing in a token's header leads anywhere: `jku`, `x5u`, `jwk` are never followed.
+//! A cached verdict dies with the token, with its keys, and after a minute.
+
+mod cache;
+mod claims;
+pub mod crypto;
+mod fetch;
+mod keys;
+mod provider;
+pub mod revoked;
+#[cfg(test)]
+mod tests;
+mod token;
+
+pub use keys::{KeySet, UnusableKeys};
+pub use provider::{Materials, Provider, Results, Verified};
+pub use token::{Located, locate};
+
+/// Longest token, in bytes.
+pub const TOKEN_MAX: usize = 8 * 1024;

@@ -1,0 +1,313 @@
+//! One provider: its keys, its verdicts, and what is counted about them.
+
+use super::cache::Cache;
+use super::keys::{self, KeySet};
+use super::revoked::Revoked;
+use super::token::{Parts, decoded};
+use super::{TOKEN_MAX, claims, fetch};
+use crate::config::Name;
+use crate::config::jwt::{Jwt, Keys};
+use crate::config::policy::Mode;
+use crate::reason::Reason;
+use crate::routing::claims::Claims;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use http::{HeaderName, HeaderValue};
+use jsonwebtoken::Algorithm;
+use sha2::{Digest, Sha256};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
+use tokio::sync::Notify;
+
+/// Longest a request waits for keys that are being fetched.
+const KEYS_WAIT: Duration = Duration::from_secs(2);
+/// Shortest pause between two fetches that unknown keys ask for.
+pub(super) const ASK_PAUSE: u64 = 10;
+
+/// A token that was verified.
+#[derive(Debug)]
+pub struct Verified {
+    pub claims: Claims,
+    /// Claims that go up, as headers.
+    pub forward: Vec<(HeaderName, HeaderValue)>,
+    /// Seconds since 1970.
+    pub expires: u64,
+}
+
+/// Whatever a provider's table names outside the configuration, read and sound.
+#[derive(Debug)]
+pub struct Materials {
+    /// `None`: they are fetched.
+    pub keys: Option<KeySet>,
+    pub revoked: Revoked,
+}
+
+/// A token provider. Survives reloads that leave its table unchanged.
+#[derive(Debug)]
+pub struct Provider {
+    pub name: Name,
+    pub config: Jwt,
+    pub results: Results,
+    algorithms: Vec<Algorithm>,
+    pub(super) state: State,
+    revoked: ArcSwap<Revoked>,
+    cache: Cache,
+}
+
+/// The keys and their life.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub keys: ArcSwapOption<KeySet>,
+    /// Grows with each set, so that cached verdicts die with their keys.
+    pub generation: AtomicU64,
+    /// Seconds since 1970; 0: never.
+    pub fetched: AtomicU64,
+    /// When a fetch last began, in seconds since 1970.
+    pub asked: AtomicU64,
+    /// Somebody met a key that is not known.
+    pub wanted: Notify,
+    /// A fetch has ended, one way or the other.
+    pub ended: Notify,
+}
+
+/// Verifications by result.
+#[derive(Debug)]
+pub struct Results {
+    pub verified: AtomicU64,
+    pub cached: AtomicU64,
+    refused: [AtomicU64; Reason::ALL.len()],
+}
+
+impl Default for Results {
+    fn default() -> Self {
+        Self {
+            verified: AtomicU64::new(0),
+            cached: AtomicU64::new(0),
+            refused: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+}
+
+impl Results {
+    pub fn refuse(&self, reason: Reason) {
+        if let Some(counter) = self.refused.get(reason as usize) {
+            counter.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Results that have happened, by their word.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let refused = Reason::ALL.iter().zip(&self.refused);
+        let refused = refused.map(|(reason, count)| (reason.name(), count.load(Relaxed)));
+        let passed = [("verified", &self.verified), ("cached", &self.cached)];
+        let passed = passed.map(|(word, count)| (word, count.load(Relaxed)));
+        passed
+            .into_iter()
+            .chain(refused.filter(|(word, count)| *count > 0 || word.starts_with("jwt_")))
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+impl Provider {
+    /// Builds a provider; one with the same table goes on with fresh materials.
+    pub fn build(
+        name: &Name,
+        config: &Jwt,
+        materials: Materials,
+        previous: Option<&Arc<Self>>,
+        stash: Option<PathBuf>,
+    ) -> Arc<Self> {
+        super::crypto::install();
+        if let Some(previous) = previous.filter(|previous| previous.config == *config) {
+            previous.take(materials);
+            return previous.clone();
+        }
+        let provider = Arc::new(Self {
+            name: name.clone(),
+            config: config.clone(),
+            results: Results::default(),
+            algorithms: config
+                .algorithms
+                .iter()
+                .map(|allowed| keys::algorithm(*allowed))
+                .collect(),
+            state: State::default(),
+            revoked: ArcSwap::default(),
+            cache: Cache::default(),
+        });
+        provider.take(materials);
+        if let Keys::Url(source) = &config.keys {
+            fetch::spawn(&provider, source.clone(), stash);
+        }
+        provider
+    }
+
+    fn take(&self, materials: Materials) {
+        if let Some(keys) = materials.keys {
+            self.renew(keys);
+        }
+        self.revoked.store(Arc::new(materials.revoked));
+    }
+
+    /// New keys are in force; verdicts of the old ones are forgotten.
+    pub(super) fn renew(&self, keys: KeySet) {
+        self.state.keys.store(Some(Arc::new(keys)));
+        self.state.generation.fetch_add(1, Relaxed);
+        self.state.fetched.store(now(), Relaxed);
+    }
+
+    /// Whether an unverified issuer is this provider's; only to choose whom to ask.
+    pub fn issues(&self, token: &str) -> bool {
+        #[derive(serde::Deserialize)]
+        struct Issuer {
+            iss: String,
+        }
+        let payload = token.split('.').nth(1).unwrap_or("");
+        decoded::<Issuer>(payload).is_ok_and(|found| found.iss == self.config.issuer)
+    }
+
+    /// Verifies a token, or remembers that it was.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    pub async fn verify(&self, token: &str) -> Result<Arc<Verified>, Reason> {
+        let result = self.judge(token).await;
+        if let Err(reason) = &result {
+            self.results.refuse(*reason);
+        }
+        result
+    }
+
+    /// Whether refusals refuse.
+    pub fn enforces(&self) -> bool {
+        self.config.mode == Mode::Enforce
+    }
+
+    async fn judge(&self, token: &str) -> Result<Arc<Verified>, Reason> {
+        if token.len() > TOKEN_MAX {
+            return Err(Reason::JwtMalformed);
+        }
+        let hash = Sha256::digest(token).into();
+        let now = now();
+        let generation = self.state.generation.load(Relaxed);
+        let verified = match self.cache.get(&hash, generation, now) {
+            Some(verified) => {
+                self.results.cached.fetch_add(1, Relaxed);
+                verified
+            }
+            None => {
+                let verified = Arc::new(self.examine(token, now).await?);
+                self.results.verified.fetch_add(1, Relaxed);
+                let generation = self.state.generation.load(Relaxed);
+                self.cache.put(hash, verified.clone(), generation, now);
+                verified
+            }
+        };
+        let revoked = self.revoked.load();
+        if !revoked.is_empty() && revoked.lists(&verified) {
+            return Err(Reason::JwtBadClaims);
+        }
+        Ok(verified)
+    }
+
+    async fn examine(&self, token: &str, now: u64) -> Result<Verified, Reason> {
+        let parts = Parts::of(token)?;
+        let algorithm = Algorithm::from_str(&parts.header.alg).map_err(|_| Reason::JwtAlgorithm)?;
+        if !self.algorithms.contains(&algorithm) {
+            return Err(Reason::JwtAlgorithm);
+        }
+        let id = parts.header.kid.as_deref();
+        let mut keys = self.keys(now);
+        if keys
+            .as_ref()
+            .is_none_or(|keys| keys.find(id, algorithm).is_none())
+        {
+            self.ask_for_keys(now).await;
+            keys = self.keys(now);
+        }
+        let keys = keys.ok_or(Reason::JwtUnknownKey)?;
+        let key = keys.find(id, algorithm).ok_or(Reason::JwtUnknownKey)?;
+        match jsonwebtoken::crypto::verify(
+            parts.signature,
+            parts.message.as_bytes(),
+            key,
+            algorithm,
+        ) {
+            Ok(true) => {}
+            Ok(false) | Err(_) => return Err(Reason::JwtBadSignature),
+        }
+        let claims: Claims = decoded(parts.payload)?;
+        let expires = claims::check(&claims, &self.config, now)?;
+        Ok(Verified {
+            forward: self.forward(&claims),
+            claims,
+            expires,
+        })
+    }
+
+    /// The keys, unless they are too old to be believed.
+    fn keys(&self, now: u64) -> Option<Arc<KeySet>> {
+        if let Keys::Url(source) = &self.config.keys
+            && now.saturating_sub(self.state.fetched.load(Relaxed)) > source.max_stale.as_secs()
+        {
+            return None;
+        }
+        self.state.keys.load_full()
+    }
+
+    /// Asks for fresh keys, but not too often, and waits a little for the answer.
+    async fn ask_for_keys(&self, now: u64) {
+        if !matches!(self.config.keys, Keys::Url(_)) {
+            return;
+        }
+        // Registered first, so that an answer that comes at once is not missed.
+        let ended = self.state.ended.notified();
+        let never = self.state.fetched.load(Relaxed) == 0;
+        if now.saturating_sub(self.state.asked.load(Relaxed)) >= ASK_PAUSE {
+            self.state.wanted.notify_one();
+        } else if !never {
+            return;
+        }
+        let _ = tokio::time::timeout(KEYS_WAIT, ended).await;
+    }
+
+    fn forward(&self, claims: &Claims) -> Vec<(HeaderName, HeaderValue)> {
+        let forwarded = self.config.forward.iter().filter_map(|(claim, header)| {
+            let values = crate::routing::claims::values(claims, claim);
+            let joined = values.join(",");
+            // What cannot be a header value is left out, never half sent.
+            let value = HeaderValue::from_str(&joined)
+                .ok()
+                .filter(|_| !values.is_empty())?;
+            Some((header.clone(), value))
+        });
+        forwarded.collect()
+    }
+
+    /// Age of the keys in seconds; `None` while there are none.
+    pub fn keys_age(&self) -> Option<u64> {
+        match self.state.fetched.load(Relaxed) {
+            0 => None,
+            fetched => Some(now().saturating_sub(fetched)),
+        }
+    }
+
+    /// How many keys, and how many tokens are remembered.
+    pub fn sizes(&self) -> (usize, usize) {
+        let keys = self.state.keys.load().as_ref().map_or(0, |keys| keys.len());
+        (keys, self.cache.len())
+    }
+
+    /// Forgets verdicts that no longer hold.
+    pub fn sweep(&self) {
+        self.cache.sweep(self.state.generation.load(Relaxed), now());
+    }
+}

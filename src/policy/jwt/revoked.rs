@@ -1,0 +1,132 @@
+//! Tokens and subjects that are no longer believed, from a file that is watched.
+
+use super::provider::Verified;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+/// Largest file, in bytes.
+const FILE_MAX: u64 = 64 << 20;
+
+/// One `jti:ID`, `sub:ID` or `sub:ID before TIME` (RFC 3339) per line; `#` begins a comment.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Revoked {
+    tokens: HashSet<Box<str>>,
+    /// Tokens issued before this moment (seconds since 1970) are not believed.
+    subjects: HashMap<Box<str>, u64>,
+}
+
+/// A line that says nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    #[error("cannot read {path}: {source}")]
+    File {
+        path: String,
+        source: std::io::Error,
+    },
+    #[error("{path}, line {line}: expected `jti:ID`, `sub:ID` or `sub:ID before TIME`")]
+    Line { path: String, line: usize },
+}
+
+impl Revoked {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a line cannot be understood: who was revoked stays revoked.
+    pub fn from_file(path: &Path) -> Result<Self, Unreadable> {
+        use std::io::Read;
+        let name = path.display().to_string();
+        let mut text = String::new();
+        std::fs::File::open(path)
+            .and_then(|file| file.take(FILE_MAX).read_to_string(&mut text))
+            .map_err(|source| Unreadable::File {
+                path: name.clone(),
+                source,
+            })?;
+        Self::parse(&text).map_err(|line| Unreadable::Line { path: name, line })
+    }
+
+    fn parse(text: &str) -> Result<Self, usize> {
+        let mut revoked = Self::default();
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            revoked.add(line).ok_or(index + 1)?;
+        }
+        Ok(revoked)
+    }
+
+    fn add(&mut self, line: &str) -> Option<()> {
+        let (kind, rest) = line.split_once(':')?;
+        match kind {
+            "jti" if !rest.is_empty() => {
+                self.tokens.insert(rest.into());
+            }
+            "sub" if !rest.is_empty() => {
+                let (subject, before) = match rest.rsplit_once(" before ") {
+                    Some((subject, time)) => {
+                        let time: jiff::Timestamp = time.trim().parse().ok()?;
+                        (subject.trim(), time.as_second().unsigned_abs())
+                    }
+                    None => (rest, u64::MAX),
+                };
+                self.subjects.insert(subject.into(), before);
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Whether a token is no longer believed.
+    pub fn lists(&self, token: &Verified) -> bool {
+        let text = |name| token.claims.get(name).and_then(serde_json::Value::as_str);
+        if text("jti").is_some_and(|id| self.tokens.contains(id)) {
+            return true;
+        }
+        let before = text("sub").and_then(|subject| self.subjects.get(subject));
+        let issued = token.claims.get("iat").and_then(serde_json::Value::as_u64);
+        before.is_some_and(|before| issued.unwrap_or(0) < *before)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty() && self.subjects.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Revoked, Verified};
+
+    fn token(claims: &str) -> Verified {
+        Verified {
+            claims: serde_json::from_str(claims).unwrap(),
+            forward: Vec::new(),
+            expires: 0,
+        }
+    }
+
+    #[test]
+    fn lines_revoke_tokens_and_subjects() {
+        let text = "# why\njti:a:b\n\nsub:bob\nsub:eve before 2026-01-01T00:00:00Z\n";
+        let revoked = Revoked::parse(text).unwrap();
+        for (claims, expected) in [
+            (r#"{"jti":"a:b"}"#, true),
+            (r#"{"jti":"other"}"#, false),
+            (r#"{"sub":"bob","iat":4000000000}"#, true),
+            (r#"{"sub":"eve","iat":1}"#, true),
+            (r#"{"sub":"eve"}"#, true),
+            (r#"{"sub":"eve","iat":1800000000}"#, false),
+            (r#"{"sub":"alice"}"#, false),
+        ] {
+            assert_eq!(revoked.lists(&token(claims)), expected, "{claims}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_says_nothing_is_an_error() {
+        for text in ["bob", "jti:", "iss:x", "sub:eve before noon"] {
+            assert_eq!(Revoked::parse(&format!("\n{text}")), Err(2), "{text}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Rate limits: a bucket per key that refills steadily (GCRA).
+//!
+//! **Invariants:** at most `max_keys` buckets are remembered. A flood of new keys never costs a
+//! known key its bucket: newcomers that find no room share one of a few buckets.
+
+mod buckets;
+mod headers;
+mod key;
+#[cfg(test)]
+mod tests;
+
+pub use headers::{Fields, seconds};
+pub use key::{Facts, key_of};
+
+use crate::config::limit::Limit;
+use crate::config::policy::Mode;
+use crate::config::{Name, limit::Missing};
+use buckets::{Buckets, Shared};
+use governor::clock::{Clock, DefaultClock, Reference};
+use governor::middleware::StateInformationMiddleware;
+use governor::{Quota, RateLimiter};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// A limit, ready to decide. Survives reloads that leave its table unchanged.
+pub struct Limiter<C: Clock = DefaultClock> {
+    pub name: Name,
+    pub config: Limit,
+    pub series: LimitSeries,
+    fields: Fields,
+    buckets: Arc<Buckets<C>>,
+    gate: Gate<C>,
+}
+
+type Gate<C> = RateLimiter<u64, Shared<C>, C, StateInformationMiddleware>;
+
+impl<C: Clock> std::fmt::Debug for Limiter<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Limiter")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is counted per limit.
+#[derive(Debug, Default)]
+pub struct LimitSeries {
+    pub allowed: AtomicU64,
+    pub limited: AtomicU64,
+    /// Would have been refused; the limit only reports.
+    pub reported: AtomicU64,
+}
+
+/// What a limit says about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It passes; the reading is for the headers.
+    Pass(Option<Reading>),
+    /// It is over the limit, for this long.
+    Over(Reading),
+    /// A part of the key is missing, and the limit wants it there.
+    NoKey,
+}
+
+/// The state of a bucket after a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// Requests that would pass now.
+    pub remaining: u32,
+    /// Until the bucket is full; of a refusal, until it would pass.
+    pub reset: Duration,
+}
+
+impl Limiter<DefaultClock> {
+    /// Builds a limit. What `previous` knows is kept: as it is when nothing but the mode, headers
+    /// or name changed, and proportionally when the rate did. Returns `None` in place of a second
+    /// limiter when `previous` will do.
+    pub fn build(name: &Name, config: &Limit, previous: Option<&Arc<Self>>) -> Arc<Self> {
+        match previous {
+            Some(previous) if previous.config == *config => previous.clone(),
+            Some(previous) if previous.config.key == config.key => {
+                let limiter = Self::with_clock(name, config, DefaultClock::default());
+                limiter.take_over(previous);
+                Arc::new(limiter)
+            }
+            _ => Arc::new(Self::with_clock(name, config, DefaultClock::default())),
+        }
+    }
+}
+
+impl<C: Clock + Clone> Limiter<C> {
+    pub fn with_clock(name: &Name, config: &Limit, clock: C) -> Self {
+        let count = u64::from(config.rate.count.max(1));
+        let period = Duration::from_nanos((config.rate.per.as_nanos() as u64 / count).max(1));
+        let burst = NonZeroU32::new(config.burst).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::with_period(period)
+            .unwrap_or_else(|| Quota::per_second(burst))
+            .allow_burst(burst);
+        let buckets = Arc::new(Buckets::new(config.max_keys as usize, clock.clone()));
+        Self {
+            name: name.clone(),
+            config: config.clone(),
+            series: LimitSeries::default(),
+            fields: Fields::new(name, config.burst, period * config.burst),
+            gate: Gate::new(quota, Shared(buckets.clone()), clock),
+            buckets,
+        }
+    }
+
+    /// Continues the buckets of `previous`: a bucket that was half full is half full again.
+    fn take_over(&self, previous: &Self) {
+        let ratio = self.refill().as_secs_f64() / previous.refill().as_secs_f64();
+        self.buckets.take_over(&previous.buckets, ratio);
+        for (ours, theirs) in [
+            (&self.series.allowed, &previous.series.allowed),
+            (&self.series.limited, &previous.series.limited),
+            (&self.series.reported, &previous.series.reported),
+        ] {
+            ours.store(theirs.load(Relaxed), Relaxed);
+        }
+    }
+
+    /// How long an empty bucket takes to fill.
+    pub fn refill(&self) -> Duration {
+        self.config
+            .rate
+            .per
+            .mul_f64(f64::from(self.config.burst) / f64::from(self.config.rate.count.max(1)))
+    }
+
+    /// Takes `cost` from the bucket of a key and counts the result.
+    pub fn check(&self, facts: &Facts, cost: u32) -> Verdict {
+        if self.config.mode == Mode::Off {
+            return Verdict::Pass(None);
+        }
+        let verdict = match key_of(&self.config.key, facts) {
+            (key, true) => self.take(key, cost),
+            (key, false) => match self.config.missing {
+                Missing::Share => self.take(key, cost),
+                Missing::Pass => Verdict::Pass(None),
+                Missing::Refuse => Verdict::NoKey,
+            },
+        };
+        let counter = match (verdict, self.config.mode) {
+            (Verdict::Pass(_), _) => &self.series.allowed,
+            (_, Mode::Report) => &self.series.reported,
+            _ => &self.series.limited,
+        };
+        counter.fetch_add(1, Relaxed);
+        verdict
+    }
+
+    fn take(&self, key: u64, cost: u32) -> Verdict {
+        let cost = NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN);
+        match self.gate.check_key_n(&key, cost) {
+            Ok(Ok(state)) => {
+                let remaining = state.remaining_burst_capacity().min(self.config.burst);
+                let used = self.config.burst - remaining;
+                let reset = self
+                    .refill()
+                    .mul_f64(f64::from(used) / f64::from(self.config.burst));
+                Verdict::Pass(Some(Reading { remaining, reset }))
+            }
+            Ok(Err(until)) => {
+                let reset = until.wait_time_from(self.gate.clock().now());
+                Verdict::Over(Reading {
+                    remaining: 0,
+                    reset,
+                })
+            }
+            // Dearer than the whole bucket: it could wait for ever.
+            Err(_) => Verdict::Over(Reading {
+                remaining: 0,
+                reset: self.refill(),
+            }),
+        }
+    }
+
+    /// The words of `RateLimit` and `RateLimit-Policy`.
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// Buckets that are remembered, evicted so far, and times a newcomer found no room.
+    pub fn sizes(&self) -> (usize, u64, u64) {
+        self.buckets.sizes()
+    }
+
+    /// Forgets full buckets: they are as good as new ones.
+    pub fn sweep(&self) {
+        self.buckets.sweep();
+    }
+}
+
+/// Nanoseconds of a clock since some start.
+fn nanos_since<C: Clock>(clock: &C, start: C::Instant) -> u64 {
+    clock.now().duration_since(start).into()
+}

@@ -1,0 +1,81 @@
+//! What the configuration names outside itself and policies cannot do without: keys, secrets,
+//! lists. Read when a configuration is checked, so that a broken file never replaces a good one.
+
+use super::auth::Consumers;
+use super::jwt::{KeySet, Materials as Jwt, UnusableKeys, revoked::Revoked};
+use crate::config::admin::Secret;
+use crate::config::diagnostic::Diagnostic;
+use crate::config::jwt::{self as config, Keys};
+use crate::config::{Config, Name, Place};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Everything, by the name of its table.
+#[derive(Debug, Default)]
+pub struct Materials {
+    pub jwt: BTreeMap<Name, Jwt>,
+    pub api_keys: BTreeMap<Name, Consumers>,
+}
+
+impl Materials {
+    /// Reads all of it.
+    ///
+    /// # Errors
+    /// Whatever cannot be used, all at once.
+    pub fn read(config: &Config) -> Result<Self, Vec<Diagnostic>> {
+        let mut read = Self::default();
+        let mut problems = Vec::new();
+        let mut problem = |table: &str, at: &Place, error: &dyn std::fmt::Display| {
+            let message = format!("`{table}` cannot be put to work: {error}");
+            problems.push(Diagnostic::error("TY0504", message).at(&at.spot(), "needed here"));
+        };
+        for (name, jwt) in &config.jwt {
+            let table = format!("jwt.{name}");
+            let keys = keys(jwt).map_err(|error| problem(&table, &jwt.at, &error));
+            let revoked = jwt
+                .revoked
+                .as_deref()
+                .map_or(Ok(Revoked::default()), Revoked::from_file);
+            let revoked = revoked.map_err(|error| problem(&table, &jwt.at, &error));
+            if let (Ok(keys), Ok(revoked)) = (keys, revoked) {
+                read.jwt.insert(name.clone(), Jwt { keys, revoked });
+            }
+        }
+        for (name, keys) in &config.api_keys {
+            match super::auth::consumers(keys) {
+                Ok(consumers) => drop(read.api_keys.insert(name.clone(), consumers)),
+                Err(error) => problem(&format!("api_keys.{name}"), &keys.at, &error),
+            }
+        }
+        if problems.is_empty() {
+            Ok(read)
+        } else {
+            Err(problems)
+        }
+    }
+}
+
+/// The keys of a provider; `None`: they are fetched.
+fn keys(jwt: &config::Jwt) -> Result<Option<KeySet>, UnusableKeys> {
+    match &jwt.keys {
+        Keys::Url(_) => Ok(None),
+        Keys::File(path) => KeySet::from_file(path).map(Some),
+        Keys::Pem(path) => KeySet::from_pem(path, &jwt.algorithms).map(Some),
+        Keys::Hmac(secret) => {
+            let secret = secret_text(secret).ok_or(UnusableKeys::NoSecret)?;
+            KeySet::from_secret(secret.trim().as_bytes()).map(Some)
+        }
+    }
+}
+
+fn secret_text(secret: &Secret) -> Option<String> {
+    match secret {
+        Secret::File(path) => std::fs::read_to_string(path).ok(),
+        Secret::Env(name) => std::env::var(name).ok(),
+        Secret::Credential(name) => {
+            let directory = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+            std::fs::read_to_string(PathBuf::from(directory).join(name)).ok()
+        }
+        Secret::StateFile => None,
+    }
+}

@@ -1,0 +1,15 @@
+//! What a route or service may enforce, one folder each. State that outlives a reload sits behind
+//! `Arc`s; what acts on it takes time as an argument, so that tests need no sleep.
+
+pub mod adaptive;
+pub mod auth;
+pub mod breaker;
+pub mod in_flight;
+pub mod jwt;
+pub mod last_good;
+pub mod limit;
+mod materials;
+pub mod mirror;
+pub mod overload;
+
+pub use materials::Materials;

@@ -1,0 +1,145 @@
+//! When the process itself has too much to do: it measures how late its timers fire and how much
+//! memory it holds, and gives up requests by the importance of their route, spare ones first.
+
+use crate::config::upkeep::Importance;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often the process looks at itself.
+const EVERY: Duration = Duration::from_millis(50);
+/// Timers this late: spare routes are given up.
+const LATE: Duration = Duration::from_millis(100);
+/// Timers this late: normal routes too.
+const VERY_LATE: Duration = Duration::from_millis(400);
+/// Share of the memory limit from which on spare routes are given up, in thousandths.
+const FULL: u64 = 900;
+/// And normal ones.
+const VERY_FULL: u64 = 950;
+/// Looks at memory once in so many looks at timers: it costs reading two files.
+const MEMORY_EVERY: u32 = 20;
+
+/// How much the process is overloaded.
+#[derive(Debug, Default)]
+pub struct Overload {
+    /// 0: not; 1: spare routes are given up; 2: normal ones too.
+    level: AtomicU8,
+    lag_us: AtomicU64,
+    /// Of the cgroup's or machine's memory, in thousandths.
+    memory: AtomicU32,
+    pub shed: AtomicU64,
+}
+
+impl Overload {
+    /// Starts looking, for as long as anybody else holds it.
+    pub fn watch(self: &Arc<Self>) {
+        let weak = Arc::downgrade(self);
+        tokio::spawn(async move {
+            let limit = memory_limit();
+            let mut looks = 0_u32;
+            let mut calm = 0_u32;
+            while let Some(overload) = weak.upgrade() {
+                let before = Instant::now();
+                tokio::time::sleep(EVERY).await;
+                let lag = before.elapsed().saturating_sub(EVERY);
+                if looks.is_multiple_of(MEMORY_EVERY) {
+                    let share = limit.map_or(0, |limit| memory_used() * 1000 / limit.max(1));
+                    overload.memory.store(share as u32, Relaxed);
+                }
+                looks = looks.wrapping_add(1);
+                overload.lag_us.store(lag.as_micros() as u64, Relaxed);
+                let now = level(lag, u64::from(overload.memory.load(Relaxed)));
+                // Up at once, down after half a second of calm, so that it does not flap.
+                calm = if now < overload.level.load(Relaxed) {
+                    calm + 1
+                } else {
+                    0
+                };
+                if now >= overload.level.load(Relaxed) || calm >= 10 {
+                    overload.level.store(now, Relaxed);
+                }
+            }
+        });
+    }
+
+    /// Whether a request of a route this important is given up.
+    pub fn sheds(&self, importance: Importance) -> bool {
+        let level = self.level.load(Relaxed);
+        let sheds = match importance {
+            Importance::Core => false,
+            Importance::Normal => level >= 2,
+            Importance::Spare => level >= 1,
+        };
+        if sheds {
+            self.shed.fetch_add(1, Relaxed);
+        }
+        sheds
+    }
+
+    /// Level, lag of timers, share of memory.
+    pub fn state(&self) -> (u8, Duration, f64) {
+        let lag = Duration::from_micros(self.lag_us.load(Relaxed));
+        (
+            self.level.load(Relaxed),
+            lag,
+            f64::from(self.memory.load(Relaxed)) / 1000.0,
+        )
+    }
+}
+
+fn level(lag: Duration, memory: u64) -> u8 {
+    if lag >= VERY_LATE || memory >= VERY_FULL {
+        2
+    } else {
+        u8::from(lag >= LATE || memory >= FULL)
+    }
+}
+
+/// Bytes the process may use: the cgroup's limit, else none.
+fn memory_limit() -> Option<u64> {
+    [
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ]
+    .iter()
+    .filter_map(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok())
+    .find(|limit| *limit < 1 << 50)
+}
+
+/// Bytes the process holds.
+fn memory_used() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: Option<u64> = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+    pages.unwrap_or(0) * 4096
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Overload, level};
+    use crate::config::upkeep::Importance;
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::time::Duration;
+
+    #[test]
+    fn spare_routes_go_first_and_core_ones_never() {
+        let overload = Overload::default();
+        let shed = |at| {
+            overload.level.store(at, Relaxed);
+            [Importance::Spare, Importance::Normal, Importance::Core].map(|i| overload.sheds(i))
+        };
+        assert_eq!(shed(0), [false, false, false]);
+        assert_eq!(shed(1), [true, false, false]);
+        assert_eq!(shed(2), [true, true, false]);
+    }
+
+    #[test]
+    fn late_timers_and_full_memory_raise_the_level() {
+        let millis = Duration::from_millis;
+        assert_eq!(level(millis(5), 100), 0);
+        assert_eq!(level(millis(150), 100), 1);
+        assert_eq!(level(millis(5), 920), 1);
+        assert_eq!(level(millis(500), 100), 2);
+        assert_eq!(level(millis(5), 960), 2);
+    }
+}

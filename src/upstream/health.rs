@@ -1,0 +1,207 @@
+//! Active checks: each endpoint of a service with `health` is asked on schedule, with jitter, and
+//! is believed after so many answers in a row.
+
+use super::endpoint::{EndpointState, Health};
+use crate::config::upkeep::{Health as Config, HealthKind};
+use crate::outbound;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+/// Most bytes of a check's answer that are looked at.
+const ANSWER_MAX: usize = 4096;
+
+/// Checks an endpoint until nobody uses it or the guard is dropped.
+pub fn spawn(endpoint: &Arc<EndpointState>, config: &Arc<Config>) -> Checking {
+    let task = tokio::spawn(keep_checking(Arc::downgrade(endpoint), config.clone()));
+    Checking(task.abort_handle())
+}
+
+/// Checks in progress; they end when it is dropped.
+#[derive(Debug)]
+pub struct Checking(tokio::task::AbortHandle);
+
+impl Drop for Checking {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Answers in a row, and what follows from them. Pure, so that it is tested without a clock.
+#[derive(Debug, Default)]
+struct Row {
+    passed: u32,
+    failed: u32,
+}
+
+impl Row {
+    /// What the endpoint is after one more answer; `None`: what it was.
+    fn after(&mut self, passed: bool, before: Health, config: &Config) -> Option<Health> {
+        if passed {
+            (self.passed, self.failed) = (self.passed + 1, 0);
+        } else {
+            (self.passed, self.failed) = (0, self.failed + 1);
+        }
+        // The first answer counts at once: there is no earlier one to be doubted.
+        let first = matches!(before, Health::Assumed | Health::Awaited) && passed;
+        if first || self.passed >= config.healthy_after.max(1) {
+            Some(Health::Healthy)
+        } else if self.failed >= config.unhealthy_after.max(1) {
+            Some(Health::Unhealthy)
+        } else {
+            None
+        }
+    }
+}
+
+async fn keep_checking(endpoint: Weak<EndpointState>, config: Arc<Config>) {
+    let mut row = Row::default();
+    // Spread over the first tenth, so that a thousand endpoints are not asked at one moment.
+    sleep(config.every.mul_f64(fastrand::f64() * 0.1)).await;
+    let Ok(client) = outbound::client(config.timeout, None) else {
+        return;
+    };
+    loop {
+        let Some(current) = endpoint.upgrade() else {
+            return;
+        };
+        let passed = timeout(config.timeout, check(&client, &current, &config))
+            .await
+            .unwrap_or(false);
+        if let Some(health) = row.after(passed, current.health(), &config)
+            && current.found(health)
+        {
+            tracing::info!(endpoint = %current.address, ?health, "health changed");
+        }
+        drop(current);
+        sleep(config.every.mul_f64(0.95 + fastrand::f64() * 0.1)).await;
+    }
+}
+
+async fn check(client: &reqwest::Client, endpoint: &EndpointState, config: &Config) -> bool {
+    let Some(address) = endpoint.socket_address() else {
+        return false;
+    };
+    match (config.kind, &config.path) {
+        (HealthKind::Tcp, _) | (HealthKind::Auto, None) => {
+            TcpStream::connect(address).await.is_ok()
+        }
+        (HealthKind::Http | HealthKind::Auto, path) => {
+            let url = format!("http://{address}{}", path.as_deref().unwrap_or("/"));
+            http(client, endpoint, &url, config).await
+        }
+        (HealthKind::Grpc, _) => grpc(address, config).await.unwrap_or(false),
+    }
+}
+
+async fn http(
+    client: &reqwest::Client,
+    endpoint: &EndpointState,
+    url: &str,
+    config: &Config,
+) -> bool {
+    let host = config.host.as_deref().unwrap_or(&endpoint.address);
+    let request = client.get(url).header("host", host);
+    match request.header("connection", "close").send().await {
+        Ok(answer) => {
+            let status = answer.status().as_u16();
+            config
+                .statuses
+                .iter()
+                .any(|range| (range.0..=range.1).contains(&status))
+        }
+        Err(_) => false,
+    }
+}
+
+/// `grpc.health.v1.Health/Check` over HTTP/2 with prior knowledge: SERVING passes.
+async fn grpc(address: SocketAddr, config: &Config) -> Result<bool, h2::Error> {
+    let Ok(stream) = TcpStream::connect(address).await else {
+        return Ok(false);
+    };
+    let (mut client, connection) = h2::client::handshake(stream).await?;
+    let connection = tokio::spawn(connection);
+    let _ended = Checking(connection.abort_handle());
+    let service = config.host.as_deref().unwrap_or("");
+    let request = http::Request::post(format!("http://{address}/grpc.health.v1.Health/Check"))
+        .version(http::Version::HTTP_2)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
+    let Ok(request) = request.body(()) else {
+        return Ok(false);
+    };
+    let (answer, mut body) = client.send_request(request, false)?;
+    body.send_data(health_request(service).into(), true)?;
+    let mut answer = answer.await?.into_body();
+    let mut message = Vec::new();
+    while let Some(chunk) = answer.data().await {
+        let chunk = chunk?;
+        answer.flow_control().release_capacity(chunk.len())?;
+        message.extend_from_slice(&chunk);
+        if message.len() > ANSWER_MAX {
+            return Ok(false);
+        }
+    }
+    // HealthCheckResponse { status = 1: SERVING (1) }, behind five bytes of gRPC framing.
+    Ok(message.get(5..) == Some(&[0x08, 0x01]))
+}
+
+/// `HealthCheckRequest { service = 1 }` in gRPC framing.
+fn health_request(service: &str) -> Vec<u8> {
+    let mut message = Vec::new();
+    if !service.is_empty() {
+        message.extend([0x0a, service.len().min(127) as u8]);
+        message.extend(service.bytes().take(127));
+    }
+    let mut framed = vec![0];
+    framed.extend((message.len() as u32).to_be_bytes());
+    framed.extend(message);
+    framed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, Health, HealthKind, Row};
+    use std::time::Duration;
+
+    fn config() -> Config {
+        Config {
+            kind: HealthKind::Tcp,
+            path: None,
+            host: None,
+            statuses: Vec::new(),
+            every: Duration::from_secs(5),
+            timeout: Duration::from_secs(1),
+            healthy_after: 2,
+            unhealthy_after: 3,
+        }
+    }
+
+    #[test]
+    fn so_many_answers_in_a_row_count() {
+        let mut row = Row::default();
+        let mut health = Health::Assumed;
+        let mut seen = Vec::new();
+        for passed in [true, false, false, true, false, false, false, true, true] {
+            if let Some(found) = row.after(passed, health, &config()) {
+                health = found;
+            }
+            seen.push(health == Health::Healthy);
+        }
+        assert_eq!(
+            seen,
+            [true, true, true, true, true, true, false, false, true]
+        );
+    }
+
+    #[test]
+    fn an_awaited_endpoint_needs_one_good_answer() {
+        let mut row = Row::default();
+        assert_eq!(row.after(false, Health::Awaited, &config()), None);
+        assert_eq!(
+            row.after(true, Health::Awaited, &config()),
+            Some(Health::Healthy)
+        );
+    }
+}
