@@ -1,9 +1,9 @@
 //! Who must be known besides token providers: `[api_keys.NAME]`, `[forward_auth.NAME]`, and a
 //! route's `auth`.
 
+use super::entry::{self, EntryName};
 use super::jwt::Url;
 use super::reader::{Cx, Node, Read, ReadNamed};
-use super::service::{self, EntryName};
 use super::shape::Shape;
 use super::{Name, Place};
 use crate::{table, words};
@@ -45,7 +45,7 @@ impl Read for Auth {
 
     fn shape() -> Shape {
         Shape::Any(vec![
-            Vec::<EntryName<service::Auth>>::shape(),
+            Vec::<EntryName<entry::Auth>>::shape(),
             AuthTable::shape(),
         ])
     }
@@ -55,7 +55,7 @@ table! {
     /// Who must be known.
     pub struct AuthTable {
         /// Entries of `jwt`, `api_keys` or `forward_auth`; any of them will do.
-        "provider" => provider: Vec<EntryName<service::Auth>> = required,
+        "provider" => provider: Vec<EntryName<entry::Auth>> = required,
         /// Whether requests without credentials pass.
         "optional" => optional: bool = (false) "false",
     }

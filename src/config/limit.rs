@@ -1,6 +1,7 @@
 //! `[limits.NAME]`: how many requests, and whose.
 
 use super::diagnostic::Diagnostic;
+use super::entry::{self, EntryName};
 use super::policy::Mode;
 use super::reader::{Cx, Node, Read, ReadNamed};
 use super::shape::Shape;
@@ -225,7 +226,7 @@ table! {
     /// A limit and what a request of this route costs it.
     pub struct LimitUseTable {
         /// The limit.
-        "name" => name: super::service::EntryName<super::service::Limit> = required,
+        "name" => name: EntryName<entry::Limit> = required,
         /// Tokens that one request takes.
         "cost" => cost: u32 = (1) "1",
     }
@@ -234,7 +235,7 @@ table! {
 impl Read for LimitUse {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
         let (name, cost) = if node.value.is_str() {
-            let name = super::service::EntryName::<super::service::Limit>::read(node, cx)?;
+            let name = EntryName::<entry::Limit>::read(node, cx)?;
             (name.0, 1)
         } else {
             let table = LimitUseTable::read(node, cx)?;
@@ -252,7 +253,7 @@ impl Read for LimitUse {
 
     fn shape() -> Shape {
         Shape::Any(vec![
-            super::service::EntryName::<super::service::Limit>::shape(),
+            EntryName::<entry::Limit>::shape(),
             LimitUseTable::shape(),
         ])
     }

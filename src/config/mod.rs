@@ -11,6 +11,7 @@ pub mod codes;
 pub mod color;
 pub mod diagnostic;
 pub mod effective;
+pub mod entry;
 pub mod format;
 pub mod jwt;
 pub mod limit;

@@ -2,9 +2,10 @@
 
 use super::auth::Auth;
 use super::diagnostic::Diagnostic;
+use super::entry::{self, EntryName};
 use super::limit::{InFlightCap, LimitUse};
 use super::reader::{Cx, Kind, Later, Node, Read, ReadNamed, Reference};
-use super::service::{self, EntryName, Timeouts};
+use super::service::Timeouts;
 use super::shape::Shape;
 use super::units::Bytes;
 use super::upkeep::{Importance, Mirror};
@@ -75,7 +76,7 @@ table! {
         /// Rate limits, all of which must agree: names, or `{ name = "…", cost = 5 }`.
         "limits" => limits: Vec<LimitUse> = (Vec::new()) "[]",
         /// Plugins, in this order.
-        "plugins" => plugins: Later<Vec<EntryName<service::Plugin>>> = (Later::default()),
+        "plugins" => plugins: Later<Vec<EntryName<entry::Plugin>>> = (Later::default()),
         /// A copy of requests for another service.
         "mirror" => mirror: Option<Mirror> = none,
         /// Who goes first when there is not enough for all.

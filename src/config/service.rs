@@ -1,6 +1,7 @@
 //! `[services.NAME]`: upstreams, their versions and endpoints.
 
 use super::diagnostic::Diagnostic;
+use super::entry::{Breaker, EntryName};
 use super::limit::{InFlightCap, KeyPart};
 use super::policy::VersionTls;
 use super::reader::{Cx, Kind, Later, Node, Read, ReadNamed, Reference};
@@ -207,7 +208,8 @@ table! {
         /// What is tried again. All but `connect` only where a repeat is safe: idempotent methods
         /// whose body is still at hand (64 KiB).
         "on" => on: Vec<RetryOn> = (vec![RetryOn::Connect]) "[\"connect\"]",
-        /// Largest share of the service's requests that may be retries (three are always free).
+        /// Largest share of the service's requests that may be sent again; new connections are free,
+        /// and so is one retry a second.
         "budget" => budget: Percent = (Percent(2000)) "\"20%\"",
         /// Longest wait for the head of one try's answer.
         "per_try" => per_try: Option<Duration> = none "what `request` leaves",
@@ -400,51 +402,4 @@ fn address(node: &Node, cx: &Cx) -> Option<Name> {
             sound.then(|| Name::from(format!("{host}:{port}")))
         },
     )
-}
-
-/// The name of an entry that a later feature gives life.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EntryName<K>(pub String, std::marker::PhantomData<K>);
-
-/// A section whose entries can be named.
-pub trait Section {
-    const NAME: &'static str;
-}
-
-macro_rules! sections {
-    ($($Marker:ident $name:literal;)*) => {$(
-        /// Marks the section of this name.
-        #[derive(Debug, Clone, PartialEq)]
-        pub struct $Marker;
-
-        impl Section for $Marker {
-            const NAME: &'static str = $name;
-        }
-    )*};
-}
-
-sections! {
-    Auth "auth";
-    Breaker "breakers";
-    Limit "limits";
-    Plugin "plugins";
-}
-
-impl<K: Section> Read for EntryName<K> {
-    fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        let name = String::read(node, cx)?;
-        let from = format!("`{}`", node.path);
-        let kind = Kind::Entry(K::NAME);
-        cx.refer(Reference {
-            kind,
-            name: name.clone(),
-            spot: node.spot(),
-            from,
-        });
-        Some(Self(name, std::marker::PhantomData))
-    }
-
-    fn shape() -> Shape {
-        Shape::Text("name of an entry", "")
-    }
 }

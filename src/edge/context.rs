@@ -12,7 +12,7 @@ use crate::reason::Reason;
 use crate::routing::{ColorId, Decision, RouteId, ServiceId, VersionId};
 use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::Metrics;
-use crate::upstream::{BudgetRequest, InFlight, Retry, Service, Version};
+use crate::upstream::{InFlight, Service, Version};
 use http::{HeaderName, HeaderValue};
 use pingora::http::ResponseHeader;
 use smallvec::SmallVec;
@@ -76,7 +76,6 @@ pub struct Attempt {
     /// The endpoint that a sticky client was given before.
     pub sticky: Option<u64>,
     pub permit: Option<Permit>,
-    pub retry: Option<Retry>,
     /// How the try ended, as far as that is known.
     pub verdict: Option<Ended>,
     /// How long the head of the answer took.
@@ -110,7 +109,6 @@ pub struct Places {
     pub of_route: Option<Place>,
     pub of_service: Option<Place>,
     pub adaptive: Option<Place>,
-    pub budget: Option<BudgetRequest>,
 }
 
 /// Why the request was not served, and what the client is told beyond the reason.

@@ -43,11 +43,9 @@ fn may_retry(journey: &mut Journey, cause: RetryOn) -> bool {
     if !rules.on.contains(&cause) || journey.attempt.number >= rules.attempts.0 {
         return false;
     }
-    if journey.attempt.retry.is_none() {
-        let Some(retry) = service.budget.retry(rules.budget) else {
-            return false;
-        };
-        journey.attempt.retry = Some(retry);
+    // A connection that could not be made has cost the upstream nothing.
+    if cause != RetryOn::Connect && !service.budget.take() {
+        return false;
     }
     service.series.retried();
     true

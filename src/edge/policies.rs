@@ -219,6 +219,6 @@ async fn take_places(
         let busy = |()| Refusal::new(Reason::Overloaded, "the service has too much to do");
         journey.places.adaptive = adaptive.take().await.map_err(busy)?;
     }
-    journey.places.budget = Some(service.budget.enter());
+    service.budget.pay(service.retry.budget);
     Ok(())
 }

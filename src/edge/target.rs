@@ -59,6 +59,11 @@ pub fn choose(session: &Session, journey: &mut Journey) -> Result<Box<HttpPeer>,
                 attempt.since = Some(now);
                 return Ok(Box::new(peer(address, journey)));
             }
+            // All have been tried and some are still there: another round.
+            None if !tried.is_empty() && journey.version().is_some_and(Version::available) => {
+                journey.attempt.tried.clear();
+                continue;
+            }
             None if fall_back(journey, FallbackReason::Unhealthy) => continue,
             None => nobody(),
         };

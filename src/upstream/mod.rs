@@ -13,7 +13,7 @@ pub mod resolve;
 mod retry;
 
 pub use endpoint::{Endpoint, EndpointState, Health, InFlight};
-pub use retry::{Budget, Request as BudgetRequest, Retry};
+pub use retry::Budget;
 
 use crate::config::limit::KeyPart;
 use crate::config::policy::Mode;

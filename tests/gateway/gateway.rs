@@ -37,6 +37,28 @@ pub fn tyrian() -> Command {
     command
 }
 
+/// Lines of a process's standard error, as they come.
+type Log = Arc<Mutex<Vec<String>>>;
+
+fn launch(dir: &std::path::Path, prepare: impl FnOnce(&mut Command)) -> (Child, Log) {
+    let mut command = tyrian();
+    command.arg("run").arg("-c").arg(dir.join("tyrian.toml"));
+    command.arg("--state").arg(dir.join("state"));
+    command.stdout(std::fs::File::create(dir.join("access.log")).unwrap());
+    command.stderr(Stdio::piped());
+    prepare(&mut command);
+    let mut child = command.spawn().unwrap();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let log = Log::default();
+    let lines = log.clone();
+    std::thread::spawn(move || {
+        for line in stderr.lines().map_while(Result::ok) {
+            lines.lock().unwrap().push(line);
+        }
+    });
+    (child, log)
+}
+
 impl Gateway {
     /// Starts with this configuration and waits until all listeners are bound.
     pub fn start(config: &str) -> Self {
@@ -45,38 +67,32 @@ impl Gateway {
 
     pub fn start_with(config: &str, prepare: impl FnOnce(&mut Command)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("tyrian.toml");
-        std::fs::write(&file, config).unwrap();
-        let mut command = tyrian();
-        command
-            .arg("run")
-            .arg("-c")
-            .arg(&file)
-            .arg("--state")
-            .arg(dir.path().join("state"));
-        command.stdout(std::fs::File::create(dir.path().join("access.log")).unwrap());
-        command.stderr(Stdio::piped());
-        prepare(&mut command);
-        let mut child = command.spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let lines = log.clone();
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                lines.lock().unwrap().push(line);
-            }
-        });
+        std::fs::write(dir.path().join("tyrian.toml"), config).unwrap();
+        let (child, log) = launch(dir.path(), prepare);
         let mut gateway = Self {
             child,
             addresses: HashMap::new(),
             log,
             dir,
         };
-        gateway.wait_for("all listeners", |gateway| {
+        gateway.wait_until_it_listens();
+        gateway
+    }
+
+    /// Ends the process and starts another one with the same files.
+    pub fn restart(&mut self) {
+        self.signal("TERM");
+        assert!(self.wait().success());
+        self.addresses.clear();
+        (self.child, self.log) = launch(self.dir.path(), |_| {});
+        self.wait_until_it_listens();
+    }
+
+    fn wait_until_it_listens(&mut self) {
+        self.wait_for("all listeners", |gateway| {
             gateway.find_addresses();
             gateway.addresses.contains_key("metrics")
         });
-        gateway
     }
 
     fn find_addresses(&mut self) {

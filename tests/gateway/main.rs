@@ -7,13 +7,18 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod breaking;
 mod client;
 mod coloring;
 mod faults;
 mod forwarding;
 mod gateway;
+mod identity;
+mod limits;
 mod malformed;
 mod observe;
 mod process;
 mod reload;
+mod tokens;
+mod upkeep;
 mod upstream;

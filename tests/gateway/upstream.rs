@@ -12,6 +12,7 @@ pub struct Upstream {
     heads: Arc<Mutex<Vec<String>>>,
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
     up: Arc<AtomicBool>,
+    said: Arc<Mutex<Option<String>>>,
 }
 
 impl Upstream {
@@ -27,7 +28,9 @@ impl Upstream {
             heads: Arc::default(),
             bodies: Arc::default(),
             up: Arc::new(AtomicBool::new(true)),
+            said: Arc::default(),
         };
+        let said = upstream.said.clone();
         let (heads, bodies, up) = (
             upstream.heads.clone(),
             upstream.bodies.clone(),
@@ -44,6 +47,7 @@ impl Upstream {
                     heads: heads.clone(),
                     bodies: bodies.clone(),
                     up: up.clone(),
+                    said: said.clone(),
                 };
                 std::thread::spawn(move || serving.run());
             }
@@ -61,6 +65,26 @@ impl Upstream {
         // Open connections notice within their read timeout.
         std::thread::sleep(Duration::from_millis(150));
         self.address
+    }
+
+    /// Gives this answer to everything from now on; `None`: by path again. Empty: hangs up.
+    pub fn say(&self, answer: Option<&str>) {
+        *self.said.lock().unwrap() = answer.map(ToOwned::to_owned);
+    }
+
+    /// Says 200 with this body.
+    pub fn say_ok(&self, headers: &str, body: &str) {
+        let length = body.len();
+        self.say(Some(&format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+        )));
+    }
+
+    /// Says a status with nothing else.
+    pub fn say_status(&self, status: u16) {
+        self.say(Some(&format!(
+            "HTTP/1.1 {status} Said\r\nContent-Length: 0\r\n\r\n"
+        )));
     }
 
     pub fn name(&self) -> &'static str {
@@ -102,6 +126,7 @@ struct Serving {
     heads: Arc<Mutex<Vec<String>>>,
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
     up: Arc<AtomicBool>,
+    said: Arc<Mutex<Option<String>>>,
 }
 
 impl Serving {
@@ -207,6 +232,10 @@ impl Serving {
 
     /// False ends the connection.
     fn answer(&mut self, path: &str, body: &[u8], is_head: bool) -> bool {
+        let said = self.said.lock().unwrap().clone();
+        if let Some(answer) = said {
+            return !answer.is_empty() && self.send(&answer);
+        }
         let mut parts = path.split('?').next().unwrap_or("").split('/').skip(1);
         let (what, value) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
         match what {

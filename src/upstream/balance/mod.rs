@@ -79,6 +79,8 @@ fn stable_hash(words: impl std::hash::Hash) -> u64 {
 
 /// How much busier than its share an endpoint may be before a hash passes it by (bounded loads).
 const OVERLOAD: f64 = 1.25;
+/// With so few in flight nobody is overloaded, whatever the shares.
+const NEVER_OVERLOADED: f64 = 4.0;
 
 /// Whether an endpoint has taken more than its share of what is in flight.
 fn is_overloaded(endpoint: &Endpoint, endpoints: &[Endpoint]) -> bool {
@@ -89,7 +91,7 @@ fn is_overloaded(endpoint: &Endpoint, endpoints: &[Endpoint]) -> bool {
     }
     let share = f64::from(endpoint.weight) / f64::from(weight.max(1));
     let most = (f64::from(in_flight) * share * OVERLOAD).ceil();
-    f64::from(endpoint.state.in_flight()) + 1.0 > most.max(1.0)
+    f64::from(endpoint.state.in_flight()) + 1.0 > most.max(NEVER_OVERLOADED)
 }
 
 /// The first eligible candidate that is not overloaded, else the first eligible one.

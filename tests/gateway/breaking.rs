@@ -1,0 +1,184 @@
+//! Breakers on real upstreams that fail, slow down and recover.
+
+use crate::gateway::{Gateway, listeners};
+use crate::upstream::Upstream;
+
+fn config(v1: &Upstream, v2: &Upstream, breaker: &str) -> String {
+    format!(
+        "{}\n[services.shop]\ndefault = \"v1\"\nbreaker = \"b\"\n\
+         versions.v1.endpoints = [\"{}\"]\nversions.v2.endpoints = [\"{}\"]\n\
+         [colors.canary]\nversions = {{ shop = \"v2\" }}\nwhen = [{{ header = {{ x-group = \"beta\" }} }}]\n\
+         [routes.all]\nmatch = {{ path = \"/*\" }}\nservice = \"shop\"\n\
+         [breakers.b]\nopen_for = \"1s\"\nprobes = 2\n{breaker}\n",
+        listeners(""),
+        v1.address,
+        v2.address,
+    )
+}
+
+const ERRORS: &str = "trip = { error_rate = \"50%\", min_requests = 5 }";
+
+#[test]
+fn a_failing_version_is_left_alone_and_comes_back() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let mut gateway = Gateway::start(&config(&v1, &v2, ERRORS));
+    v1.say_status(500);
+    for _ in 0..5 {
+        assert_eq!(
+            gateway.get("/", "").status,
+            500,
+            "the upstream's own answer"
+        );
+    }
+    let sent = v1.heads().len();
+    let refused = gateway.get("/", "");
+    assert_eq!(
+        (refused.status, refused.reason().as_str()),
+        (503, "breaker_open")
+    );
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(v1.heads().len(), sent, "nothing is sent while it is open");
+    assert_eq!(
+        gateway.metric("tyrian_breaker_state{service=\"shop\",version=\"v1\"}"),
+        Some(2.0)
+    );
+    v1.say(None);
+    gateway.wait_for("the breaker to close", |gateway| {
+        gateway.get("/", "");
+        gateway.metric("tyrian_breaker_state{service=\"shop\",version=\"v1\"}") == Some(0.0)
+    });
+    assert_eq!(gateway.get("/", "").status, 200);
+}
+
+#[test]
+fn a_color_falls_back_to_the_default_version_while_its_own_is_broken() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let mut gateway = Gateway::start(&config(&v1, &v2, ERRORS));
+    v2.say_status(503);
+    for _ in 0..5 {
+        assert_eq!(gateway.get("/", "X-Group: beta\r\n").status, 503);
+    }
+    let answer = gateway.get("/after", "X-Group: beta\r\n");
+    assert_eq!(
+        (answer.status, answer.header("x-upstream")),
+        (200, Some("v1"))
+    );
+    let line = gateway.logged(|line| line["path"] == "/after");
+    assert_eq!(
+        (
+            line["color_requested"].as_str(),
+            line["color_reason"].as_str()
+        ),
+        (Some("canary"), Some("breaker"))
+    );
+}
+
+#[test]
+fn slowness_opens_it_and_errors_of_clients_do_not() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let slow =
+        "trip = { slow = \"100ms\", slow_rate = \"80%\", error_rate = \"50%\", min_requests = 4 }";
+    let gateway = Gateway::start(&config(&v1, &v2, slow));
+    for _ in 0..10 {
+        assert_eq!(gateway.get("/status/404", "").status, 404);
+    }
+    assert_eq!(gateway.get("/", "").status, 200, "4xx is no failure");
+    for _ in 0..5 {
+        gateway.get("/delay/150", "X-Group: beta\r\n");
+    }
+    assert_eq!(
+        gateway.metric("tyrian_breaker_state{service=\"shop\",version=\"v2\"}"),
+        Some(2.0)
+    );
+}
+
+#[test]
+fn clients_that_leave_open_nothing() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let gateway = Gateway::start(&config(&v1, &v2, ERRORS));
+    for _ in 0..10 {
+        let mut connection = gateway.connect();
+        connection.send(b"GET /delay/300 HTTP/1.1\r\nHost: a\r\n\r\n");
+        std::thread::sleep(std::time::Duration::from_millis(30));
+    }
+    assert_eq!(gateway.get("/", "").status, 200);
+    assert_eq!(
+        gateway.metric("tyrian_breaker_state{service=\"shop\",version=\"v1\"}"),
+        Some(0.0)
+    );
+}
+
+#[test]
+fn what_is_said_meanwhile_is_configured() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let with = |fallback: &str| {
+        let gateway = Gateway::start(&config(
+            &v1,
+            &v2,
+            &format!("{ERRORS}\nfallback = {fallback}"),
+        ));
+        v1.say(None);
+        assert_eq!(gateway.get("/page", "").text(), "v1");
+        v1.say_status(500);
+        (0..12).for_each(|_| drop(gateway.get("/", "")));
+        gateway
+    };
+    let fixed = with("{ status = 503, text = \"try later\" }").get("/page", "");
+    assert_eq!((fixed.status, fixed.text().as_str()), (503, "try later"));
+    assert!(fixed.header("retry-after").is_some());
+    assert!(
+        fixed
+            .header("proxy-status")
+            .unwrap()
+            .contains("breaker_open")
+    );
+    let other = with("{ version = \"v2\" }").get("/page", "");
+    assert_eq!(
+        (other.status, other.header("x-upstream")),
+        (200, Some("v2"))
+    );
+    let gateway = with("{ cached = \"5m\" }");
+    let cached = gateway.get("/page", "");
+    assert_eq!((cached.status, cached.text().as_str()), (200, "v1"));
+    assert!(cached.header("age").is_some());
+    assert!(
+        cached
+            .header("proxy-status")
+            .unwrap()
+            .contains("breaker_open")
+    );
+    assert_eq!(
+        gateway.get("/page", "Cookie: a=b\r\n").reason(),
+        "breaker_open",
+        "never for one user"
+    );
+    assert_eq!(gateway.get("/never-seen", "").reason(), "breaker_open");
+}
+
+#[test]
+fn a_hand_opens_and_closes_it() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let gateway = Gateway::start(&config(&v1, &v2, ERRORS));
+    let path = "/v1/services/shop/v1/breaker";
+    assert_eq!(gateway.api("PUT", path, "{\"state\":\"open\"}").0, 200);
+    assert_eq!(gateway.get("/", "").reason(), "breaker_open");
+    let (_, services) = gateway.api("GET", "/v1/services", "");
+    let breaker = &services["services"][0]["versions"][0]["breaker"];
+    assert_eq!(
+        (breaker["state"].as_str(), breaker["held"].as_bool()),
+        (Some("open"), Some(true))
+    );
+    assert_eq!(gateway.api("PUT", path, "{\"state\":\"closed\"}").0, 200);
+    assert_eq!(gateway.get("/", "").status, 200);
+    assert_eq!(gateway.api("PUT", path, "{\"state\":\"ajar\"}").0, 400);
+    assert_eq!(
+        gateway
+            .api(
+                "PUT",
+                "/v1/services/shop/v9/breaker",
+                "{\"state\":\"open\"}"
+            )
+            .0,
+        404
+    );
+}
