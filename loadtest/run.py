@@ -7,10 +7,11 @@ are interleaved (A B C A B C ...) and the median counts, because machines are no
 the kernel charged to the proxy's processes during the run, divided by the requests wrk counted.
 
     python3 loadtest/run.py            # five rounds of five seconds
+    python3 loadtest/run.py --full     # with token, limit, color, breaker and access log
     python3 loadtest/run.py --quick    # one short round, to see that it runs
 
 Traffic goes to 127.0.0.1 only, and only processes started here are ended."""
-import argparse, atexit, json, os, platform, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time, urllib.request
+import argparse, atexit, base64, json, os, platform, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time, urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TICK = os.sysconf("SC_CLK_TCK")
@@ -190,8 +191,104 @@ access_log = {{ path = "off" }}
     return write(directory, "tyrian.toml", text)
 
 
-def load(port, seconds):
-    out = subprocess.run(["taskset", "-c", "1", "wrk", "-t1", "-c64", f"-d{seconds}s", "--latency", f"http://127.0.0.1:{port}/"], capture_output=True, text=True, timeout=seconds + 30).stdout
+def signed_token(directory):
+    """An RS256 token, its public key as PEM and as JWKS, by the openssl tool."""
+    key, pub = os.path.join(directory, "key.pem"), os.path.join(directory, "pub.pem")
+    run = lambda *command, **kw: subprocess.run(command, capture_output=True, check=True, **kw).stdout
+    run("openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", key)
+    run("openssl", "pkey", "-in", key, "-pubout", "-out", pub)
+    modulus = run("openssl", "rsa", "-in", key, "-noout", "-modulus", text=True).strip().split("=")[1]
+    b64 = lambda data: base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    jwks = {"keys": [{"kty": "RSA", "kid": "k", "alg": "RS256", "n": b64(bytes.fromhex(modulus)), "e": "AQAB"}]}
+    claims = {"iss": "https://id.example.com/", "aud": "shop", "sub": "alice", "exp": int(time.time()) + 3600, "scope": "shop:read", "email": "alice@example.com"}
+    message = b64(json.dumps({"alg": "RS256", "kid": "k", "typ": "JWT"}).encode()) + "." + b64(json.dumps(claims).encode())
+    signature = run("openssl", "dgst", "-sha256", "-sign", key, input=message.encode())
+    return message + "." + b64(signature), pub, write(directory, "jwks.json", json.dumps(jwks))
+
+
+def full_job(directory, upstream, binary):
+    """Token, limit by claim, color, breaker or its like, request id, access log: everything at once."""
+    token, pub, jwks = signed_token(directory)
+    found = []
+    if shutil.which("haproxy"):
+        port = free_port()
+        text = f"""global
+  nbthread 1
+  log stdout format raw local0
+defaults
+  mode http
+  log global
+  option httplog
+  timeout client 30s
+  timeout server 30s
+  timeout connect 5s
+frontend f
+  bind 127.0.0.1:{port}
+  http-request set-header X-Request-Id %[uuid()]
+  option forwardfor
+  http-request set-var(txn.bearer) http_auth_bearer
+  http-request set-var(txn.alg) var(txn.bearer),jwt_header_query('$.alg')
+  http-request deny deny_status 401 unless {{ var(txn.alg) -m str RS256 }}
+  http-request deny deny_status 401 unless {{ var(txn.bearer),jwt_payload_query('$.iss') -m str https://id.example.com/ }}
+  http-request set-var(txn.exp) var(txn.bearer),jwt_payload_query('$.exp','int')
+  http-request set-var(txn.now) date()
+  http-request deny deny_status 401 if {{ var(txn.exp),sub(txn.now) -m int lt 0 }}
+  http-request deny deny_status 401 unless {{ var(txn.bearer),jwt_verify(txn.alg,"{pub}") -m int 1 }}
+  http-request set-var(txn.sub) var(txn.bearer),jwt_payload_query('$.sub')
+  http-request set-header X-User-Id %[var(txn.sub)]
+  stick-table type string len 64 size 100k expire 60s store http_req_rate(1s)
+  http-request track-sc0 var(txn.sub)
+  http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt 10000000 }}
+  use_backend v2 if {{ req.hdr(x-group) beta }}
+  default_backend v1
+backend v1
+  http-reuse always
+  server s 127.0.0.1:{upstream} check observe layer7 error-limit 50 on-error mark-down
+backend v2
+  http-reuse always
+  server s 127.0.0.1:{upstream} check observe layer7 error-limit 50 on-error mark-down
+"""
+        found.append(("haproxy", ["haproxy", "-db", "-f", write(directory, "full.cfg", text)], port, version(["haproxy", "-v"])))
+    port = free_port()
+    text = f"""[server]
+threads = 1
+[listeners.web]
+bind = "127.0.0.1:{port}"
+[admin]
+bind = "127.0.0.1:{free_port()}"
+metrics = "127.0.0.1:{free_port()}"
+[services.up]
+default = "v1"
+breaker = "b"
+versions.v1.endpoints = ["127.0.0.1:{upstream}"]
+versions.v2.endpoints = ["127.0.0.1:{upstream}"]
+[colors.canary]
+when = [{{ header = {{ x-group = "beta" }} }}]
+versions = {{ up = "v2" }}
+[jwt.users]
+issuer = "https://id.example.com/"
+audience = ["shop"]
+algorithms = ["RS256"]
+keys = {{ jwks_file = "{jwks}" }}
+forward = {{ sub = "x-user-id" }}
+[limits.per-user]
+rate = "10000000/s"
+key = "jwt:sub"
+[breakers.b]
+trip = {{ error_rate = "50%" }}
+[routes.all]
+match = {{ path = "/*" }}
+service = "up"
+auth = "users"
+limits = ["per-user"]
+"""
+    command = [binary, "run", "-c", write(directory, "full.toml", text), "--state", os.path.join(directory, "state")]
+    found.append(("tyrian", command, port, version([binary, "version"])))
+    return found, ["-H", f"Authorization: Bearer {token}", "-H", "x-group: beta"]
+
+
+def load(port, seconds, headers=()):
+    out = subprocess.run(["taskset", "-c", "1", "wrk", "-t1", "-c64", f"-d{seconds}s", "--latency", *headers, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, timeout=seconds + 30).stdout
     requests = int(re.search(r"(\d+) requests in", out).group(1))
     errors = re.findall(r"(?:Non-2xx or 3xx responses|Socket errors): .*", out)
     return {"requests": requests, "per_second": round(requests / seconds), "p50_ms": percentile(out, 50), "p99_ms": percentile(out, 99), "errors": errors}
@@ -203,15 +300,19 @@ def percentile(out, which):
 
 
 def bare(directory, args, upstream):
-    found, _, _ = peers(directory, upstream, args.bin, args.routes, args.envoy)
+    headers = []
+    if args.full:
+        found, headers = full_job(directory, upstream, args.bin)
+    else:
+        found, _, _ = peers(directory, upstream, args.bin, args.routes, args.envoy)
     running = [Proxy(name, 0, command, port, v) for name, command, port, v in found]
     rows = {p.name: [] for p in running}
     for p in running:
-        load(p.port, 1)
+        load(p.port, 1, headers)
     for _ in range(args.rounds):
         for p in running:
             before = cpu_seconds(p.process.pid)
-            result = load(p.port, args.seconds)
+            result = load(p.port, args.seconds, headers)
             used = cpu_seconds(p.process.pid) - before
             result["cpu_us"] = used * 1e6 / max(result["requests"], 1)
             rows[p.name].append(result)
@@ -281,6 +382,7 @@ def main():
     parser.add_argument("--routes", type=int, default=0, help="further routes in the gateway's table")
     parser.add_argument("--envoy", help="an Envoy binary that is not on the PATH")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--full", action="store_true", help="the whole job instead: token, limit by claim, color, breaker, log")
     parser.add_argument("--reload", action="store_true", help="time reloads instead")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     args = parser.parse_args()
@@ -303,7 +405,7 @@ def main():
         for key, value in report.items():
             print(f"{key:<32} {value}")
     else:
-        base = report.get("nginx", {}).get("cpu_us_per_request")
+        base = report.get("haproxy" if args.full else "nginx", {}).get("cpu_us_per_request")
         print(f"{'':<10}{'CPU µs/req':>12}{'ratio':>8}{'req/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'MiB':>8}")
         for name, row in report.items():
             ratio = f"{row['cpu_us_per_request'] / base:.2f}" if base else ""

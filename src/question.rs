@@ -1,11 +1,14 @@
 //! A request put to the decision without being sent: what `explain` asks, in the CLI and the API.
 
 use crate::config::Config;
+use crate::routing::claims::Claims;
 use crate::routing::explain::Explanation;
 use crate::routing::host::normalise_host;
 use crate::routing::path::normalise_target;
 use crate::routing::selftest::trusted;
 use crate::routing::{Availability, Table, View};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -21,6 +24,9 @@ pub struct Question {
     pub url: String,
     #[serde(default)]
     pub headers: Headers,
+    /// What its verified token says. Without it, a token among the headers counts as valid.
+    #[serde(default)]
+    pub claims: Option<Claims>,
     /// The client's address; default 127.0.0.1.
     #[serde(default)]
     pub from: Option<IpAddr>,
@@ -63,6 +69,7 @@ impl Question {
         let client = self
             .from
             .unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+        let assumed = Self::assumed_claims(&headers);
         let view = View {
             method: &method,
             host: &host,
@@ -71,9 +78,21 @@ impl Question {
             headers: &headers,
             client,
             trusted: trusted(config, client),
-            claims: None,
+            claims: self.claims.as_ref().or(assumed.as_ref()),
         };
         Ok(table.explain(config, &view, availability))
+    }
+
+    /// The claims of a bearer token, unverified: what would happen if it were good.
+    fn assumed_claims(headers: &HeaderMap) -> Option<Claims> {
+        let value = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
+        let token = value
+            .split_at_checked(7)
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer "));
+        let payload = URL_SAFE_NO_PAD
+            .decode(token?.1.trim().split('.').nth(1)?)
+            .ok()?;
+        serde_json::from_slice(&payload).ok()
     }
 
     fn fields(&self) -> Result<HeaderMap, String> {

@@ -3,6 +3,8 @@
 use super::{Admin, auth, control, view};
 use crate::live::{Outcome, Trigger};
 use crate::question::Question;
+use crate::routing::explain::Explanation;
+use crate::snapshot::Snapshot;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -113,9 +115,28 @@ async fn explain(State(admin): State<Admin>, body: Bytes) -> Result<Json<Value>,
         let state = states.find(|known| *known.address == *endpoint.address);
         endpoint.healthy = state.is_some_and(|known| known.state.available());
     }
+    live_state(&mut explanation, &snapshot);
     serde_json::to_value(explanation)
         .map(Json)
         .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+}
+
+/// Adds what only a running gateway knows: the breaker's phase.
+fn live_state(explanation: &mut Explanation, snapshot: &Snapshot) {
+    let service = snapshot
+        .services
+        .iter()
+        .find(|s| explanation.service.as_deref() == Some(&s.name));
+    let version = explanation.version.as_deref();
+    let version = service.and_then(|service| service.version_named(version?));
+    let breaker = version.and_then(|version| version.breaker.as_ref());
+    let policy = explanation
+        .policies
+        .iter_mut()
+        .find(|policy| policy.name == "breaker");
+    if let (Some(breaker), Some(policy)) = (breaker, policy) {
+        policy.value = format!("{}; now {}", policy.value, breaker.phase().name());
+    }
 }
 
 async fn show(State(admin): State<Admin>) -> String {

@@ -24,6 +24,9 @@ pub struct Args {
     /// A header field, as `name: value`
     #[arg(short = 'H', long = "header", value_name = "FIELD")]
     headers: Vec<String>,
+    /// A claim of its verified token; may be repeated
+    #[arg(long = "claim", value_name = "NAME=VALUE")]
+    claims: Vec<String>,
     /// The client's address
     #[arg(long, value_name = "IP")]
     from: Option<IpAddr>,
@@ -41,7 +44,11 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Exit {
-    if args.what.to_ascii_uppercase().starts_with("TY") && !args.what.contains('/') {
+    let digits = args
+        .what
+        .get(2..)
+        .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
+    if digits && args.what.to_ascii_uppercase().starts_with("TY") {
         return code(&args.what);
     }
     let question = match question(args) {
@@ -77,6 +84,13 @@ fn question(args: &Args) -> Result<Question, String> {
         from: args.from,
         ..Question::default()
     };
+    for claim in &args.claims {
+        let (name, value) = claim
+            .split_once('=')
+            .ok_or_else(|| format!("`{claim}` is not `name=value`"))?;
+        let claims = question.claims.get_or_insert_default();
+        claims.insert(name.to_owned(), value.into());
+    }
     for field in &args.headers {
         let (name, value) = field
             .split_once(':')

@@ -20,6 +20,8 @@ pub struct Test {
     /// Path and query as the client would send them.
     pub target: String,
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// What a verified token says; `None`: there is no token.
+    pub claims: Option<Vec<(String, Vec<String>)>>,
     /// Default 127.0.0.1.
     pub from: IpAddr,
     pub expect: Expect,
@@ -35,6 +37,8 @@ table! {
         "request" => request: Line = required,
         /// Header fields.
         "headers" => headers: Vec<(HeaderName, String)> = (Vec::new()) "{}",
+        /// Claims of its verified token; without them it has none.
+        "claims" => claims: Option<Vec<(String, Vec<String>)>> = none "no token",
         /// The client's address.
         "from" => from: IpAddr = (IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)) "\"127.0.0.1\"",
         /// What must become of it.
@@ -105,6 +109,7 @@ impl Read for Test {
             name,
             request,
             headers,
+            claims,
             from,
             expect,
         } = Table::read(node, cx)?;
@@ -136,6 +141,7 @@ impl Read for Test {
             host,
             target,
             headers: values,
+            claims,
             from,
             expect,
             at,

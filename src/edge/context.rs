@@ -227,6 +227,12 @@ impl Journey {
         if let (Some(in_flight), Some(took)) = (&self.attempt.in_flight, took) {
             in_flight.endpoint().latency.observe(took);
         }
+        let permit = self.attempt.permit.as_ref();
+        let verdict = self.attempt.verdict;
+        if verdict.is_some_and(|verdict| permit.is_some_and(|p| verdict.fails(p.failures()))) {
+            // A bad head is bad news at once: the next request must not have to outrun this body.
+            self.judge(took.unwrap_or_default(), Instant::now());
+        }
     }
 
     /// The current try is over: its time counts, its endpoint is free, and whoever judges
@@ -240,36 +246,34 @@ impl Journey {
         let now = Instant::now();
         let took = now.saturating_duration_since(since);
         self.attempt.upstream_time += took;
-        let permit = self.attempt.permit.take();
-        let verdict = self.attempt.verdict.take();
         let head_took = self.attempt.head_took.take();
-        let endpoint = self.attempt.endpoint;
-        let Some((service, version)) = self.attempt.target else {
+        if let Some(version) = self.version() {
+            version.series.observe(took);
+        }
+        // Of a stream, only the wait for its head says anything about the upstream.
+        let judged = match head_took {
+            Some(head_took) if self.endless => head_took,
+            _ => took,
+        };
+        self.judge(judged, now);
+        let adaptive = self.service().and_then(|service| service.adaptive.as_ref());
+        if let (Some(adaptive), Some(took)) = (adaptive, head_took) {
+            adaptive.observe(took);
+        }
+    }
+
+    /// Tells the breaker and the watch over endpoints how the try ended; once, if it is known.
+    fn judge(&mut self, took: Duration, now: Instant) {
+        let permit = self.attempt.permit.take();
+        let Some(verdict) = self.attempt.verdict.take() else {
             return;
         };
-        let Some(service) = self.snapshot.service(service) else {
-            return;
-        };
-        let Some(version) = service.versions.get(usize::from(version.0)) else {
-            return;
-        };
-        version.series.observe(took);
-        let Some(verdict) = verdict else { return };
         if let Some(permit) = permit {
             let failed = verdict.fails(permit.failures());
-            // Of a stream, only the wait for its head says anything about the upstream.
-            let took = if self.endless {
-                head_took.unwrap_or(took)
-            } else {
-                took
-            };
             permit.record(Outcome { failed, took }, now);
         }
-        if let Some(index) = endpoint {
+        if let (Some(index), Some(version)) = (self.attempt.endpoint, self.version()) {
             version.judge(index, verdict.is_the_endpoints_fault());
-        }
-        if let (Some(adaptive), Some(took)) = (&service.adaptive, head_took) {
-            adaptive.observe(took);
         }
     }
 }

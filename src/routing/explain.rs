@@ -225,12 +225,7 @@ impl Table {
 impl Explanation {
     /// Fills in what the chosen route leads to.
     fn follow(&mut self, config: &Config, route: &Route, view: &View, decision: &Decision) {
-        if let Some(max) = route.body_max {
-            self.policies.push(Policy {
-                name: "body limit".to_owned(),
-                value: format!("{} bytes", max.0),
-            });
-        }
+        self.policies(config, route, view);
         match &route.target {
             Target::Respond { status, .. } | Target::Redirect { status, .. } => {
                 self.status = matches!(decision.outcome, Outcome::Respond | Outcome::Redirect)
@@ -371,5 +366,6 @@ fn path_text(path: &PathMatch) -> String {
     }
 }
 
+mod policies;
 mod render;
 pub use render::render;

@@ -3,12 +3,14 @@
 //! Every endpoint counts as available, and a client as trusted when some listener trusts it. A
 //! status can be expected of what the gateway answers itself; an upstream's cannot be known.
 
+use super::claims::Claims;
 use super::host::normalise_host;
 use super::path::normalise_target;
 use super::{Availability, Decision, Outcome, ServiceId, Table, VersionId, View, rewrite};
 use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Label, Severity};
-use crate::config::route::Target;
+use crate::config::policy::Mode;
+use crate::config::route::{Route, Target};
 use crate::config::test::Test;
 use crate::reason::Reason;
 
@@ -114,6 +116,7 @@ fn find(table: &Table, config: &Config, test: &Test) -> Found {
         return refused(Reason::BadRequest);
     };
     let headers = test.headers.iter().cloned().collect();
+    let claims = test.claims.as_deref().map(claims_of);
     let view = View {
         method: &test.method,
         host: &host,
@@ -122,15 +125,48 @@ fn find(table: &Table, config: &Config, test: &Test) -> Found {
         headers: &headers,
         client: test.from,
         trusted: trusted(config, test.from),
-        claims: None,
+        claims: claims.as_ref(),
     };
     let decision = table.decide(&view, &AllHealthy(config));
     let mut found = Found::default();
+    let route = decision
+        .route
+        .and_then(|id| config.routes.values().nth(id.0 as usize));
+    if let Some(reason) = route
+        .filter(|_| claims.is_none())
+        .and_then(|route| unknown(config, route))
+    {
+        found = refused(reason);
+    }
     if let Outcome::Refuse(reason) = decision.outcome {
         found = refused(reason);
     }
     found.fill(config, &decision, &target.path);
     found
+}
+
+/// Why a request without credentials is refused on a route; `None`: it is not.
+pub fn unknown(config: &Config, route: &Route) -> Option<Reason> {
+    let auth = route.auth.as_ref().filter(|auth| !auth.optional)?;
+    let first = auth.providers.first()?;
+    match config.jwt.get(first) {
+        Some(jwt) => (jwt.mode == Mode::Enforce).then_some(Reason::JwtMissing),
+        None => config
+            .api_keys
+            .contains_key(first)
+            .then_some(Reason::ApiKey),
+    }
+}
+
+fn claims_of(claims: &[(String, Vec<String>)]) -> Claims {
+    let value = |values: &[String]| match values {
+        [one] => one.as_str().into(),
+        many => many.into(),
+    };
+    claims
+        .iter()
+        .map(|(name, values)| (name.clone(), value(values)))
+        .collect()
 }
 
 /// Whether any listener believes this client.
