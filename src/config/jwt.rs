@@ -110,6 +110,19 @@ fn is_sound(name: &Name, table: &Table, node: &Node, cx: &Cx) -> bool {
             "whose tokens?",
         );
     }
+    let plain = |claim: &String| {
+        claim
+            .chars()
+            .all(|c| !c.is_control() && c != '"' && c != '\\')
+    };
+    if !table.log.iter().all(plain) {
+        let message = format!("provider `{name}` logs a claim whose name would break the log");
+        wrong(
+            "log",
+            message,
+            "no quotes, backslashes or control characters",
+        );
+    }
     if table.leeway > LEEWAY_MAX {
         let message = format!("provider `{name}` forgives more than five minutes");
         wrong("leeway", message, "a clock that far off needs mending");
@@ -118,28 +131,9 @@ fn is_sound(name: &Name, table: &Table, node: &Node, cx: &Cx) -> bool {
         let message = format!("provider `{name}` accepts no algorithm");
         wrong("algorithms", message, "no token could pass");
     }
-    let shared = matches!(table.keys, Keys::Hmac(_));
-    if let Some(odd) = table
-        .algorithms
-        .iter()
-        .find(|algorithm| algorithm.is_hmac() != shared)
-    {
-        let message = match shared {
-            true => format!(
-                "provider `{name}` has a shared secret, which {} cannot use",
-                word(*odd)
-            ),
-            false => format!(
-                "provider `{name}` has public keys, which {} would take for a shared secret",
-                word(*odd)
-            ),
-        };
-        let label = "whoever knows the public key could sign tokens";
-        wrong(
-            "algorithms",
-            message,
-            if shared { "not an HS algorithm" } else { label },
-        );
+    if let Some(message) = mismatch(name, table) {
+        let label = "whoever knows a public key could sign tokens with it as a secret";
+        wrong("algorithms", message, label);
     }
     for header in table.token.iter().filter_map(TokenPlace::header) {
         if table
@@ -161,6 +155,21 @@ fn is_sound(name: &Name, table: &Table, node: &Node, cx: &Cx) -> bool {
         }
     }
     sound
+}
+
+/// An algorithm that the keys are not for (RFC 8725, section 3.1).
+fn mismatch(name: &Name, table: &Table) -> Option<String> {
+    let shared = matches!(table.keys, Keys::Hmac(_));
+    let mut algorithms = table.algorithms.iter();
+    let odd = algorithms.find(|algorithm| algorithm.is_hmac() != shared)?;
+    let (keys, use_) = match shared {
+        true => ("a shared secret", "cannot use"),
+        false => ("public keys", "would take for a shared secret"),
+    };
+    Some(format!(
+        "provider `{name}` has {keys}, which {} {use_}",
+        word(*odd)
+    ))
 }
 
 /// Headers that no claim may become.

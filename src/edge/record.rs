@@ -88,6 +88,13 @@ fn line(out: &mut Vec<u8>, session: &Session, journey: &Journey, status: u16, to
     if let Some(route) = journey.route() {
         string_field(out, "route", &route.name);
     }
+    for (field, value) in journey
+        .identity
+        .iter()
+        .flat_map(|identity| &identity.logged)
+    {
+        string_field(out, field, value);
+    }
     upstream_fields(out, journey);
     color_fields(out, journey);
     if let Some(refusal) = &journey.refusal {

@@ -348,6 +348,20 @@ fn a_service_that_is_asked_decides_and_its_absence_is_configured() {
 }
 
 #[test]
+fn the_log_names_claims_that_it_is_told_to() {
+    let (issuer, shop) = (Issuer::new("k1"), Upstream::start("v1"));
+    let more = "log = [\"sub\", \"missing\"]\n";
+    let (mut gateway, _dir) = with_key_file(&issuer, &shop, "\"users\"", more);
+    gateway.get(
+        "/named",
+        &issuer.bearer(&json!({ "email": "a@example.com" })),
+    );
+    let line = gateway.logged(|line| line["path"] == "/named");
+    assert_eq!(line["jwt.sub"], "alice");
+    assert!(!line.to_string().contains("example.com"), "{line}");
+}
+
+#[test]
 fn reporting_counts_and_lets_pass() {
     let (issuer, shop) = (Issuer::new("k1"), Upstream::start("v1"));
     let (gateway, _dir) = with_key_file(&issuer, &shop, "\"users\"", "mode = \"report\"\n");

@@ -94,6 +94,7 @@ fn identity(config: &config::ApiKeys, consumer: &str) -> Option<Verified> {
             .iter()
             .map(|header| (header.clone(), value.clone()))
             .collect(),
+        logged: vec![("consumer".to_owned(), consumer.to_owned())],
         expires: u64::MAX,
     })
 }

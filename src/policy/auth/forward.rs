@@ -141,6 +141,7 @@ impl ForwardAuth {
         Arc::new(Verified {
             claims: Claims::new(),
             forward: forward.collect(),
+            logged: Vec::new(),
             expires: u64::MAX,
         })
     }

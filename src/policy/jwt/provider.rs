@@ -32,6 +32,8 @@ pub struct Verified {
     pub claims: Claims,
     /// Claims that go up, as headers.
     pub forward: Vec<(HeaderName, HeaderValue)>,
+    /// What the access log shows of it: field and value.
+    pub logged: Vec<(String, String)>,
     /// Seconds since 1970.
     pub expires: u64,
 }
@@ -248,6 +250,7 @@ impl Provider {
         let expires = claims::check(&claims, &self.config, now)?;
         Ok(Verified {
             forward: self.forward(&claims),
+            logged: self.logged(&claims),
             claims,
             expires,
         })
@@ -290,6 +293,15 @@ impl Provider {
             Some((header.clone(), value))
         });
         forwarded.collect()
+    }
+
+    fn logged(&self, claims: &Claims) -> Vec<(String, String)> {
+        let named = self.config.log.iter();
+        let named = named.map(|claim| (claim, crate::routing::claims::values(claims, claim)));
+        named
+            .filter(|(_, values)| !values.is_empty())
+            .map(|(claim, values)| (format!("jwt.{claim}"), values.join(",")))
+            .collect()
     }
 
     /// Age of the keys in seconds; `None` while there are none.

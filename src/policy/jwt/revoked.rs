@@ -102,6 +102,7 @@ mod tests {
         Verified {
             claims: serde_json::from_str(claims).unwrap(),
             forward: Vec::new(),
+            logged: Vec::new(),
             expires: 0,
         }
     }
