@@ -114,7 +114,9 @@ pub fn on_exchange(session: &mut Session, journey: &mut Journey, error: &mut Err
         kind if *kind == STALE => free && replaced(journey),
         kind if *kind == ANOTHER_TRY => true,
         _ if late || (upstream && timeout) => {
-            journey.attempt.verdict = Some(Ended::TimedOut);
+            // A client that is slow to send its body says nothing about the upstream.
+            let sent = session.is_body_empty() || session.is_body_done();
+            journey.attempt.verdict = sent.then_some(Ended::TimedOut);
             let whole = journey
                 .deadline
                 .is_some_and(|deadline| deadline <= Instant::now());

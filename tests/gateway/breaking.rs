@@ -109,6 +109,26 @@ fn clients_that_leave_open_nothing() {
 }
 
 #[test]
+fn clients_that_are_slow_to_send_open_nothing() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let text = config(&v1, &v2, ERRORS).replace(
+        "breaker = \"b\"",
+        "breaker = \"b\"\ntimeouts = { request = \"100ms\" }",
+    );
+    let gateway = Gateway::start(&text);
+    for _ in 0..6 {
+        let mut connection = gateway.connect();
+        let half = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf";
+        assert_eq!(connection.exchange(half).status, 504);
+    }
+    assert_eq!(
+        gateway.metric("tyrian_breaker_state{service=\"shop\",version=\"v1\"}"),
+        Some(0.0)
+    );
+    assert_eq!(gateway.get("/", "").status, 200);
+}
+
+#[test]
 fn what_is_said_meanwhile_is_configured() {
     let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
     let with = |fallback: &str| {
