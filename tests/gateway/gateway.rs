@@ -181,6 +181,20 @@ impl Gateway {
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
     }
 
+    /// Waits until a metric has this value: a request is counted once it has ended, which its
+    /// client may know a moment earlier.
+    pub fn counts(&self, name: &str, value: f64) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.metric(name) != Some(value) {
+            assert!(
+                Instant::now() < deadline,
+                "{name} is {:?}",
+                self.metric(name)
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     pub fn metrics(&self) -> String {
         let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
         let answer = Connection::to(self.address("metrics")).exchange(request.as_bytes());
