@@ -21,6 +21,7 @@ static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection"
 
 /// Dresses the request for the upstream.
 pub fn outgoing(session: &Session, head: &mut RequestHeader, journey: &Journey) -> Result<()> {
+    forget_spelling(head)?;
     target(head, journey)?;
     // The gateway answers expectations itself, so the upstream has none to meet.
     head.remove_header(&header::EXPECT);
@@ -40,6 +41,26 @@ pub fn outgoing(session: &Session, head: &mut RequestHeader, journey: &Journey) 
         }
     }
     color(head, journey)
+}
+
+/// Names of fields have no case (RFC 9110, section 5.1). The core keeps the client's spelling in a
+/// second map, and each field set here would cost an entry and a copy of its name there.
+fn forget_spelling(head: &mut RequestHeader) -> Result<()> {
+    let (empty, ()) = http::Request::new(()).into_parts();
+    let spelt = std::mem::replace(head, empty.into());
+    let raw = spelt.raw_path();
+    let same = spelt
+        .uri
+        .path_and_query()
+        .is_some_and(|target| target.as_str().as_bytes() == raw);
+    // A target that is no URI lives beside the parts, and would be lost with the spelling.
+    let raw = (!same).then(|| raw.to_vec());
+    let parts: http::request::Parts = spelt.into();
+    *head = parts.into();
+    match raw {
+        Some(raw) => head.set_raw_path(&raw),
+        None => Ok(()),
+    }
 }
 
 /// The path as it was matched, rewritten as the route says; the query is the client's.
