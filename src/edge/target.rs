@@ -57,7 +57,7 @@ pub fn choose(session: &Session, journey: &mut Journey) -> Result<Box<HttpPeer>,
                 attempt.in_flight = Some(state.enter());
                 attempt.permit = permit.and_then(Result::ok);
                 attempt.since = Some(now);
-                return Ok(Box::new(peer(address, journey)));
+                return Ok(Box::new(peer(session, address, journey)));
             }
             // All have been tried and some are still there: another round.
             None if !tried.is_empty() && journey.version().is_some_and(Version::available) => {
@@ -196,7 +196,7 @@ fn fallback(journey: &Journey, served: VersionId) -> Option<VersionId> {
     Fallback::of(config.colors.get(&color.name), default, served).0
 }
 
-fn peer(address: std::net::SocketAddr, journey: &Journey) -> HttpPeer {
+fn peer(session: &Session, address: std::net::SocketAddr, journey: &Journey) -> HttpPeer {
     let mut peer = HttpPeer::new(address, false, String::new());
     let options = &mut peer.options;
     options.idle_timeout = journey.service().map(|service| service.pool_idle);
@@ -210,7 +210,15 @@ fn peer(address: std::net::SocketAddr, journey: &Journey) -> HttpPeer {
         let within = |limit: Duration| left.map_or(limit, |left| left.min(limit));
         options.connection_timeout = Some(within(route.connect_timeout));
         options.total_connection_timeout = Some(within(route.connect_timeout));
-        options.read_timeout = Some(within(route.idle_timeout));
+        // Over HTTP/1 the client's stream watches the deadline, and knows streams that have none:
+        // a silent one must not be cut at `request`.
+        let http2 = session.is_http2();
+        let silence = if http2 {
+            within(route.idle_timeout)
+        } else {
+            route.idle_timeout
+        };
+        options.read_timeout = Some(silence);
         options.write_timeout = Some(within(route.idle_timeout));
     }
     peer
