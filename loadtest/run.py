@@ -111,6 +111,23 @@ http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {di
     return ["nginx", "-p", directory, "-c", write(directory, name + ".conf", text)]
 
 
+def haproxy_head(port, settings="", defaults=""):
+    """Everything up to what the frontend does with a request."""
+    return f"""global
+  nbthread 1
+  {settings}
+defaults
+  mode http
+  {defaults}
+  timeout client 30s
+  timeout server 30s
+  timeout connect 5s
+frontend f
+  bind 127.0.0.1:{port}
+  http-request set-header X-Request-Id %[uuid()]
+  option forwardfor"""
+
+
 def peers(directory, upstream, binary, routes, envoy):
     found = []
     port = free_port()
@@ -120,17 +137,7 @@ server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://u; proxy_http
         found.append(("nginx", nginx(directory, "peer", body), port, version(["nginx", "-v"])))
     if shutil.which("haproxy"):
         port = free_port()
-        text = f"""global
-  nbthread 1
-defaults
-  mode http
-  timeout client 30s
-  timeout server 30s
-  timeout connect 5s
-frontend f
-  bind 127.0.0.1:{port}
-  http-request set-header X-Request-Id %[uuid()]
-  option forwardfor
+        text = haproxy_head(port) + f"""
   default_backend b
 backend b
   http-reuse always
@@ -164,7 +171,7 @@ backend b
     return found, admin, config
 
 
-def tyrian_config(directory, port, admin, metrics, upstream, routes, extra=""):
+def tyrian_config(directory, port, admin, metrics, upstream, routes, extra="", service="", route="", log="off"):
     text = f"""[server]
 threads = 1
 [listeners.web]
@@ -174,6 +181,7 @@ bind = "127.0.0.1:{admin}"
 metrics = "127.0.0.1:{metrics}"
 [services.up]
 default = "v1"
+{service}
 versions.v1.endpoints = ["127.0.0.1:{upstream}"]
 versions.v2.endpoints = ["127.0.0.1:{upstream}"]
 [colors.canary]
@@ -182,8 +190,9 @@ versions = {{ up = "v2" }}
 [routes.all]
 match = {{ path = "/*" }}
 service = "up"
+{route}
 [telemetry]
-access_log = {{ path = "off" }}
+access_log = {{ path = "{log}" }}
 {extra}
 """
     for i in range(routes):
@@ -212,20 +221,7 @@ def full_job(directory, upstream, binary):
     found = []
     if shutil.which("haproxy"):
         port = free_port()
-        text = f"""global
-  nbthread 1
-  log stdout format raw local0
-defaults
-  mode http
-  log global
-  option httplog
-  timeout client 30s
-  timeout server 30s
-  timeout connect 5s
-frontend f
-  bind 127.0.0.1:{port}
-  http-request set-header X-Request-Id %[uuid()]
-  option forwardfor
+        text = haproxy_head(port, "log stdout format raw local0", "log global\n  option httplog") + f"""
   http-request set-var(txn.bearer) http_auth_bearer
   http-request set-var(txn.alg) var(txn.bearer),jwt_header_query('$.alg')
   http-request deny deny_status 401 unless {{ var(txn.alg) -m str RS256 }}
@@ -250,22 +246,7 @@ backend v2
 """
         found.append(("haproxy", ["haproxy", "-db", "-f", write(directory, "full.cfg", text)], port, version(["haproxy", "-v"])))
     port = free_port()
-    text = f"""[server]
-threads = 1
-[listeners.web]
-bind = "127.0.0.1:{port}"
-[admin]
-bind = "127.0.0.1:{free_port()}"
-metrics = "127.0.0.1:{free_port()}"
-[services.up]
-default = "v1"
-breaker = "b"
-versions.v1.endpoints = ["127.0.0.1:{upstream}"]
-versions.v2.endpoints = ["127.0.0.1:{upstream}"]
-[colors.canary]
-when = [{{ header = {{ x-group = "beta" }} }}]
-versions = {{ up = "v2" }}
-[jwt.users]
+    policies = f"""[jwt.users]
 issuer = "https://id.example.com/"
 audience = ["shop"]
 algorithms = ["RS256"]
@@ -276,13 +257,9 @@ rate = "10000000/s"
 key = "jwt:sub"
 [breakers.b]
 trip = {{ error_rate = "50%" }}
-[routes.all]
-match = {{ path = "/*" }}
-service = "up"
-auth = "users"
-limits = ["per-user"]
 """
-    command = [binary, "run", "-c", write(directory, "full.toml", text), "--state", os.path.join(directory, "state")]
+    config = tyrian_config(directory, port, free_port(), free_port(), upstream, 0, policies, 'breaker = "b"', 'auth = "users"\nlimits = ["per-user"]', "-")
+    command = [binary, "run", "-c", config, "--state", os.path.join(directory, "state")]
     found.append(("tyrian", command, port, version([binary, "version"])))
     return found, ["-H", f"Authorization: Bearer {token}", "-H", "x-group: beta"]
 

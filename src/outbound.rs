@@ -2,7 +2,24 @@
 //! and size, never redirected, never through a proxy that the environment names.
 
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
+
+/// What holds for every client.
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .user_agent("tyrian")
+}
+
+/// The one client for plain HTTP: a client of its own for each check and mirror would read the
+/// system's authorities for each, and need none of them. Whoever uses it sets a timeout.
+pub fn plain() -> Option<&'static reqwest::Client> {
+    static PLAIN: LazyLock<Option<reqwest::Client>> =
+        LazyLock::new(|| builder().tls_built_in_root_certs(false).build().ok());
+    PLAIN.as_ref()
+}
 
 /// A client whose requests take no longer than `timeout`, body included. `ca` is a PEM file of
 /// authorities that are believed instead of the system's.
@@ -10,12 +27,7 @@ use std::time::Duration;
 /// # Errors
 /// When the file cannot be used.
 pub fn client(timeout: Duration, ca: Option<&Path>) -> Result<reqwest::Client, String> {
-    let mut builder = reqwest::Client::builder()
-        .timeout(timeout)
-        .connect_timeout(timeout)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .user_agent("tyrian");
+    let mut builder = builder().timeout(timeout).connect_timeout(timeout);
     if let Some(path) = ca {
         let fail = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
         let pem = std::fs::read(path).map_err(|error| fail(&error))?;

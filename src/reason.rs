@@ -137,11 +137,6 @@ impl Reason {
             Self::UpstreamTimeout => 504,
         }
     }
-
-    /// Whether the client is asked to show who it is.
-    pub const fn wants_credentials(self) -> bool {
-        matches!(self.status(), 401) || matches!(self, Self::JwtScope)
-    }
 }
 
 #[cfg(test)]

@@ -106,35 +106,27 @@ async fn explain(State(admin): State<Admin>, body: Bytes) -> Result<Json<Value>,
     let mut explanation = question
         .ask(&snapshot.table, &snapshot.config, snapshot.as_ref())
         .map_err(bad)?;
-    for endpoint in &mut explanation.endpoints {
-        let states = snapshot
-            .services
-            .iter()
-            .flat_map(|service| &service.versions);
-        let mut states = states.flat_map(|version| &version.endpoints);
-        let state = states.find(|known| *known.address == *endpoint.address);
-        endpoint.healthy = state.is_some_and(|known| known.state.available());
-    }
     live_state(&mut explanation, &snapshot);
     serde_json::to_value(explanation)
         .map(Json)
         .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
-/// Adds what only a running gateway knows: the breaker's phase.
+/// Adds what only a running gateway knows: health, and the breaker's phase.
 fn live_state(explanation: &mut Explanation, snapshot: &Snapshot) {
-    let service = snapshot
-        .services
-        .iter()
-        .find(|s| explanation.service.as_deref() == Some(&s.name));
+    let service = explanation.service.as_deref();
+    let service = service.and_then(|name| snapshot.service_named(name));
     let version = explanation.version.as_deref();
-    let version = service.and_then(|service| service.version_named(version?));
-    let breaker = version.and_then(|version| version.breaker.as_ref());
-    let policy = explanation
-        .policies
-        .iter_mut()
-        .find(|policy| policy.name == "breaker");
-    if let (Some(breaker), Some(policy)) = (breaker, policy) {
+    let version = version.and_then(|name| service?.version_named(name));
+    let Some(version) = version else { return };
+    for endpoint in &mut explanation.endpoints {
+        let mut known = version.endpoints.iter();
+        let known = known.find(|known| *known.address == *endpoint.address);
+        endpoint.healthy = known.is_some_and(|known| known.state.available());
+    }
+    let mut policies = explanation.policies.iter_mut();
+    let policy = policies.find(|policy| policy.name == "breaker");
+    if let (Some(breaker), Some(policy)) = (&version.breaker, policy) {
         policy.value = format!("{}; now {}", policy.value, breaker.phase().name());
     }
 }

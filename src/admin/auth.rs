@@ -8,19 +8,13 @@ use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The token, by its place: it is read at each use, so that it can be changed under way.
 #[derive(Debug, Clone)]
 pub struct Token {
-    place: Place,
-}
-
-#[derive(Debug, Clone)]
-enum Place {
-    File(PathBuf),
-    Env(String),
-    Nowhere,
+    /// Never [`Secret::StateFile`]; `None`: nobody is let in.
+    place: Option<Secret>,
 }
 
 impl Token {
@@ -30,18 +24,13 @@ impl Token {
     /// When it belongs into a state directory and there is none.
     pub fn find(secret: &Secret, state_dir: Option<&Path>) -> io::Result<Self> {
         let place = match secret {
-            Secret::Env(name) => Place::Env(name.clone()),
-            Secret::File(path) => Place::File(path.clone()),
-            Secret::Credential(name) => {
-                let directory = std::env::var_os("CREDENTIALS_DIRECTORY").unwrap_or_default();
-                Place::File(PathBuf::from(directory).join(name))
-            }
             Secret::StateFile => {
                 let directory = state_dir.ok_or_else(|| io::Error::other("no state directory"))?;
-                Place::File(directory.join("admin.token"))
+                Secret::File(directory.join("admin.token"))
             }
+            named => named.clone(),
         };
-        Ok(Self { place })
+        Ok(Self { place: Some(place) })
     }
 
     /// Finds the token; a file that does not exist is made.
@@ -50,9 +39,8 @@ impl Token {
     /// When the file cannot be made.
     pub fn open(secret: &Secret, state_dir: Option<&Path>) -> io::Result<Self> {
         let token = Self::find(secret, state_dir)?;
-        if let Place::File(path) = &token.place
+        if let Some(Secret::File(path)) = &token.place
             && !path.exists()
-            && !matches!(secret, Secret::Credential(_))
         {
             let mut random = [0; 32];
             io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut random)?;
@@ -65,20 +53,13 @@ impl Token {
 
     /// No token at all: nobody is let in.
     pub fn nowhere() -> Self {
-        Self {
-            place: Place::Nowhere,
-        }
+        Self { place: None }
     }
 
     /// The token itself; `None` when it cannot be read, or is empty.
     pub fn read(&self) -> Option<String> {
-        let text = match &self.place {
-            Place::Env(name) => std::env::var(name).ok()?,
-            Place::File(path) => std::fs::read_to_string(path).ok()?,
-            Place::Nowhere => return None,
-        };
-        let text = text.trim();
-        (!text.is_empty()).then(|| text.to_owned())
+        let text = self.place.as_ref()?.text()?;
+        (!text.is_empty()).then_some(text)
     }
 
     fn accepts(&self, offered: &str) -> bool {

@@ -85,10 +85,7 @@ pub async fn endpoint(
 
 fn find(admin: &Admin, service: &str) -> Result<Arc<Service>, Problem> {
     let snapshot = admin.live.current.load();
-    let found = snapshot
-        .services
-        .iter()
-        .find(|known| *known.name == *service);
+    let found = snapshot.service_named(service);
     found
         .cloned()
         .ok_or_else(|| missing(&format!("service {service}")))

@@ -96,6 +96,22 @@ pub enum Secret {
     StateFile,
 }
 
+impl Secret {
+    /// The secret as it is now, surrounding white space taken off; `None` when it cannot be read.
+    pub fn text(&self) -> Option<String> {
+        let text = match self {
+            Self::File(path) => std::fs::read_to_string(path).ok()?,
+            Self::Env(name) => std::env::var(name).ok()?,
+            Self::Credential(name) => {
+                let directory = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+                std::fs::read_to_string(PathBuf::from(directory).join(name)).ok()?
+            }
+            Self::StateFile => return None,
+        };
+        Some(text.trim().to_owned())
+    }
+}
+
 impl Read for Secret {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
         if node.value.is_str() {

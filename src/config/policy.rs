@@ -1,4 +1,5 @@
-//! Tables that parse and are checked already, but that nothing obeys yet.
+//! The mode that every policy has; and tables that parse and are checked already, but that nothing
+//! obeys yet.
 //!
 //! When a feature lands, its tables move to a file of their own and lose their `Later`.
 

@@ -62,7 +62,7 @@ pub enum Kind {
         service: String,
     },
     Route,
-    /// A table of this name that a later feature gives life.
+    /// An entry of this section.
     Entry(&'static str),
 }
 

@@ -1,14 +1,13 @@
 //! What happens beside the exchange and never holds it up: copies for a mirror, answers kept for
 //! worse times.
 
-use super::context::{Journey, More, Refusal};
+use super::context::{Journey, Refusal};
 use crate::policy::last_good::{self, Reading};
 use crate::policy::mirror::Copy;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Tells the mirror that nobody waits for its answer.
@@ -52,21 +51,15 @@ pub fn copy_body(chunk: Option<&Bytes>, end: bool, journey: &mut Journey) {
         copy.size += chunk.len() as u64;
         copy.body.push(chunk.clone());
     }
-    let max = journey
-        .snapshot
-        .config
-        .routes
-        .get(&journey.route().map_or("".into(), |r| r.name.clone()));
-    let max = max
-        .and_then(|route| route.mirror.as_ref())
-        .map_or(0, |mirror| mirror.body_max.0);
-    if journey.copy.as_ref().is_some_and(|copy| copy.size > max) {
-        journey.copy = None;
-        if let Some(mirror) = journey.route().and_then(|route| route.mirror.as_ref()) {
+    let size = copy.size;
+    let mirror = journey.route().and_then(|route| route.mirror.as_ref());
+    match mirror.filter(|mirror| size > mirror.config.body_max.0) {
+        Some(mirror) => {
             mirror.dropped.fetch_add(1, Relaxed);
+            journey.copy = None;
         }
-    } else if end {
-        send_copy(journey);
+        None if end => send_copy(journey),
+        None => {}
     }
 }
 
@@ -84,10 +77,7 @@ fn send_copy(journey: &mut Journey) {
     let color = journey.requested_color().and_then(|id| snapshot.color(id));
     let color = color.and_then(|color| config.colors.get(&color.name)?.versions.get(name));
     let default = config.services.get(name).map(|service| &service.default);
-    let service = snapshot
-        .services
-        .iter()
-        .find(|service| service.name == *name);
+    let service = snapshot.service_named(name);
     let version = color
         .or(default)
         .and_then(|version| service?.version_named(version));
@@ -136,7 +126,7 @@ pub fn keep_body(chunk: Option<&Bytes>, end: bool, journey: &mut Journey) {
 }
 
 /// The last good answer to the same request, in place of a refusal.
-pub fn recall(session: &Session, journey: &Journey, mut refusal: Refusal) -> Refusal {
+pub fn recall(session: &Session, journey: &Journey, refusal: Refusal) -> Refusal {
     let kept = journey
         .service()
         .and_then(|service| service.last_good.as_ref());
@@ -144,10 +134,5 @@ pub fn recall(session: &Session, journey: &Journey, mut refusal: Refusal) -> Ref
     let Some(answer) = answer else { return refusal };
     let mut headers = answer.headers.clone();
     headers.push((header::AGE, HeaderValue::from(answer.age().as_secs())));
-    refusal.status = 200;
-    refusal.more = Some(Arc::new(More {
-        headers,
-        body: Some(answer.body.to_vec()),
-    }));
-    refusal
+    refusal.answering(200, headers, answer.body.to_vec())
 }

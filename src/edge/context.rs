@@ -12,7 +12,7 @@ use crate::reason::Reason;
 use crate::routing::{ColorId, Decision, RouteId, ServiceId, VersionId};
 use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::Metrics;
-use crate::upstream::{InFlight, Service, Version};
+use crate::upstream::{Endpoint, InFlight, Service, Version};
 use http::{HeaderName, HeaderValue};
 use pingora::http::ResponseHeader;
 use smallvec::SmallVec;
@@ -85,7 +85,6 @@ pub struct Attempt {
     pub since: Option<Instant>,
     /// Time spent waiting for upstreams, over all tries.
     pub upstream_time: Duration,
-    pub connect_failed: bool,
     /// A breaker has sent it to another version already.
     pub rerouted: bool,
 }
@@ -146,6 +145,19 @@ impl Refusal {
         }));
         self
     }
+
+    /// Answers with something else than the problem document.
+    pub fn answering(
+        mut self,
+        status: u16,
+        headers: Vec<(HeaderName, HeaderValue)>,
+        body: Vec<u8>,
+    ) -> Self {
+        let body = Some(body);
+        self.status = status;
+        self.more = Some(Arc::new(More { headers, body }));
+        self
+    }
 }
 
 impl Journey {
@@ -200,6 +212,11 @@ impl Journey {
     pub fn version(&self) -> Option<&Version> {
         let (service, version) = self.attempt.target?;
         self.snapshot.version(service, version)
+    }
+
+    /// The endpoint of the current or last try.
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        self.version()?.endpoints.get(self.attempt.endpoint?)
     }
 
     /// The color the request asked for or was given.

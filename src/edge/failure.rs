@@ -13,7 +13,6 @@ use std::time::Instant;
 /// A connection could not be made: takes the endpoint out, and asks for another try if one is
 /// left. No byte of the request has been sent, so any method may be tried again.
 pub fn on_connect(journey: &mut Journey, error: &mut Error) {
-    journey.attempt.connect_failed = true;
     if let Some(in_flight) = journey.attempt.in_flight.take()
         && is_the_endpoints_fault(error)
     {

@@ -190,9 +190,7 @@ pub fn upkeep(head: &mut ResponseHeader, journey: &Journey) -> Result<()> {
     let Some(service) = journey.service() else {
         return Ok(());
     };
-    let endpoint = journey.attempt.endpoint;
-    let endpoint = endpoint.and_then(|index| journey.version()?.endpoints.get(index));
-    let Some(endpoint) = endpoint else {
+    let Some(endpoint) = journey.endpoint() else {
         return Ok(());
     };
     if service.reported_load

@@ -3,7 +3,6 @@
 
 use super::connection::Server;
 use super::context::Refusal;
-use super::facts::Facts;
 use super::head::Refused;
 use super::wire::ClientStream;
 use super::{record, refusal, request_id};
@@ -48,12 +47,5 @@ pub async fn refuse(server: &Server, mut stream: ClientStream, refused: Refused)
     );
     if stream.send(answer.as_bytes()).await.is_ok() {
         stream.close_gently().await;
-    }
-}
-
-impl ClientStream {
-    /// What is known of this connection.
-    pub fn facts(&self) -> Option<&Facts> {
-        self.digest().user_data.as_ref()?.downcast_ref()
     }
 }

@@ -3,7 +3,7 @@
 //! The breaker stands at the endpoint's door (`target`), since each try asks it.
 
 use super::admit::{self, Found};
-use super::context::{Journey, More, Refusal};
+use super::context::{Journey, Refusal};
 use super::facts::Facts;
 use crate::config::limit::Headers;
 use crate::config::policy::Mode;
@@ -15,7 +15,6 @@ use crate::snapshot::{Route, Snapshot, Toll};
 use http::{HeaderName, HeaderValue, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
-use std::sync::Arc;
 
 static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -106,14 +105,9 @@ async fn guarded(
 
 /// RFC 6750, section 3: what was wrong with the token, or that there was none.
 fn denied(denial: Denial) -> Refusal {
-    let mut refusal = Refusal::new(denial.reason, denial.detail);
+    let refusal = Refusal::new(denial.reason, denial.detail);
     if let Some(answer) = denial.answer {
-        refusal.status = answer.status;
-        refusal.more = Some(Arc::new(More {
-            headers: answer.headers,
-            body: Some(answer.body),
-        }));
-        return refusal;
+        return refusal.answering(answer.status, answer.headers, answer.body);
     }
     let challenge = match denial.reason {
         Reason::JwtMissing => "Bearer".to_owned(),

@@ -118,11 +118,7 @@ fn upstream_fields(out: &mut Vec<u8>, journey: &Journey) {
     };
     string_field(out, "service", &service.name);
     string_field(out, "version", &version.name);
-    if let Some(endpoint) = journey
-        .attempt
-        .endpoint
-        .and_then(|i| version.endpoints.get(i))
-    {
+    if let Some(endpoint) = journey.endpoint() {
         string_field(out, "endpoint", &endpoint.address);
     }
     number_field(out, "tries", journey.attempt.number);

@@ -80,7 +80,7 @@ pub fn proxy_status(reason: Reason) -> &'static str {
     match reason {
         Reason::BadRequest | Reason::RequestTimeout => "tyrian; error=http_request_error",
         Reason::BodyTooLarge | Reason::HeadersTooLarge => "tyrian; error=http_request_error",
-        Reason::ColorUnknown | Reason::MethodNotAllowed => "tyrian; error=http_request_denied",
+        Reason::ColorUnknown | Reason::MethodNotAllowed => DENIED,
         Reason::JwtAlgorithm | Reason::JwtBadClaims | Reason::JwtBadSignature => DENIED,
         Reason::JwtExpired | Reason::JwtMalformed | Reason::JwtMissing => DENIED,
         Reason::JwtNotYetValid | Reason::JwtScope | Reason::JwtUnknownKey => DENIED,
@@ -121,15 +121,18 @@ fn grpc_status(reason: Reason) -> &'static str {
         Reason::BadRequest | Reason::ColorUnknown => "3", // INVALID_ARGUMENT
         Reason::JwtScope | Reason::AuthDenied => "7",     // PERMISSION_DENIED
         Reason::RateLimited => "8",                       // RESOURCE_EXHAUSTED
-        reason if reason.wants_credentials() => "16",     // UNAUTHENTICATED
+        Reason::JwtAlgorithm | Reason::JwtBadClaims | Reason::JwtBadSignature => "16",
+        Reason::JwtExpired | Reason::JwtMalformed | Reason::JwtMissing => "16",
+        Reason::JwtNotYetValid | Reason::JwtUnknownKey => "16",
+        Reason::ApiKey => "16",                             // UNAUTHENTICATED
         Reason::NoRoute | Reason::MethodNotAllowed => "12", // UNIMPLEMENTED
         Reason::BodyTooLarge | Reason::HeadersTooLarge => "8", // RESOURCE_EXHAUSTED
         Reason::RequestTimeout | Reason::UpstreamTimeout => "4", // DEADLINE_EXCEEDED
-        Reason::ClientClosed => "1",                      // CANCELLED
-        Reason::InternalError => "13",                    // INTERNAL
+        Reason::ClientClosed => "1",                        // CANCELLED
+        Reason::InternalError => "13",                      // INTERNAL
         Reason::NoHealthyEndpoint | Reason::Overloaded => "14", // UNAVAILABLE
         Reason::UpstreamConnect | Reason::UpstreamProtocol | Reason::UpstreamReset => "14",
-        _ => "14",
+        Reason::AuthUnavailable | Reason::BreakerOpen | Reason::TooManyInFlight => "14",
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which endpoint gets this try: the decided version's, then, if its color allows, the default's.
 
 use super::beside;
-use super::context::{Attempt, Journey, More, Refusal};
+use super::context::{Attempt, Journey, Refusal};
 use crate::config::breaker as config;
 use crate::config::limit::KeyPart;
 use crate::policy::limit;
@@ -12,7 +12,6 @@ use crate::upstream::{Service, Version};
 use http::{HeaderMap, HeaderValue, header};
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Chooses an endpoint and describes the connection to it.
@@ -77,7 +76,7 @@ fn nobody() -> Refusal {
 
 /// What is said while a breaker is open: what its table says, else when to come again.
 fn breaker_open(journey: &Journey, wait: Duration) -> Refusal {
-    let mut refusal = Refusal::new(Reason::BreakerOpen, "the upstream is being left alone");
+    let refusal = Refusal::new(Reason::BreakerOpen, "the upstream is being left alone");
     let again = HeaderValue::from(limit::seconds(wait));
     let headers = vec![(header::RETRY_AFTER, again)];
     let config = journey
@@ -87,13 +86,10 @@ fn breaker_open(journey: &Journey, wait: Duration) -> Refusal {
     let Some(config::Fallback::Fixed { status, text }) = fallback else {
         return refusal.with(headers);
     };
-    refusal.status = *status;
     let text_plain = HeaderValue::from_static("text/plain; charset=utf-8");
     let mut headers = if *status >= 400 { headers } else { Vec::new() };
     headers.push((header::CONTENT_TYPE, text_plain));
-    let body = Some(text.clone().into_bytes());
-    refusal.more = Some(Arc::new(More { headers, body }));
-    refusal
+    refusal.answering(*status, headers, text.clone().into_bytes())
 }
 
 /// What the hashing balancers go by: the service's key, else the client's address.

@@ -82,7 +82,7 @@ impl ClientStream {
     /// The next request begins: what may be read of it, besides its head.
     pub fn begin(&mut self, body: Body, upgrade: bool) {
         self.answered = false;
-        if let Some(facts) = Facts::in_digest(&self.facts) {
+        if let Some(facts) = self.facts() {
             facts.set_deadline(None);
         }
         self.allowance = match body {
@@ -139,9 +139,9 @@ impl ClientStream {
         let _ = tokio::time::timeout(LINGER, drain).await;
     }
 
-    /// The carrier of what is known of this connection.
-    pub fn digest(&self) -> &ProxyDigest {
-        &self.facts
+    /// What is known of this connection.
+    pub fn facts(&self) -> Option<&Facts> {
+        Facts::in_digest(&self.facts)
     }
 
     /// Where the socket will be after a panic.
@@ -177,7 +177,7 @@ impl ClientStream {
     /// Fails once the exchange has taken too long. The core's own limits are per read, so an
     /// upstream that drips its head byte by byte would outlive any of them.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let deadline = Facts::in_digest(&self.facts).and_then(Facts::deadline);
+        let deadline = self.facts().and_then(Facts::deadline);
         let Some(deadline) = deadline.filter(|_| !self.speaks_h2) else {
             return Poll::Pending; // one stream's deadline must not end the others
         };

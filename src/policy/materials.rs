@@ -3,12 +3,10 @@
 
 use super::auth::Consumers;
 use super::jwt::{KeySet, Materials as Jwt, UnusableKeys, revoked::Revoked};
-use crate::config::admin::Secret;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::jwt::{self as config, Keys};
 use crate::config::{Config, Name, Place};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 /// Everything, by the name of its table.
 #[derive(Debug, Default)]
@@ -62,20 +60,8 @@ fn keys(jwt: &config::Jwt) -> Result<Option<KeySet>, UnusableKeys> {
         Keys::File(path) => KeySet::from_file(path).map(Some),
         Keys::Pem(path) => KeySet::from_pem(path, &jwt.algorithms).map(Some),
         Keys::Hmac(secret) => {
-            let secret = secret_text(secret).ok_or(UnusableKeys::NoSecret)?;
-            KeySet::from_secret(secret.trim().as_bytes()).map(Some)
+            let secret = secret.text().ok_or(UnusableKeys::NoSecret)?;
+            KeySet::from_secret(secret.as_bytes()).map(Some)
         }
-    }
-}
-
-fn secret_text(secret: &Secret) -> Option<String> {
-    match secret {
-        Secret::File(path) => std::fs::read_to_string(path).ok(),
-        Secret::Env(name) => std::env::var(name).ok(),
-        Secret::Credential(name) => {
-            let directory = std::env::var_os("CREDENTIALS_DIRECTORY")?;
-            std::fs::read_to_string(PathBuf::from(directory).join(name)).ok()
-        }
-        Secret::StateFile => None,
     }
 }

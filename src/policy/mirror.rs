@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 #[derive(Debug)]
 pub struct Mirror {
     pub config: Config,
-    client: Option<reqwest::Client>,
     in_flight: AtomicU32,
     pub sent: AtomicU64,
     pub failed: AtomicU64,
@@ -40,7 +39,6 @@ impl Mirror {
         }
         Arc::new(Self {
             config: config.clone(),
-            client: outbound::client(config.timeout, None).ok(),
             in_flight: AtomicU32::new(0),
             sent: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -65,13 +63,16 @@ impl Mirror {
         let place = Place(self.clone());
         tokio::spawn(async move {
             let mirror = &place.0;
-            let Some(client) = &mirror.client else { return };
+            let Some(client) = outbound::plain() else {
+                return;
+            };
             let mut body = Vec::with_capacity(copy.size as usize);
             copy.body
                 .iter()
                 .for_each(|chunk| body.extend_from_slice(chunk));
             let request = client
                 .request(copy.method, format!("http://{to}{}", copy.target))
+                .timeout(mirror.config.timeout)
                 .headers(copy.headers)
                 .body(body);
             let answer = request.send().await;

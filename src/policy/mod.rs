@@ -8,6 +8,7 @@ pub mod in_flight;
 pub mod jwt;
 pub mod last_good;
 pub mod limit;
+mod lines;
 mod materials;
 pub mod mirror;
 pub mod overload;

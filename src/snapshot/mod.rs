@@ -70,6 +70,14 @@ impl Snapshot {
         self.services.get(id.0 as usize)
     }
 
+    /// A service by its name; they are in name order.
+    pub fn service_named(&self, name: &str) -> Option<&Arc<Service>> {
+        let at = self
+            .services
+            .binary_search_by(|service| service.name.as_ref().cmp(name));
+        self.services.get(at.ok()?)
+    }
+
     pub fn version(&self, service: ServiceId, version: VersionId) -> Option<&Version> {
         self.service(service)?.versions.get(usize::from(version.0))
     }

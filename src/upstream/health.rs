@@ -59,14 +59,11 @@ async fn keep_checking(endpoint: Weak<EndpointState>, config: Arc<Config>) {
     let mut row = Row::default();
     // Spread over the first tenth, so that a thousand endpoints are not asked at one moment.
     sleep(config.every.mul_f64(fastrand::f64() * 0.1)).await;
-    let Ok(client) = outbound::client(config.timeout, None) else {
-        return;
-    };
     loop {
         let Some(current) = endpoint.upgrade() else {
             return;
         };
-        let passed = timeout(config.timeout, check(&client, &current, &config))
+        let passed = timeout(config.timeout, check(&current, &config))
             .await
             .unwrap_or(false);
         if let Some(health) = row.after(passed, current.health(), &config)
@@ -79,7 +76,7 @@ async fn keep_checking(endpoint: Weak<EndpointState>, config: Arc<Config>) {
     }
 }
 
-async fn check(client: &reqwest::Client, endpoint: &EndpointState, config: &Config) -> bool {
+async fn check(endpoint: &EndpointState, config: &Config) -> bool {
     let Some(address) = endpoint.socket_address() else {
         return false;
     };
@@ -89,20 +86,19 @@ async fn check(client: &reqwest::Client, endpoint: &EndpointState, config: &Conf
         }
         (HealthKind::Http | HealthKind::Auto, path) => {
             let url = format!("http://{address}{}", path.as_deref().unwrap_or("/"));
-            http(client, endpoint, &url, config).await
+            http(endpoint, &url, config).await
         }
         (HealthKind::Grpc, _) => grpc(address, config).await.unwrap_or(false),
     }
 }
 
-async fn http(
-    client: &reqwest::Client,
-    endpoint: &EndpointState,
-    url: &str,
-    config: &Config,
-) -> bool {
+async fn http(endpoint: &EndpointState, url: &str, config: &Config) -> bool {
+    let Some(client) = outbound::plain() else {
+        return false;
+    };
     let host = config.host.as_deref().unwrap_or(&endpoint.address);
-    let request = client.get(url).header("host", host);
+    let request = client.get(url).timeout(config.timeout);
+    let request = request.header("host", host);
     match request.header("connection", "close").send().await {
         Ok(answer) => {
             let status = answer.status().as_u16();

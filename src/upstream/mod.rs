@@ -345,9 +345,6 @@ impl Version {
 impl Endpoint {
     /// What a sticky cookie says instead of the address.
     pub fn id(&self) -> u64 {
-        use std::hash::{DefaultHasher, Hash, Hasher};
-        let mut hasher = DefaultHasher::new();
-        (self.address.as_ref(), "sticky").hash(&mut hasher);
-        hasher.finish()
+        balance::stable_hash((self.address.as_ref(), "sticky"))
     }
 }

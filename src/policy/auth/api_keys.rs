@@ -3,12 +3,12 @@
 use crate::config::Name;
 use crate::config::auth as config;
 use crate::policy::jwt::Verified;
+use crate::policy::lines::{self, Unreadable};
 use crate::reason::Reason;
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -29,56 +29,20 @@ pub struct ApiKeys {
     pub refused: AtomicU64,
 }
 
-/// A file that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
-    #[error("cannot read {path}: {source}")]
-    File {
-        path: String,
-        source: std::io::Error,
-    },
-    #[error("{path}, line {line}: expected `CONSUMER:SHA256`, the hash as 64 hex digits")]
-    Line { path: String, line: usize },
-}
-
 /// Reads the consumers of a table.
 ///
 /// # Errors
 /// When the file cannot be read or understood.
 pub fn consumers(config: &config::ApiKeys) -> Result<Consumers, Unreadable> {
-    let path = config.file.display().to_string();
-    let text = read(&config.file).map_err(|source| Unreadable::File {
-        path: path.clone(),
-        source,
-    })?;
     let mut consumers = Consumers::new();
-    for (index, line) in text.lines().map(str::trim).enumerate() {
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let entry = line.rsplit_once(':').and_then(|(consumer, hash)| {
-            Some((
-                decode(hash.trim())?,
-                Arc::new(identity(config, consumer.trim())?),
-            ))
-        });
-        let (hash, consumer) = entry.ok_or_else(|| Unreadable::Line {
-            path: path.clone(),
-            line: index + 1,
-        })?;
-        consumers.insert(hash, consumer);
-    }
+    let line = "`CONSUMER:SHA256`, the hash as 64 hex digits";
+    lines::read(&config.file, line, |line| {
+        let (consumer, hash) = line.rsplit_once(':')?;
+        let identity = identity(config, consumer.trim())?;
+        consumers.insert(decode(hash.trim())?, Arc::new(identity));
+        Some(())
+    })?;
     Ok(consumers)
-}
-
-fn read(path: &Path) -> std::io::Result<String> {
-    use std::io::Read;
-    const FILE_MAX: u64 = 64 << 20;
-    let mut text = String::new();
-    std::fs::File::open(path)?
-        .take(FILE_MAX)
-        .read_to_string(&mut text)?;
-    Ok(text)
 }
 
 fn identity(config: &config::ApiKeys, consumer: &str) -> Option<Verified> {

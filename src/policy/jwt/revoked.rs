@@ -1,11 +1,9 @@
 //! Tokens and subjects that are no longer believed, from a file that is watched.
 
 use super::provider::Verified;
+use crate::policy::lines::{self, Unreadable};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-
-/// Largest file, in bytes.
-const FILE_MAX: u64 = 64 << 20;
 
 /// One `jti:ID`, `sub:ID` or `sub:ID before TIME` (RFC 3339) per line; `#` begins a comment.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -15,17 +13,8 @@ pub struct Revoked {
     subjects: HashMap<Box<str>, u64>,
 }
 
-/// A line that says nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
-    #[error("cannot read {path}: {source}")]
-    File {
-        path: String,
-        source: std::io::Error,
-    },
-    #[error("{path}, line {line}: expected `jti:ID`, `sub:ID` or `sub:ID before TIME`")]
-    Line { path: String, line: usize },
-}
+/// What a line may be.
+const LINE: &str = "`jti:ID`, `sub:ID` or `sub:ID before TIME`";
 
 impl Revoked {
     /// Reads a file.
@@ -33,27 +22,8 @@ impl Revoked {
     /// # Errors
     /// When it cannot be read, or a line cannot be understood: who was revoked stays revoked.
     pub fn from_file(path: &Path) -> Result<Self, Unreadable> {
-        use std::io::Read;
-        let name = path.display().to_string();
-        let mut text = String::new();
-        std::fs::File::open(path)
-            .and_then(|file| file.take(FILE_MAX).read_to_string(&mut text))
-            .map_err(|source| Unreadable::File {
-                path: name.clone(),
-                source,
-            })?;
-        Self::parse(&text).map_err(|line| Unreadable::Line { path: name, line })
-    }
-
-    fn parse(text: &str) -> Result<Self, usize> {
         let mut revoked = Self::default();
-        for (index, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            revoked.add(line).ok_or(index + 1)?;
-        }
+        lines::read(path, LINE, |line| revoked.add(line))?;
         Ok(revoked)
     }
 
@@ -96,7 +66,13 @@ impl Revoked {
 
 #[cfg(test)]
 mod tests {
-    use super::{Revoked, Verified};
+    use super::{Revoked, Verified, lines};
+
+    fn parse(text: &str) -> Result<Revoked, usize> {
+        let mut revoked = Revoked::default();
+        lines::each(text, |line| revoked.add(line))?;
+        Ok(revoked)
+    }
 
     fn token(claims: &str) -> Verified {
         Verified {
@@ -110,7 +86,7 @@ mod tests {
     #[test]
     fn lines_revoke_tokens_and_subjects() {
         let text = "# why\njti:a:b\n\nsub:bob\nsub:eve before 2026-01-01T00:00:00Z\n";
-        let revoked = Revoked::parse(text).unwrap();
+        let revoked = parse(text).unwrap();
         for (claims, expected) in [
             (r#"{"jti":"a:b"}"#, true),
             (r#"{"jti":"other"}"#, false),
@@ -127,7 +103,7 @@ mod tests {
     #[test]
     fn a_line_that_says_nothing_is_an_error() {
         for text in ["bob", "jti:", "iss:x", "sub:eve before noon"] {
-            assert_eq!(Revoked::parse(&format!("\n{text}")), Err(2), "{text}");
+            assert_eq!(parse(&format!("\n{text}")), Err(2), "{text}");
         }
     }
 }

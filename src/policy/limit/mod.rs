@@ -30,6 +30,8 @@ pub struct Limiter<C: Clock = DefaultClock> {
     pub config: Limit,
     pub series: LimitSeries,
     fields: Fields,
+    /// How long an empty bucket takes to fill.
+    refill: Duration,
     buckets: Arc<Buckets<C>>,
     gate: Gate<C>,
 }
@@ -74,9 +76,8 @@ pub struct Reading {
 }
 
 impl Limiter<DefaultClock> {
-    /// Builds a limit. What `previous` knows is kept: as it is when nothing but the mode, headers
-    /// or name changed, and proportionally when the rate did. Returns `None` in place of a second
-    /// limiter when `previous` will do.
+    /// Builds a limit. `previous` goes on when its table is the same; when only its key is, its
+    /// buckets are continued at the same share of fill.
     pub fn build(name: &Name, config: &Limit, previous: Option<&Arc<Self>>) -> Arc<Self> {
         match previous {
             Some(previous) if previous.config == *config => previous.clone(),
@@ -103,6 +104,10 @@ impl<C: Clock + Clone> Limiter<C> {
             name: name.clone(),
             config: config.clone(),
             series: LimitSeries::default(),
+            refill: config
+                .rate
+                .per
+                .mul_f64(f64::from(config.burst) / count as f64),
             fields: Fields::new(name, config.burst, period * config.burst),
             gate: Gate::new(quota, Shared(buckets.clone()), clock),
             buckets,
@@ -111,7 +116,7 @@ impl<C: Clock + Clone> Limiter<C> {
 
     /// Continues the buckets of `previous`: a bucket that was half full is half full again.
     fn take_over(&self, previous: &Self) {
-        let ratio = self.refill().as_secs_f64() / previous.refill().as_secs_f64();
+        let ratio = self.refill.as_secs_f64() / previous.refill.as_secs_f64();
         self.buckets.take_over(&previous.buckets, ratio);
         for (ours, theirs) in [
             (&self.series.allowed, &previous.series.allowed),
@@ -120,14 +125,6 @@ impl<C: Clock + Clone> Limiter<C> {
         ] {
             ours.store(theirs.load(Relaxed), Relaxed);
         }
-    }
-
-    /// How long an empty bucket takes to fill.
-    pub fn refill(&self) -> Duration {
-        self.config
-            .rate
-            .per
-            .mul_f64(f64::from(self.config.burst) / f64::from(self.config.rate.count.max(1)))
     }
 
     /// Takes `cost` from the bucket of a key and counts the result.
@@ -159,7 +156,7 @@ impl<C: Clock + Clone> Limiter<C> {
                 let remaining = state.remaining_burst_capacity().min(self.config.burst);
                 let used = self.config.burst - remaining;
                 let reset = self
-                    .refill()
+                    .refill
                     .mul_f64(f64::from(used) / f64::from(self.config.burst));
                 Verdict::Pass(Some(Reading { remaining, reset }))
             }
@@ -173,7 +170,7 @@ impl<C: Clock + Clone> Limiter<C> {
             // Dearer than the whole bucket: it could wait for ever.
             Err(_) => Verdict::Over(Reading {
                 remaining: 0,
-                reset: self.refill(),
+                reset: self.refill,
             }),
         }
     }

@@ -70,7 +70,7 @@ fn load(endpoint: &Endpoint) -> u64 {
 }
 
 /// The same for the same words, in every process: gateways side by side must agree.
-fn stable_hash(words: impl std::hash::Hash) -> u64 {
+pub(super) fn stable_hash(words: impl std::hash::Hash) -> u64 {
     use std::hash::{DefaultHasher, Hasher};
     let mut hasher = DefaultHasher::new();
     words.hash(&mut hasher);
