@@ -14,5 +14,7 @@ pub mod reason;
 pub mod routing;
 pub mod server;
 pub mod snapshot;
+pub mod sockets;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;

@@ -1,18 +1,24 @@
-//! Starts and stops traffic: binds the listeners, serves them, drains them.
+//! Starts and stops traffic: opens the listeners, follows the configuration in what it listens
+//! on, hands sockets over, drains.
 
+use crate::config::listener::Bind;
+use crate::config::{Config, Name};
 use crate::edge::{Road, Server as Edge, listener};
+use crate::live::Doors;
 use crate::snapshot::{Current, Snapshot};
+use crate::sockets::{self, Inherited, Listening};
 use crate::telemetry::Metrics;
+use parking_lot::Mutex;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 /// Unused upstream connections kept per thread, over all endpoints.
 const POOL_SIZE: usize = 1024;
@@ -20,61 +26,78 @@ const POOL_SIZE: usize = 1024;
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 
 /// Running listeners. Dropping it does not stop them; [`Serving::drain`] does.
-#[derive(Debug)]
 pub struct Serving {
-    /// Listener names and the addresses they are really bound to.
-    pub addresses: BTreeMap<String, SocketAddr>,
+    edge: Edge,
     drain: watch::Sender<bool>,
-    acceptors: JoinSet<()>,
-    metrics: Arc<Metrics>,
+    open: Mutex<BTreeMap<Name, Open>>,
+    runtime: Handle,
+}
+
+/// A listener that is open.
+struct Open {
+    /// As configured.
+    asked: Bind,
+    /// As bound.
+    address: Bind,
+    stop: watch::Sender<bool>,
+    /// A second handle on the socket, for whoever takes over.
+    handle: OwnedFd,
 }
 
 /// A listener that could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("listener `{name}` cannot bind {address}: {source}")]
 pub struct CannotBind {
-    pub name: String,
-    pub address: SocketAddr,
+    pub name: Name,
+    pub address: Bind,
     pub source: io::Error,
 }
 
-/// Binds every listener of the live snapshot and starts serving. Must run inside a tokio runtime.
+/// Opens every listener of the live snapshot, or takes its socket over, and starts serving. Must
+/// run inside a tokio runtime.
 ///
 /// # Errors
 /// When an address cannot be bound; nothing is served then.
-pub fn start(current: Current, metrics: Arc<Metrics>) -> Result<Serving, CannotBind> {
+pub fn start(
+    current: Current,
+    metrics: Arc<Metrics>,
+    inherited: &mut Inherited,
+) -> Result<Arc<Serving>, CannotBind> {
     let snapshot = current.load_full();
-    let mut bound = Vec::new();
+    let mut sockets = Vec::new();
     for (name, config) in &snapshot.config.listeners {
-        let fail = |source| CannotBind {
-            name: name.to_string(),
-            address: config.bind,
-            source,
-        };
-        let socket = listener::bind(config.bind).map_err(fail)?;
-        let address = socket.local_addr().map_err(fail)?;
-        bound.push((name.clone(), address, socket));
+        let fail = cannot_bind(name, &config.bind);
+        let socket = inherited
+            .or_bind(name, &config.bind, &config.tcp)
+            .map_err(fail)?;
+        sockets.push((name.clone(), config.bind.clone(), socket));
     }
     let (drain, draining) = watch::channel(false);
-    let edge = Edge {
-        proxy: Arc::new(proxy(&snapshot, &current, &metrics)),
-        current,
-        metrics: metrics.clone(),
-        drain: draining,
-    };
-    let mut acceptors = JoinSet::new();
-    let mut addresses = BTreeMap::new();
-    for (name, address, socket) in bound {
-        tracing::info!(listener = %name, %address, "listening");
-        addresses.insert(name.to_string(), address);
-        acceptors.spawn(listener::accept(socket, name, edge.clone()));
-    }
-    Ok(Serving {
-        addresses,
+    let serving = Arc::new(Serving {
+        edge: Edge {
+            proxy: Arc::new(proxy(&snapshot, &current, &metrics)),
+            current,
+            metrics,
+            drain: draining,
+        },
         drain,
-        acceptors,
-        metrics,
-    })
+        open: Mutex::default(),
+        runtime: Handle::current(),
+    });
+    for (name, asked, socket) in sockets {
+        let fail = cannot_bind(&name, &asked);
+        serving.listen(&name, asked.clone(), socket).map_err(fail)?;
+    }
+    Ok(serving)
+}
+
+fn cannot_bind(name: &Name, address: &Bind) -> impl FnOnce(io::Error) -> CannotBind {
+    let (name, address) = (name.clone(), address.clone());
+    move |source| CannotBind {
+        name,
+        address,
+        source,
+    }
 }
 
 fn proxy(snapshot: &Snapshot, current: &Current, metrics: &Arc<Metrics>) -> HttpProxy<Road> {
@@ -100,17 +123,127 @@ pub fn threads(configured: u16) -> usize {
 }
 
 impl Serving {
+    fn listen(&self, name: &Name, asked: Bind, socket: Listening) -> io::Result<()> {
+        let address = socket.address(&asked)?;
+        let handle = socket.handle()?;
+        let (stop, stopped) = watch::channel(false);
+        tracing::info!(listener = %name, %address, "listening");
+        let accepting = listener::accept(socket, name.clone(), self.edge.clone(), stopped);
+        let failed = name.clone();
+        self.runtime.spawn(async move {
+            if let Err(error) = accepting.await {
+                tracing::error!(listener = %failed, %error, "cannot accept at all");
+            }
+        });
+        let open = Open {
+            asked,
+            address,
+            stop,
+            handle,
+        };
+        self.open.lock().insert(name.clone(), open);
+        Ok(())
+    }
+
+    fn close(&self, name: &Name) {
+        if let Some(open) = self.open.lock().remove(name) {
+            tracing::info!(listener = %name, address = %open.address, "no longer listening");
+            open.end();
+        }
+    }
+
+    /// Listener names and the addresses they are really bound to.
+    pub fn addresses(&self) -> BTreeMap<String, String> {
+        let open = self.open.lock();
+        open.iter()
+            .map(|(name, open)| (name.to_string(), open.address.to_string()))
+            .collect()
+    }
+
+    /// Second handles on all sockets, by listener.
+    ///
+    /// # Errors
+    /// When descriptors have run out.
+    pub fn handles(&self) -> io::Result<Vec<(String, OwnedFd)>> {
+        let open = self.open.lock();
+        open.iter()
+            .map(|(name, open)| Ok((name.to_string(), open.handle.try_clone()?)))
+            .collect()
+    }
+
     /// Stops accepting, lets requests in flight end, and returns how many did not within `limit`.
-    pub async fn drain(mut self, limit: Duration) -> i64 {
+    /// Socket files go unless somebody else listens on them now.
+    pub async fn drain(&self, limit: Duration, handed_over: bool) -> i64 {
         let _ = self.drain.send(true);
-        while self.acceptors.join_next().await.is_some() {}
+        for (_, open) in std::mem::take(&mut *self.open.lock()) {
+            match handed_over {
+                true => drop(open.stop.send(true)),
+                false => open.end(),
+            }
+        }
         let deadline = Instant::now() + limit;
         loop {
-            let left = self.metrics.active.load(Relaxed);
+            let left = self.edge.metrics.active.load(Relaxed);
             if left <= 0 || Instant::now() >= deadline {
                 return left.max(0);
             }
             tokio::time::sleep(DRAIN_POLL).await;
         }
+    }
+}
+
+impl Open {
+    fn end(self) {
+        let _ = self.stop.send(true);
+        if let Bind::Unix(path) = &self.address {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Doors for Arc<Serving> {
+    /// Binds what is new before anything changes: an address that is taken keeps the old
+    /// configuration serving.
+    fn prepare(&self, config: &Config) -> Result<Box<dyn FnOnce() + Send>, String> {
+        let (mut fresh, mut gone) = (Vec::new(), Vec::new());
+        {
+            let open = self.open.lock();
+            for (name, listener) in &config.listeners {
+                let same = open
+                    .get(name)
+                    .is_some_and(|open| open.asked == listener.bind);
+                if !same {
+                    let fail = cannot_bind(name, &listener.bind);
+                    let socket = sockets::open(&listener.bind, &listener.tcp);
+                    let socket = socket.map_err(|error| fail(error).to_string())?;
+                    fresh.push((name.clone(), listener.bind.clone(), socket));
+                }
+            }
+            gone.extend(
+                open.keys()
+                    .filter(|name| !config.listeners.contains_key(*name))
+                    .cloned(),
+            );
+        }
+        let serving = self.clone();
+        Ok(Box::new(move || {
+            for name in gone {
+                serving.close(&name);
+            }
+            for (name, asked, socket) in fresh {
+                serving.close(&name);
+                if let Err(error) = serving.listen(&name, asked, socket) {
+                    tracing::error!(listener = %name, %error, "cannot listen");
+                }
+            }
+        }))
+    }
+}
+
+impl std::fmt::Debug for Serving {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serving")
+            .field("addresses", &self.addresses())
+            .finish_non_exhaustive()
     }
 }

@@ -110,7 +110,8 @@ fn the_whole_contract_parses_and_names_exactly_what_is_not_built_yet() {
     let others: Vec<_> = loaded
         .diagnostics
         .iter()
-        .filter(|found| found.code != "TY0901")
+        // Files that only a deployment has, and a mirror to a service of somebody else's file.
+        .filter(|found| !["TY0901", "TY0504", "TY0324"].contains(&found.code))
         .collect();
     assert!(others.is_empty(), "{others:#?}");
     let mut keys: Vec<_> = loaded

@@ -11,8 +11,6 @@ pub use auth::Token;
 use crate::live::Live;
 use crate::server::Serving;
 use axum::Router;
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -22,8 +20,7 @@ use tokio::net::TcpListener;
 #[derive(Debug, Clone)]
 pub struct Admin {
     pub live: Arc<Live>,
-    /// Listeners and where they are bound.
-    pub addresses: Arc<BTreeMap<String, SocketAddr>>,
+    pub serving: Arc<Serving>,
     pub draining: Arc<AtomicBool>,
     pub started: Instant,
     pub token: Arc<Token>,
@@ -35,10 +32,10 @@ pub struct Admin {
 pub type SetLog = fn(&str) -> Result<(), String>;
 
 impl Admin {
-    pub fn new(live: Arc<Live>, serving: &Serving, token: Token, set_log: SetLog) -> Self {
+    pub fn new(live: Arc<Live>, serving: Arc<Serving>, token: Token, set_log: SetLog) -> Self {
         Self {
             live,
-            addresses: Arc::new(serving.addresses.clone()),
+            serving,
             draining: Arc::new(AtomicBool::new(false)),
             started: Instant::now(),
             token: Arc::new(token),

@@ -31,7 +31,7 @@ async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respon
         return (status, word).into_response();
     }
     let generation = admin.live.current.load().generation;
-    let listeners = admin.addresses.len();
+    let listeners = admin.serving.addresses().len();
     let mark = if draining { "✗" } else { "✓" };
     let text = format!(
         "✓ configuration: generation {generation} is live\n\

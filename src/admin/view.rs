@@ -33,8 +33,8 @@ pub async fn status(admin: &Admin) -> Value {
             "last_reload_successful": admin.live.metrics.last_reload_successful(),
             "rolled_back_to": admin.live.rolled_back_to().await,
         },
-        "listeners": admin.addresses.iter().map(|(name, address)| {
-            json!({ "name": name, "address": address.to_string() })
+        "listeners": admin.serving.addresses().into_iter().map(|(name, address)| {
+            json!({ "name": name, "address": address })
         }).collect::<Vec<_>>(),
         "routes": snapshot.routes.len(),
         "services": snapshot.services.len(),

@@ -39,8 +39,10 @@ pub fn run(args: &Args) -> Exit {
     };
     let shown = file.clone();
     let ready = move |serving: &crate::server::Serving| {
-        if let Some(address) = serving.addresses.get("web") {
-            print(&demo::welcome(&shown, address.port()));
+        let addresses = serving.addresses();
+        let port = addresses.get("web").and_then(|web| web.rsplit(':').next());
+        if let Some(port) = port.and_then(|port| port.parse().ok()) {
+            print(&demo::welcome(&shown, port));
         }
     };
     serve(Service {

@@ -21,6 +21,7 @@ mod check;
 mod client;
 mod config;
 mod demo;
+mod dev_cert;
 mod diff;
 mod explain;
 mod fmt;
@@ -30,6 +31,7 @@ mod pages;
 mod process;
 mod run;
 mod schema;
+mod upgrade;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
@@ -78,6 +80,8 @@ enum Verb {
     Schema(schema::Args),
     /// Start a gateway with two small upstreams to play with
     Demo(demo::Args),
+    /// Make certificates for trying TLS out
+    DevCert(dev_cert::Args),
     /// Print shell completions
     Completions(pages::CompletionsArgs),
     /// Print the manual page
@@ -135,6 +139,7 @@ pub fn main() -> ExitCode {
         Verb::Healthcheck(args) => live::healthcheck(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::DevCert(args) => dev_cert::run(&args),
         Verb::Completions(args) => pages::completions(&args, &mut Cli::command()),
         Verb::Man(args) => pages::man(&args, Cli::command()),
         Verb::Version(args) => pages::version(&args),

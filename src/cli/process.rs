@@ -1,13 +1,17 @@
 //! The life of a serving process: start, signals, readiness, drain, exit.
 
-use super::{Exit, logging};
+use super::{Exit, logging, upgrade};
 use crate::admin::{Admin, Token, serve_api, serve_probes};
 use crate::config::Loaded;
 use crate::config::admin::Secret;
+use crate::config::listener::{Bind, Tcp};
 use crate::live::{Checked, Live, Source, Trigger, watch};
 use crate::server::{self, Serving};
+use crate::sockets::{Inherited, Listening};
 use crate::telemetry::Metrics;
 use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +45,7 @@ struct Signals {
 enum Event {
     Reload,
     Reopen,
+    HandOver,
     Leave,
 }
 
@@ -63,10 +68,7 @@ impl Signals {
             _ = self.user1.recv() => Event::Reopen,
             _ = self.terminate.recv() => Event::Leave,
             _ = self.interrupt.recv() => Event::Leave,
-            _ = self.quit.recv() => {
-                tracing::warn!("handing sockets to a new process is not supported yet; draining");
-                Event::Leave
-            }
+            _ = self.quit.recv() => Event::HandOver,
         }
     }
 }
@@ -75,6 +77,8 @@ impl Signals {
 pub fn serve(service: Service) -> Exit {
     logging::start();
     count_panics();
+    crate::tls::install_provider();
+    let mut inherited = Inherited::take();
     let mut signals = match take_over_signals() {
         Ok(signals) => signals,
         Err(error) => {
@@ -95,7 +99,7 @@ pub fn serve(service: Service) -> Exit {
         .build();
     match runtime {
         Ok(runtime) => {
-            let exit = runtime.block_on(live(service, checked, &mut signals));
+            let exit = runtime.block_on(live(service, checked, &mut inherited, &mut signals));
             // Connections that outlived the drain are cut here.
             runtime.shutdown_timeout(Duration::from_millis(100));
             exit
@@ -131,7 +135,12 @@ fn invalid(loaded: &Loaded) -> Exit {
     Exit::InvalidConfig
 }
 
-async fn live(service: Service, checked: Checked, signals: &mut Signals) -> Exit {
+async fn live(
+    service: Service,
+    checked: Checked,
+    inherited: &mut Inherited,
+    signals: &mut Signals,
+) -> Exit {
     let failed = |what: &str, error: &dyn std::fmt::Display| {
         tracing::error!(%error, "{what}");
         Exit::Failed
@@ -146,11 +155,13 @@ async fn live(service: Service, checked: Checked, signals: &mut Signals) -> Exit
         Ok(live) => live,
         Err(loaded) => return invalid(&loaded),
     };
-    let serving = match server::start(live.current.clone(), metrics) {
+    let serving = match server::start(live.current.clone(), metrics, inherited) {
         Ok(serving) => serving,
         Err(error) => return failed("cannot start", &error),
     };
-    let admin = match administer(&live, &serving, service.state_dir.as_deref()).await {
+    live.attend(serving.clone());
+    let state_dir = service.state_dir.as_deref();
+    let (admin, doors) = match administer(&live, &serving, inherited, state_dir) {
         Ok(started) => started,
         Err(error) => return failed("cannot start the administration", &error),
     };
@@ -160,15 +171,45 @@ async fn live(service: Service, checked: Checked, signals: &mut Signals) -> Exit
     let watcher = tokio::spawn(watch::watch(live.clone()));
     tell_systemd(&[sd_notify::NotifyState::Ready]);
     (service.ready)(&serving);
-    loop {
+    upgrade::tell_ready();
+    let handed_over = loop {
         match signals.next().await {
             Event::Reload => reload(&live).await,
             Event::Reopen => live.current.load().access_log.reopen(),
-            Event::Leave => break,
+            Event::HandOver if hand_over(&serving, &doors).await => break true,
+            Event::HandOver => {}
+            Event::Leave => break false,
+        }
+    };
+    watcher.abort();
+    leave(&live, &admin, &serving, signals, handed_over).await
+}
+
+/// Returns whether a new process serves now.
+async fn hand_over(serving: &Serving, doors: &[(String, OwnedFd)]) -> bool {
+    let doors = doors
+        .iter()
+        .map(|(name, door)| Ok((name.clone(), door.try_clone()?)));
+    let sockets = serving.handles().and_then(|mut sockets| {
+        let doors: io::Result<Vec<_>> = doors.collect();
+        sockets.extend(doors?);
+        Ok(sockets)
+    });
+    let handed = match sockets {
+        Ok(sockets) => tokio::task::spawn_blocking(|| upgrade::hand_over(sockets)).await,
+        Err(error) => Ok(Err(error)),
+    };
+    match handed.unwrap_or_else(|error| Err(io::Error::other(error))) {
+        Ok(process) => {
+            tracing::info!(process, "a new process serves");
+            tell_systemd(&[sd_notify::NotifyState::MainPid(process)]);
+            true
+        }
+        Err(error) => {
+            tracing::error!(%error, "cannot hand over; still serving");
+            false
         }
     }
-    watcher.abort();
-    leave(&live, &admin, serving, signals).await
 }
 
 async fn reload(live: &Live) {
@@ -181,14 +222,25 @@ async fn reload(live: &Live) {
 }
 
 /// Lame duck, then drain, then out. A second signal ends it at once.
-async fn leave(live: &Live, admin: &Admin, serving: Serving, signals: &mut Signals) -> Exit {
-    tell_systemd(&[sd_notify::NotifyState::Stopping]);
+async fn leave(
+    live: &Live,
+    admin: &Admin,
+    serving: &Serving,
+    signals: &mut Signals,
+    handed_over: bool,
+) -> Exit {
+    if !handed_over {
+        tell_systemd(&[sd_notify::NotifyState::Stopping]);
+    }
     admin.drain();
     let drain = live.current.load().config.server.drain.clone();
     tracing::info!(delay = ?drain.delay, timeout = ?drain.timeout, "draining");
     let ended = async {
-        tokio::time::sleep(drain.delay).await;
-        serving.drain(drain.timeout).await
+        // Whoever took over serves already: nobody has to notice first that we leave.
+        if !handed_over {
+            tokio::time::sleep(drain.delay).await;
+        }
+        serving.drain(drain.timeout, handed_over).await
     };
     let left = tokio::select! {
         left = ended => left,
@@ -214,11 +266,12 @@ fn tell_systemd(states: &[sd_notify::NotifyState<'_>]) {
 }
 
 /// Starts the API and the probes. Ports that nobody asked for are given up when taken.
-async fn administer(
+fn administer(
     live: &Arc<Live>,
-    serving: &Serving,
+    serving: &Arc<Serving>,
+    inherited: &mut Inherited,
     state_dir: Option<&std::path::Path>,
-) -> io::Result<Admin> {
+) -> io::Result<(Admin, Vec<(String, OwnedFd)>)> {
     let config = live.current.load().config.admin.clone();
     let token = match Token::open(&config.token, state_dir) {
         // Nobody asked for this file; traffic, probes and metrics do without it.
@@ -228,17 +281,21 @@ async fn administer(
         }
         token => token?,
     };
-    let admin = Admin::new(live.clone(), serving, token, logging::set);
+    let admin = Admin::new(live.clone(), serving.clone(), token, logging::set);
+    let mut doors = Vec::new();
     for (name, address) in [("admin", config.bind), ("metrics", config.metrics)] {
         let Some(address) = address else { continue };
-        let listener = match TcpListener::bind(address).await {
-            Ok(listener) => listener,
+        // A name that no listener can have.
+        let door = format!("tyrian.{name}");
+        let (listener, handle) = match open(inherited, &door, address) {
+            Ok(opened) => opened,
             Err(error) if !config.explicit => {
                 tracing::warn!(listener = name, %address, %error, "cannot bind; going without");
                 continue;
             }
             Err(error) => return Err(io::Error::other(format!("{name} on {address}: {error}"))),
         };
+        doors.push((door, handle));
         let address = listener.local_addr()?;
         tracing::info!(listener = name, %address, "listening");
         match name {
@@ -246,5 +303,18 @@ async fn administer(
             _ => drop(tokio::spawn(serve_probes(listener, admin.clone()))),
         }
     }
-    Ok(admin)
+    Ok((admin, doors))
+}
+
+fn open(
+    inherited: &mut Inherited,
+    name: &str,
+    address: SocketAddr,
+) -> io::Result<(TcpListener, OwnedFd)> {
+    let socket = inherited.or_bind(name, &Bind::Tcp(address), &Tcp::default())?;
+    let handle = socket.handle()?;
+    match socket {
+        Listening::Tcp(listener) => Ok((TcpListener::from_std(listener)?, handle)),
+        Listening::Unix(_) => Err(io::ErrorKind::InvalidInput.into()),
+    }
 }

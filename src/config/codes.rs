@@ -60,6 +60,8 @@ codes! {
     "Whoever can change the keys on their way can sign tokens. Use https.";
     "TY0324" "a mirror to a service that is not defined"
     "Copies go nowhere. The original requests are served all the same, which is why this is not an error.";
+    "TY0330" "a certificate that clients may refuse"
+    "It has expired, is not valid yet, expires within a week, or its chain has a gap. It is shown all the same: renew the file, and the gateway takes the new one up by itself.";
     "TY0401" "a secret in the file"
     "Secrets are named by their place, never written down: { file = \"…\" }, { env = \"…\" } or { credential = \"…\" }.";
     "TY0402" "the admin API can be reached by others"

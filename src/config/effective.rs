@@ -55,8 +55,8 @@ fn change(key: &str, before: Option<&String>, after: Option<&String>) -> Change 
 
 /// Sockets and threads are made at start; everything else applies live.
 fn needs_restart(key: &str) -> bool {
-    let bind = key.starts_with("listeners.") && key.ends_with(".bind");
-    bind || matches!(key, "admin.bind" | "admin.metrics" | "server.threads")
+    let socket = key.starts_with("listeners.") && key.contains(".tcp.");
+    socket || matches!(key, "admin.bind" | "admin.metrics" | "server.threads")
 }
 
 impl std::fmt::Display for Change {

@@ -1,12 +1,14 @@
 //! `[listeners.NAME]`: where clients connect, and what is believed of them.
 
-use super::reader::{Cx, Later, Node, Read, ReadNamed, not_yet};
+use super::diagnostic::Diagnostic;
+use super::reader::{Cx, Node, Read, ReadNamed};
 use super::shape::Shape;
+use super::tls::Tls;
 use super::units::Bytes;
-use super::values::not_a_word;
 use super::{Name, Place};
-use crate::table;
+use crate::{table, words};
 use ipnet::IpNet;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,24 +16,59 @@ use std::time::Duration;
 /// A listener in its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listener {
-    pub bind: SocketAddr,
+    pub bind: Bind,
     pub http: Vec<Protocol>,
     pub clients: Clients,
+    pub tls: Option<Tls>,
+    pub http2: Http2,
+    pub tcp: Tcp,
     pub at: Place,
+}
+
+impl Listener {
+    pub fn speaks(&self, protocol: Protocol) -> bool {
+        self.http.contains(&protocol)
+    }
 }
 
 impl ReadNamed for Listener {
     fn read_named(_: &Name, node: &Node, at: Place, cx: &Cx) -> Option<Self> {
-        let Table {
-            bind,
-            http,
-            clients,
-            tls: Later { .. },
-        } = Table::read(node, cx)?;
+        let table = Table::read(node, cx)?;
+        let http = match (table.http, &table.tls) {
+            (Some(http), _) => http,
+            (None, None) => vec![Protocol::H1, Protocol::H2c],
+            (None, Some(_)) => vec![Protocol::H1, Protocol::H2],
+        };
+        let wrong = match &table.tls {
+            None if http.contains(&Protocol::H2) => Some((
+                "`h2` is HTTP/2 over TLS, and this listener has no `tls`",
+                "add `tls = { certs = [{ chain = \"…\", key = { file = \"…\" } }] }`, or say `h2c`",
+            )),
+            Some(_) if http.contains(&Protocol::H2c) => Some((
+                "`h2c` is HTTP/2 without TLS, and this listener has `tls`",
+                "say `h2`",
+            )),
+            _ => None,
+        };
+        if let Some((message, help)) = wrong {
+            let diagnostic = Diagnostic::error("TY0203", message);
+            cx.report(diagnostic.at(&node.spot(), "in this listener").help(help));
+            return None;
+        }
+        if table.clients.proxy_protocol && table.clients.trust.is_empty() {
+            let message = "`proxy_protocol` is believed from trusted peers only, and none is";
+            let diagnostic = Diagnostic::error("TY0203", message);
+            let help = "name the load balancers: `clients = { trust = [\"10.0.0.0/8\"], … }`";
+            cx.report(diagnostic.at(&node.spot(), "in this listener").help(help));
+            return None;
+        }
         Some(Self {
-            bind,
+            bind: table.bind,
             http,
-            clients,
+            clients: table.clients,
+            tls: table.tls,
+            http2: table.http2,
+            tcp: table.tcp,
             at,
         })
     }
@@ -40,42 +77,78 @@ impl ReadNamed for Listener {
 table! {
     /// Where clients connect, and what is believed of them.
     pub struct Table {
-        /// Address and port; port 0 lets the kernel choose.
-        "bind" => bind: SocketAddr = required,
+        /// Address and port; port 0 lets the kernel choose. `unix:/path` for a Unix socket.
+        "bind" => bind: Bind = required,
         /// Protocols: `h1`, `h2c` (HTTP/2 without TLS, with prior knowledge), `h2` (with TLS).
-        "http" => http: Vec<Protocol> = (vec![Protocol::H1, Protocol::H2c]) "[\"h1\", \"h2c\"]",
+        "http" => http: Option<Vec<Protocol>> = none "[\"h1\", \"h2c\"], with TLS [\"h1\", \"h2\"]",
         /// What clients may do, and which of them are believed.
         "clients" => clients: Clients = (Clients::default()) "the defaults below",
-        /// Certificates and client authentication.
-        "tls" => tls: Later<Tls> = (Later::default()),
+        /// Certificates, and what is asked of clients.
+        "tls" => tls: Option<Tls> = none "no TLS",
+        /// Limits of HTTP/2.
+        "http2" => http2: Http2 = (Http2::default()) "the defaults below",
+        /// Options of the sockets.
+        "tcp" => tcp: Tcp = (Tcp::default()) "the defaults below",
     }
 }
 
-/// An HTTP version that a listener speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    H1,
-    H2c,
+/// Where a listener listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Bind {
+    Tcp(SocketAddr),
+    /// Path of a Unix socket.
+    Unix(PathBuf),
 }
 
-impl Read for Protocol {
+impl Read for Bind {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        match String::read(node, cx)?.as_str() {
-            "h1" => Some(Self::H1),
-            "h2c" => Some(Self::H2c),
-            "h2" => {
-                not_yet(cx, &node.spot(), "`http = [\"h2\"]`, HTTP/2 over TLS,");
+        match node
+            .value
+            .as_str()
+            .and_then(|text| text.strip_prefix("unix:"))
+        {
+            Some("") => {
+                node.invalid(
+                    cx,
+                    "`unix:` has no path",
+                    "expected such as \"unix:/run/tyrian.sock\"",
+                );
                 None
             }
-            wrong => {
-                not_a_word(node, cx, wrong, &["h1", "h2c", "h2"]);
-                None
+            Some(_) => {
+                let text = String::read(node, cx)?;
+                Some(Self::Unix(PathBuf::from(text.trim_start_matches("unix:"))))
             }
+            None => SocketAddr::read(node, cx).map(Self::Tcp),
         }
     }
 
     fn shape() -> Shape {
-        Shape::Words(vec!["h1", "h2c", "h2"])
+        Shape::Any(vec![
+            SocketAddr::shape(),
+            Shape::Text("`unix:/path`", "^unix:.+"),
+        ])
+    }
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+words! {
+    /// An HTTP version that a listener speaks.
+    pub enum Protocol {
+        /// HTTP/1.1, and 1.0.
+        "h1" => H1,
+        /// HTTP/2 without TLS, with prior knowledge.
+        "h2c" => H2c,
+        /// HTTP/2 over TLS, by ALPN.
+        "h2" => H2,
     }
 }
 
@@ -84,18 +157,31 @@ table! {
     pub struct Clients {
         /// Networks whose forwarded headers, request ids and carried colors are believed.
         "trust" => trust: Vec<IpNet> = (Vec::new()) "[]",
+        /// Networks that may connect; others are closed as they come.
+        "allow" => allow: Vec<IpNet> = (Vec::new()) "everybody",
+        /// Networks that may not.
+        "deny" => deny: Vec<IpNet> = (Vec::new()) "[]",
         /// Connections at once; more are closed as they come.
         "max_connections" => max_connections: u32 = (20_000) "20000",
+        /// Connections at once from one address (IPv6: from one /64); 0 for no limit. Trusted
+        /// peers are not counted.
+        "max_connections_per_ip" => max_connections_per_ip: u32 = (0) "0",
         /// From the first byte of a request head to its end.
         "header_timeout" => header_timeout: Duration = (Duration::from_secs(10)) "\"10s\"",
         /// Longest silence between two requests, and of a client while a body is on its way.
         "idle_timeout" => idle_timeout: Duration = (Duration::from_secs(75)) "\"75s\"",
+        /// Longest time a client may take nothing of an answer.
+        "write_timeout" => write_timeout: Duration = (Duration::from_secs(30)) "\"30s\"",
+        /// Slowest body, in bytes a second on the average, after a grace of five seconds; 0 for
+        /// any pace. Upgrades and gRPC streams are not measured.
+        "min_body_rate" => min_body_rate: Bytes = (Bytes(128)) "\"128B\"",
         /// Largest request head: request line and fields together.
         "max_head" => max_head: Bytes = (Bytes(64 << 10)) "\"64KiB\"",
         /// Most fields in a request head (at most 250).
         "max_headers" => max_headers: u16 = (100) "100",
-        /// Whether a PROXY protocol header comes first.
-        "proxy_protocol" => proxy_protocol: No = (No) "false",
+        /// Whether trusted peers send a PROXY protocol header (version 1 or 2) first. They must,
+        /// then; others must not, and are taken as they are.
+        "proxy_protocol" => proxy_protocol: bool = (false) "false",
     }
 }
 
@@ -103,61 +189,101 @@ impl Default for Clients {
     fn default() -> Self {
         Self {
             trust: Vec::new(),
+            allow: Vec::new(),
+            deny: Vec::new(),
             max_connections: 20_000,
+            max_connections_per_ip: 0,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
+            min_body_rate: Bytes(128),
             max_head: Bytes(64 << 10),
             max_headers: 100,
-            proxy_protocol: No,
+            proxy_protocol: false,
         }
     }
 }
 
-/// `false`; `true` is not supported yet.
-#[derive(Debug, Clone, PartialEq)]
-pub struct No;
+table! {
+    /// Limits of HTTP/2.
+    pub struct Http2 {
+        /// Streams at once on one connection, 1 to 1000.
+        "max_streams" => max_streams: Streams = (Streams(128)) "128",
+        /// What a client may send ahead on one stream (RFC 9113, section 5.2).
+        "stream_window" => stream_window: Window = (Window(256 << 10)) "\"256KiB\"",
+        /// What a client may send ahead on one connection.
+        "connection_window" => connection_window: Window = (Window(1 << 20)) "\"1MiB\"",
+    }
+}
 
-impl Read for No {
-    fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        if bool::read(node, cx)? {
-            not_yet(cx, &node.spot(), &format!("`{} = true`", node.path));
+impl Default for Http2 {
+    fn default() -> Self {
+        Self {
+            max_streams: Streams(128),
+            stream_window: Window(256 << 10),
+            connection_window: Window(1 << 20),
         }
-        Some(Self)
+    }
+}
+
+/// 1 to 1000 streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Streams(pub u32);
+
+impl Read for Streams {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let streams = u32::read(node, cx)?;
+        if !(1..=1000).contains(&streams) {
+            node.invalid(cx, "streams must be between 1 and 1000", "out of range");
+            return None;
+        }
+        Some(Self(streams))
     }
 
     fn shape() -> Shape {
-        Shape::Bool
+        Shape::Integer(1, 1000)
+    }
+}
+
+/// 64 KiB less one byte (what HTTP/2 starts with) to 16 MiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window(pub u32);
+
+impl Read for Window {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let bytes = Bytes::read(node, cx)?.0;
+        match u32::try_from(bytes) {
+            Ok(window) if (65_535..=16 << 20).contains(&window) => Some(Self(window)),
+            _ => {
+                node.invalid(cx, "a window is 65535B to 16MiB", "out of range");
+                None
+            }
+        }
+    }
+
+    fn shape() -> Shape {
+        Bytes::shape()
     }
 }
 
 table! {
-    /// Certificates and client authentication.
-    pub struct Tls {
-        /// Certificates, chosen by the name the client asks for.
-        "certs" => certs: Vec<Certificate> = required,
-        /// Oldest TLS version: `1.2` or `1.3`.
-        "min_version" => min_version: String = ("1.2".to_owned()) "\"1.2\"",
-        /// Certificates asked of clients.
-        "client_auth" => client_auth: Option<ClientAuth> = none,
+    /// Options of the sockets.
+    pub struct Tcp {
+        /// After this long a silence the kernel asks whether the client is still there.
+        "keepalive" => keepalive: Duration = (Duration::from_mins(1)) "\"60s\"",
+        /// Whether other processes may listen on the same address (`SO_REUSEPORT`).
+        "reuse_port" => reuse_port: bool = (false) "false",
+        /// Connections that the kernel holds until they are accepted.
+        "backlog" => backlog: u16 = (4096) "4096",
     }
 }
 
-table! {
-    /// A certificate chain and its key.
-    pub struct Certificate {
-        /// PEM file, leaf first.
-        "chain" => chain: PathBuf = required,
-        /// PEM key.
-        "key" => key: super::admin::Secret = required,
-    }
-}
-
-table! {
-    /// Certificates asked of clients.
-    pub struct ClientAuth {
-        /// PEM file of the authorities that sign clients.
-        "ca" => ca: PathBuf = required,
-        /// `optional` or `required`.
-        "mode" => mode: String = ("required".to_owned()) "\"required\"",
+impl Default for Tcp {
+    fn default() -> Self {
+        Self {
+            keepalive: Duration::from_mins(1),
+            reuse_port: false,
+            backlog: 4096,
+        }
     }
 }

@@ -6,7 +6,6 @@
 use super::units::Percent;
 use super::values::Anything;
 use crate::{table, words};
-use std::path::PathBuf;
 use std::time::Duration;
 
 words! {
@@ -18,18 +17,6 @@ words! {
         "report" => Report,
         /// Rests.
         "off" => Off,
-    }
-}
-
-table! {
-    /// TLS towards a version.
-    pub struct VersionTls {
-        /// Name that is asked for and checked.
-        "server_name" => server_name: Option<String> = none,
-        /// PEM file of the authorities that are believed.
-        "ca" => ca: Option<PathBuf> = none,
-        /// Certificate shown to the upstream.
-        "client_cert" => client_cert: Option<super::listener::Certificate> = none,
     }
 }
 

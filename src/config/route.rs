@@ -1,6 +1,7 @@
 //! `[routes.NAME]`: which requests, and what becomes of them.
 
 use super::auth::Auth;
+use super::compress::Compress;
 use super::diagnostic::Diagnostic;
 use super::entry::{self, EntryName};
 use super::limit::{InFlightCap, LimitUse};
@@ -31,6 +32,7 @@ pub struct Route {
     pub mirror: Option<Mirror>,
     pub importance: Importance,
     pub max_in_flight: Option<InFlightCap>,
+    pub compress: Option<Compress>,
     pub at: Place,
 }
 
@@ -75,6 +77,8 @@ table! {
         "auth" => auth: Option<Auth> = none "anyone",
         /// Rate limits, all of which must agree: names, or `{ name = "…", cost = 5 }`.
         "limits" => limits: Vec<LimitUse> = (Vec::new()) "[]",
+        /// Which answers are compressed: `true`, `false`, or a table.
+        "compress" => compress: Option<Compress> = none "what `server.compress` says",
         /// Plugins, in this order.
         "plugins" => plugins: Later<Vec<EntryName<entry::Plugin>>> = (Later::default()),
         /// A copy of requests for another service.
@@ -103,6 +107,7 @@ impl ReadNamed for Route {
             mirror,
             importance,
             max_in_flight,
+            compress,
             ..
         } = table;
         if rewrite.strip_prefix.is_some() && rewrite.replace_prefix.is_some() {
@@ -127,6 +132,7 @@ impl ReadNamed for Route {
             mirror,
             importance,
             max_in_flight,
+            compress,
             at,
         })
     }

@@ -1,5 +1,6 @@
 //! `[server]`: the process as a whole.
 
+use super::compress::Compress;
 use super::reader::Later;
 use super::units::Percent;
 use crate::table;
@@ -11,6 +12,7 @@ impl Default for Server {
         Self {
             threads: 0,
             drain,
+            compress: Compress(None),
             reload_guard,
         }
     }
@@ -23,6 +25,8 @@ table! {
         "threads" => threads: u16 = (0) "0",
         /// How the process leaves.
         "drain" => drain: Drain = (Drain::default()) "{ delay = \"0s\", timeout = \"30s\" }",
+        /// Which answers are compressed, where a route does not say.
+        "compress" => compress: Compress = (Compress(None)) "false",
         /// Refuses reloads that would move too many recent requests.
         "reload_guard" => reload_guard: Later<ReloadGuard> = (Later::default()),
     }

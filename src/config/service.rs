@@ -3,9 +3,9 @@
 use super::diagnostic::Diagnostic;
 use super::entry::{Breaker, EntryName};
 use super::limit::{InFlightCap, KeyPart};
-use super::policy::VersionTls;
 use super::reader::{Cx, Kind, Later, Node, Read, ReadNamed, Reference};
 use super::shape::Shape;
+use super::tls::VersionTls;
 use super::units::Percent;
 use super::upkeep::{Adaptive, Health, Outliers, Sticky};
 use super::values::parsed;
@@ -280,12 +280,9 @@ impl Read for Versions {
             let sound = name_is_sound(name.get_ref(), &node, name.span(), cx);
             let at = entry_place(&node, name.span());
             let read = VersionTable::read(&node, cx);
+            let read = read.and_then(|table| Version::new(table, at, &node, cx));
             match (read.filter(|_| sound), &mut versions) {
                 (Some(version), Some(versions)) => {
-                    let version = Version {
-                        endpoints: version.endpoints,
-                        at,
-                    };
                     versions.insert(Name::from(*name.get_ref()), version);
                 }
                 _ => versions = None,
@@ -307,18 +304,53 @@ impl Read for Versions {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Version {
     pub endpoints: Vec<Endpoint>,
+    pub tls: Option<VersionTls>,
+    pub http: UpstreamHttp,
     pub at: Place,
+}
+
+impl Version {
+    fn new(table: VersionTable, at: Place, node: &Node, cx: &Cx) -> Option<Self> {
+        let http = match (table.http, &table.tls) {
+            (Some(http), _) => http,
+            (None, None) => UpstreamHttp::H1,
+            (None, Some(_)) => UpstreamHttp::Auto,
+        };
+        let wrong = match (http, &table.tls) {
+            (UpstreamHttp::H2 | UpstreamHttp::Auto, None) => Some((
+                "HTTP/2 is agreed upon by TLS, and this version has no `tls`",
+                "add `tls = {}`, or say `http = \"h2c\"`",
+            )),
+            (UpstreamHttp::H2c, Some(_)) => Some((
+                "`h2c` is HTTP/2 without TLS, and this version has `tls`",
+                "say `http = \"h2\"`",
+            )),
+            _ => None,
+        };
+        if let Some((message, help)) = wrong {
+            let diagnostic = Diagnostic::error("TY0203", message);
+            cx.report(diagnostic.at(&node.spot(), "in this version").help(help));
+            return None;
+        }
+        Some(Self {
+            endpoints: table.endpoints,
+            tls: table.tls,
+            http,
+            at,
+        })
+    }
 }
 
 table! {
     /// One version of a service.
     pub struct VersionTable {
-        /// Where it is served: `"host:port"`, or `{ address = "host:port", weight = 2 }`.
+        /// Where it is served: `"host:port"`, `"unix:/path"`, or
+        /// `{ address = "host:port", weight = 2 }`.
         "endpoints" => endpoints: Vec<Endpoint> = required,
         /// How it is reached over TLS.
-        "tls" => tls: Later<VersionTls> = (Later::default()),
+        "tls" => tls: Option<VersionTls> = none "without TLS",
         /// The protocol towards it.
-        "http" => http: UpstreamHttp = (UpstreamHttp::H1) "\"h1\"",
+        "http" => http: Option<UpstreamHttp> = none "\"h1\", with TLS \"auto\"",
         /// Where its endpoints are discovered.
         "discover" => discover: Later<String> = (Later::default()),
     }
@@ -329,14 +361,19 @@ words! {
     pub enum UpstreamHttp {
         /// HTTP/1.1.
         "h1" => H1,
-        later { "h2", "h2c", "auto" }
+        /// HTTP/2 over TLS.
+        "h2" => H2,
+        /// HTTP/2 without TLS, with prior knowledge: what gRPC servers inside a cluster speak.
+        "h2c" => H2c,
+        /// HTTP/2 if the upstream offers it (ALPN), else HTTP/1.1.
+        "auto" => Auto,
     }
 }
 
 /// One endpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Endpoint {
-    /// `host:port`, host an IP address (v6 in brackets) or a DNS name.
+    /// `host:port`, host an IP address (v6 in brackets) or a DNS name; or `unix:/path`.
     pub address: Name,
     /// 1 to 1000.
     pub weight: u16,
@@ -366,14 +403,14 @@ impl Read for Endpoint {
 table! {
     /// An endpoint with its weight.
     pub struct EndpointTable {
-        /// `host:port`.
+        /// `host:port` or `unix:/path`.
         "address" => address: Address = required,
         /// Its share of requests relative to its siblings, 1 to 1000.
         "weight" => weight: u16 = (1) "1",
     }
 }
 
-/// `host:port`.
+/// `host:port` or `unix:/path`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Address(pub Name);
 
@@ -383,7 +420,7 @@ impl Read for Address {
     }
 
     fn shape() -> Shape {
-        Shape::Text("`host:port`", "^.+:[0-9]+$|\\$\\{")
+        Shape::Text("`host:port` or `unix:/path`", "^.+:[0-9]+$|^unix:.+|\\$\\{")
     }
 }
 
@@ -393,6 +430,9 @@ fn address(node: &Node, cx: &Cx) -> Option<Name> {
         cx,
         "an endpoint, such as \"10.0.0.7:8080\" or \"shop-v1:8080\"",
         |text| {
+            if let Some(path) = text.strip_prefix("unix:") {
+                return (!path.is_empty()).then(|| Name::from(text));
+            }
             let (host, port) = text.rsplit_once(':')?;
             let port: u16 = port.parse().ok().filter(|port| *port > 0)?;
             let name =

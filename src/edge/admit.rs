@@ -38,6 +38,7 @@ pub fn request(session: &mut Session, journey: &mut Journey) -> Result<Found, Re
     }
     journey.request_id.get_or_insert_with(request_id::fresh);
     remove_impostors(head, journey);
+    show_certificate(head, journey);
     let snapshot = &journey.snapshot;
     let (found, path) = with_view(head, journey, |view| match snapshot.table.route(view) {
         Err(refused) => Found::Decided(refused),
@@ -56,6 +57,27 @@ pub fn request(session: &mut Session, journey: &mut Journey) -> Result<Found, Re
 fn identify(session: &Session, journey: &mut Journey) {
     if let Some(facts) = Facts::of(session.digest()) {
         journey.arrived_by(facts);
+    }
+}
+
+/// Who the client is by its certificate stands in fields of the gateway's own, so that whatever
+/// looks at fields (routes, colors, limits, upstreams) can go by it.
+fn show_certificate(head: &mut RequestHeader, journey: &Journey) {
+    // A proxy in front that is believed may have made the handshake.
+    if journey.certificate.is_some() || !journey.client.trusted {
+        head.remove_header(&forward::CLIENT_CERT);
+        head.remove_header(&forward::CLIENT_CERT_NAME);
+    }
+    if let Some(certificate) = &journey.certificate {
+        let fields = [
+            (&forward::CLIENT_CERT, certificate.forwarded.as_str()),
+            (&forward::CLIENT_CERT_NAME, certificate.name()),
+        ];
+        for (name, value) in fields {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                let _ = head.insert_header(name.clone(), value);
+            }
+        }
     }
 }
 
@@ -222,7 +244,7 @@ fn is_alias(name: &str, color_header: &str, guarded: &[HeaderName]) -> bool {
 }
 
 /// Names whose look-alikes are dropped.
-const GUARDED: [&str; 14] = [
+const GUARDED: [&str; 16] = [
     "baggage",
     "content-length",
     "forwarded",
@@ -231,6 +253,8 @@ const GUARDED: [&str; 14] = [
     "tracestate",
     "transfer-encoding",
     "via",
+    "x-client-cert-name",
+    "x-forwarded-client-cert",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-port",

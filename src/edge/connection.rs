@@ -1,18 +1,20 @@
 //! One client connection from accept to close: reads each head under its own deadline, refuses
 //! what is malformed, and hands well-formed requests to the proxy one at a time.
 
-use super::facts::{Facts, socket_digest};
+use super::arrival::{Arrived, receive};
+use super::facts::socket_digest;
 use super::head::{Head, Limits, Refused, Scanner};
 use super::road::Road;
+use super::socket::Transport;
 use super::wire::ClientStream;
-use super::{canonical, plain_answer};
+use super::{canonical, http2, plain_answer};
 use crate::config::Name;
 use crate::reason::Reason;
 use crate::snapshot::{Current, ListenerSettings};
 use crate::telemetry::Metrics;
 use bytes::BytesMut;
 use futures::FutureExt;
-use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
@@ -23,12 +25,11 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 
 /// What an HTTP/2 client with prior knowledge sends first (RFC 9113, section 3.4).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Longest wait for the rest of a refused request's body before the connection is given up.
-const DRAIN_BODY: Duration = Duration::from_secs(2);
+pub const DRAIN_BODY: Duration = Duration::from_secs(2);
 
 /// What every connection needs.
 #[derive(Clone)]
@@ -49,12 +50,28 @@ enum Next {
 }
 
 /// Serves a connection until either side ends it. Never panics outwards.
-pub async fn serve(server: Server, listener: Name, tcp: TcpStream, peer: SocketAddr) {
-    let socket = socket_digest(tcp.as_raw_fd(), peer);
-    let Ok(facts) = Facts::new(listener.clone(), peer).into_digest() else {
+pub async fn serve(server: Server, listener: Name, transport: Transport, peer: SocketAddr) {
+    let Some(settings) = server.current.load().listener(&listener) else {
         return;
     };
-    let mut stream = Box::new(ClientStream::new(tcp, facts, socket));
+    let arrived = receive(&server, &listener, &settings, transport, peer).await;
+    let Some(Arrived { socket, facts, h2 }) = arrived else {
+        return;
+    };
+    let digest = socket_digest(socket.as_raw_fd(), facts.peer);
+    let Ok(facts) = facts.into_digest() else {
+        return;
+    };
+    let mut stream = Box::new(ClientStream::new(
+        socket,
+        facts,
+        digest,
+        server.drain.clone(),
+    ));
+    stream.patience(settings.write_timeout, settings.min_body_rate);
+    if h2 {
+        return http2::serve(&server, stream, &settings).await;
+    }
     let mut drain = server.drain.clone();
     let mut first = true;
     loop {
@@ -66,7 +83,7 @@ pub async fn serve(server: Server, listener: Name, tcp: TcpStream, peer: SocketA
                 Some(reusable) => stream = reusable,
                 None => return,
             },
-            Next::H2 => return speak_h2(&server, stream).await,
+            Next::H2 => return http2::serve(&server, stream, &settings).await,
             Next::Refused(refused) => {
                 plain_answer::refuse(&server, *stream, refused).await;
                 return;
@@ -162,7 +179,7 @@ async fn request(
     let rescue = stream.rescue();
     let mut session = ServerSession::new_http1(stream);
     session.set_read_timeout(Some(settings.idle_timeout));
-    session.set_write_timeout(Some(settings.idle_timeout));
+    session.set_write_timeout(Some(settings.write_timeout));
     session.set_total_drain_timeout(Some(DRAIN_BODY));
     session.set_pipelined_prefix(bytes);
     let served = AssertUnwindSafe(server.proxy.process_new_http(session, &server.drain));
@@ -190,14 +207,6 @@ fn take_head(ahead: &mut BytesMut, head: Head) -> BytesMut {
     };
     bytes::Buf::advance(&mut bytes, head.start);
     bytes
-}
-
-async fn speak_h2(server: &Server, mut stream: Box<ClientStream>) {
-    stream.becomes_h2();
-    let served = AssertUnwindSafe(server.proxy.process_new(stream, &server.drain));
-    if served.catch_unwind().await.is_err() {
-        server.metrics.panics.fetch_add(1, Relaxed);
-    }
 }
 
 impl Refused {

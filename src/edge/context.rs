@@ -1,6 +1,8 @@
 //! What one request carries along the road: facts and decisions, never services.
 
+use super::compress::Encoder;
 use super::facts::Facts;
+use super::grpc::Bridge;
 use crate::config::Name;
 use crate::config::breaker::Failures;
 use crate::policy::breaker::{Outcome, Permit};
@@ -12,8 +14,9 @@ use crate::reason::Reason;
 use crate::routing::{ColorId, Decision, RouteId, ServiceId, VersionId};
 use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::Metrics;
+use crate::tls::Identity as Certificate;
 use crate::upstream::{Endpoint, InFlight, Service, Version};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::ResponseHeader;
 use smallvec::SmallVec;
 use std::net::IpAddr;
@@ -28,6 +31,10 @@ pub struct Journey {
     pub snapshot: Arc<Snapshot>,
     pub started: Instant,
     pub client: Client,
+    /// Who the client is by its certificate.
+    pub certificate: Option<Arc<Certificate>>,
+    /// Whether that goes up.
+    pub forwards_certificate: bool,
     pub request_id: Option<HeaderValue>,
     /// The normalised path when it differs from the one in the head.
     pub path: Option<String>,
@@ -42,6 +49,10 @@ pub struct Journey {
     pub copy: Option<Copy>,
     /// An answer that is kept for worse times, as far as it has come.
     pub keeping: Option<Reading>,
+    /// The answer leaves compressed.
+    pub encoder: Option<Box<Encoder>>,
+    /// The client speaks gRPC-Web, its upstream gRPC.
+    pub bridge: Option<Box<Bridge>>,
     pub refusal: Option<Refusal>,
     /// When the whole exchange must be over.
     pub deadline: Option<Instant>,
@@ -170,6 +181,8 @@ impl Journey {
                 trusted: false,
                 listener: Name::from(""),
             },
+            certificate: None,
+            forwards_certificate: true,
             request_id: None,
             path: None,
             decision: None,
@@ -179,6 +192,8 @@ impl Journey {
             readings: SmallVec::new(),
             copy: None,
             keeping: None,
+            encoder: None,
+            bridge: None,
             refusal: None,
             deadline: None,
             body_bytes: 0,
@@ -195,6 +210,10 @@ impl Journey {
             trusted,
             listener: facts.listener.clone(),
         };
+        if let Some(secured) = &facts.secured {
+            self.certificate.clone_from(&secured.client);
+            self.forwards_certificate = secured.client.is_none() || secured.forwards;
+        }
     }
 
     pub fn route_id(&self) -> Option<RouteId> {
@@ -249,6 +268,16 @@ impl Journey {
         if verdict.is_some_and(|verdict| permit.is_some_and(|p| verdict.fails(p.failures()))) {
             // A bad head is bad news at once: the next request must not have to outrun this body.
             self.judge(took.unwrap_or_default(), Instant::now());
+        }
+    }
+
+    /// The answer has ended with trailers, where gRPC says how it went.
+    pub fn ended_with(&mut self, trailers: &HeaderMap) {
+        let said = trailers.get("grpc-status");
+        let said = said.and_then(|status| status.to_str().ok()?.parse().ok());
+        if let (Some(Ended::Answered { grpc, .. }), Some(said)) = (&mut self.attempt.verdict, said)
+        {
+            *grpc = Some(said);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What is known of a client connection, carried to each of its requests.
 
 use crate::config::Name;
+use crate::tls::Identity;
 use http::HeaderValue;
 use pingora::http::ResponseHeader;
 use pingora::protocols::raw_connect::ProxyDigest;
@@ -10,7 +11,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// Fixed for the life of a connection.
+/// What a handshake has established.
+#[derive(Debug, Clone)]
+pub struct Secured {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// The name the client asked for.
+    pub server_name: Option<Box<str>>,
+    /// Who the client is by its certificate.
+    pub client: Option<Arc<Identity>>,
+    /// Whether that goes up.
+    pub forwards: bool,
+}
+
+/// Fixed for the life of a connection, but for the deadline.
 #[derive(Debug)]
 pub struct Facts {
     /// Whose settings count.
@@ -19,6 +33,8 @@ pub struct Facts {
     pub peer: SocketAddr,
     /// The peer's address as text, made once.
     pub peer_text: HeaderValue,
+    /// `None`: a connection without TLS.
+    pub secured: Option<Secured>,
     since: Instant,
     /// When the exchange in progress must be over, in nanoseconds after `since`; 0: never. The
     /// stream looks at it, because it is the one who is polled while an upstream drips.
@@ -34,6 +50,7 @@ impl Facts {
             listener,
             peer: SocketAddr::new(ip, peer.port()),
             peer_text,
+            secured: None,
             since: Instant::now(),
             deadline: AtomicU64::new(0),
         }
@@ -53,10 +70,28 @@ impl Facts {
         }
     }
 
+    /// The same connection, for one of its streams.
+    ///
+    /// # Errors
+    /// Never in practice, as with [`Facts::into_digest`].
+    pub fn of_stream(&self) -> pingora::Result<Arc<ProxyDigest>> {
+        let own = Self {
+            listener: self.listener.clone(),
+            peer: self.peer,
+            peer_text: self.peer_text.clone(),
+            secured: self.secured.clone(),
+            since: self.since,
+            deadline: AtomicU64::new(0),
+        };
+        own.into_digest()
+    }
+
     /// How the client connected.
-    #[expect(clippy::unused_self, reason = "TLS will have a say in it")]
     pub fn scheme(&self) -> &'static str {
-        "http"
+        match self.secured {
+            Some(_) => "https",
+            None => "http",
+        }
     }
 
     pub fn ip(&self) -> IpAddr {
@@ -74,7 +109,12 @@ impl Facts {
 
     /// The facts of the connection that a request came by.
     pub fn of(digest: Option<&Digest>) -> Option<&Self> {
-        Self::in_digest(digest?.proxy_digest.as_ref()?)
+        Self::in_digest_of(digest?)
+    }
+
+    /// The facts behind a session's digest.
+    pub fn in_digest_of(digest: &Digest) -> Option<&Self> {
+        Self::in_digest(digest.proxy_digest.as_ref()?)
     }
 
     /// The facts that a stream carries.

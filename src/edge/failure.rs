@@ -1,6 +1,7 @@
 //! What went wrong, told as a reason; and whether another try may mend it.
 
 use super::context::{Ended, Journey, Refusal};
+use super::pace::TOO_SLOW;
 use crate::config::service::RetryOn;
 use crate::reason::Reason;
 use crate::upstream::probe;
@@ -218,6 +219,9 @@ fn downstream(error: &Error) -> Refusal {
         }
         _ if cause == Some(InvalidData) => {
             Refusal::new(Reason::BadRequest, "the request body is malformed")
+        }
+        _ if cause == Some(TOO_SLOW) => {
+            Refusal::new(Reason::RequestTimeout, "the request body comes too slowly")
         }
         ErrorType::ReadTimedout => {
             Refusal::new(Reason::RequestTimeout, "the request body took too long")

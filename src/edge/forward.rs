@@ -16,12 +16,17 @@ pub static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-
 pub static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 pub static BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+/// The client's certificate, in the form that proxies agree on.
+pub static CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
+/// The first URI (a SPIFFE id), DNS name or subject of the client's certificate.
+pub static CLIENT_CERT_NAME: HeaderName = HeaderName::from_static("x-client-cert-name");
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Dresses the request for the upstream.
 pub fn outgoing(session: &Session, head: &mut RequestHeader, journey: &Journey) -> Result<()> {
     forget_spelling(head)?;
+    host(head)?;
     target(head, journey)?;
     // The gateway answers expectations itself, so the upstream has none to meet.
     head.remove_header(&header::EXPECT);
@@ -31,6 +36,10 @@ pub fn outgoing(session: &Session, head: &mut RequestHeader, journey: &Journey) 
     }
     if let Some(id) = &journey.request_id {
         head.insert_header(X_REQUEST_ID.clone(), id.clone())?;
+    }
+    if !journey.forwards_certificate {
+        head.remove_header(&CLIENT_CERT);
+        head.remove_header(&CLIENT_CERT_NAME);
     }
     for name in &journey.snapshot.secret_headers {
         head.remove_header(name);
@@ -60,6 +69,17 @@ fn forget_spelling(head: &mut RequestHeader) -> Result<()> {
     match raw {
         Some(raw) => head.set_raw_path(&raw),
         None => Ok(()),
+    }
+}
+
+/// HTTP/2 names the host in its target, which a rewrite replaces.
+fn host(head: &mut RequestHeader) -> Result<()> {
+    let named = head.uri.authority().map(http::uri::Authority::as_str);
+    match named.and_then(|host| HeaderValue::from_str(host).ok()) {
+        Some(host) if !head.headers.contains_key(header::HOST) => {
+            head.insert_header(header::HOST, host)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -115,7 +135,10 @@ fn forwarded(
     };
     head.insert_header(X_FORWARDED_FOR.clone(), chain)?;
     if !trusted || !head.headers.contains_key(&X_FORWARDED_PROTO) {
-        head.insert_header(X_FORWARDED_PROTO.clone(), HeaderValue::from_static("http"))?;
+        head.insert_header(
+            X_FORWARDED_PROTO.clone(),
+            HeaderValue::from_static(facts.scheme()),
+        )?;
     }
     if !trusted || !head.headers.contains_key(&X_FORWARDED_HOST) {
         let asked = session.req_header();

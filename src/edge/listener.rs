@@ -1,48 +1,80 @@
-//! Accepts connections: bounded in number, never in a spin, each served by a task of its own.
+//! Accepts connections: from whom may connect, bounded in number, never in a spin, each served by
+//! a task of its own.
 
 use super::connection::{self, Server};
+use super::socket::Transport;
 use crate::config::Name;
+use crate::sockets::Listening;
 use crate::telemetry::Metrics;
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
 
-/// Pending connections the kernel holds for us.
-const BACKLOG: u32 = 4096;
 /// Pause after an accept failed for want of descriptors or memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// Who clients of a Unix socket are: somebody on this machine.
+const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// Binds a listener; the address it reports is real even when port 0 was asked for.
-///
-/// # Errors
-/// When the address cannot be bound.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = match address {
-        SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
-    };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+/// A socket that accepts, TCP or Unix.
+enum Accepting {
+    Tcp(TcpListener),
+    Unix(UnixListener),
 }
 
-/// Accepts until the process drains; what was accepted goes on by itself.
-pub async fn accept(listener: TcpListener, name: Name, server: Server) {
-    let open = Arc::new(AtomicU32::new(0));
+impl Accepting {
+    fn new(socket: Listening) -> io::Result<Self> {
+        match socket {
+            Listening::Tcp(listener) => TcpListener::from_std(listener).map(Self::Tcp),
+            Listening::Unix(listener) => UnixListener::from_std(listener).map(Self::Unix),
+        }
+    }
+
+    async fn accept(&self) -> io::Result<(Transport, SocketAddr)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok((stream.into(), peer))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((stream.into(), LOCAL))
+            }
+        }
+    }
+}
+
+/// Accepts until the process drains or `stop` says so; what was accepted goes on by itself.
+///
+/// # Errors
+/// When the socket cannot be used at all.
+pub async fn accept(
+    socket: Listening,
+    name: Name,
+    server: Server,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let listener = Accepting::new(socket)?;
+    let gate = Arc::new(Gate::default());
     let mut drain = server.drain.clone();
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = drain.wait_for(|draining| *draining) => return,
+            _ = drain.wait_for(|draining| *draining) => return Ok(()),
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => admit(&server, &name, &open, stream, peer),
+            Ok((transport, peer)) => admit(&server, &name, &gate, transport, peer),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
+                server.metrics.cut("accept_failed");
                 tracing::warn!(listener = %name, %error, "cannot accept; pausing");
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }
@@ -59,39 +91,85 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-fn admit(server: &Server, name: &Name, open: &Arc<AtomicU32>, stream: TcpStream, peer: SocketAddr) {
-    let max = server
-        .current
-        .load()
-        .listener(name)
-        .map_or(0, |settings| settings.max_connections);
-    if open.load(Relaxed) >= max {
-        server.metrics.connections_refused.fetch_add(1, Relaxed);
+fn admit(server: &Server, name: &Name, gate: &Arc<Gate>, transport: Transport, peer: SocketAddr) {
+    let Some(settings) = server.current.load().listener(name) else {
         return;
+    };
+    let ip = peer.ip().to_canonical();
+    if !settings.admits(ip) {
+        return server.metrics.cut("client_denied");
     }
-    let open = Open::enter(open, &server.metrics);
-    if stream.set_nodelay(true).is_err() {
-        return;
+    if gate.open.load(Relaxed) >= settings.max_connections {
+        return server.metrics.cut("listener_full");
     }
+    let most = settings.max_connections_per_ip;
+    let counted = most > 0 && !settings.trusts(ip);
+    if counted && !gate.enter(ip, most) {
+        return server.metrics.cut("address_full");
+    }
+    let open = Open::enter(gate, counted.then_some(ip), &server.metrics);
     let (server, name) = (server.clone(), name.clone());
     tokio::spawn(async move {
         let _open = open;
-        connection::serve(server, name, stream, peer).await;
+        connection::serve(server, name, transport, peer).await;
     });
+}
+
+/// Connections that are open, in all and by address.
+#[derive(Debug, Default)]
+struct Gate {
+    open: AtomicU32,
+    /// Never more entries than open connections.
+    by_address: DashMap<IpAddr, u32>,
+}
+
+impl Gate {
+    /// Counts one more from this address, if it may have one more.
+    fn enter(&self, ip: IpAddr, most: u32) -> bool {
+        let mut count = self.by_address.entry(household(ip)).or_insert(0);
+        let free = *count < most;
+        if free {
+            *count += 1;
+        }
+        free
+    }
+
+    fn leave(&self, ip: IpAddr) {
+        if let Entry::Occupied(mut entry) = self.by_address.entry(household(ip)) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
+}
+
+/// An IPv4 address, or the /64 of an IPv6 address: what one customer is given.
+fn household(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => {
+            let network = u128::from(ip) & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from(network))
+        }
+    }
 }
 
 /// Counts a connection as open until it is dropped.
 struct Open {
-    of_listener: Arc<AtomicU32>,
+    gate: Arc<Gate>,
+    /// The address it was counted for.
+    ip: Option<IpAddr>,
     metrics: Arc<Metrics>,
 }
 
 impl Open {
-    fn enter(of_listener: &Arc<AtomicU32>, metrics: &Arc<Metrics>) -> Self {
-        of_listener.fetch_add(1, Relaxed);
+    fn enter(gate: &Arc<Gate>, ip: Option<IpAddr>, metrics: &Arc<Metrics>) -> Self {
+        gate.open.fetch_add(1, Relaxed);
         metrics.connections.fetch_add(1, Relaxed);
         Self {
-            of_listener: of_listener.clone(),
+            gate: gate.clone(),
+            ip,
             metrics: metrics.clone(),
         }
     }
@@ -99,7 +177,10 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.of_listener.fetch_sub(1, Relaxed);
+        self.gate.open.fetch_sub(1, Relaxed);
+        if let Some(ip) = self.ip {
+            self.gate.leave(ip);
+        }
         self.metrics.connections.fetch_sub(1, Relaxed);
     }
 }

@@ -1,26 +1,38 @@
 //! Where Pingora lives: connections, heads, and the road a request takes.
 //!
-//! Nothing outside `edge` and `server` names a Pingora type.
+//! Nothing outside `edge`, `server` and `tls/upstream.rs` names a Pingora type.
 
 mod admit;
+mod answer;
+mod arrival;
 mod beside;
 mod canonical;
 mod chunked;
+mod compress;
 mod connection;
 mod context;
 mod facts;
 mod failure;
+mod flood;
 mod forward;
+mod frames;
+mod grpc;
 mod head;
+mod http2;
 pub mod listener;
+mod pace;
+mod peer;
 mod plain_answer;
 mod policies;
+mod proxy_protocol;
 mod record;
 mod refusal;
 mod request_id;
 mod respond;
 mod road;
+mod socket;
 mod target;
+mod websocket;
 mod wire;
 
 pub use connection::Server;

@@ -84,6 +84,9 @@ fn line(out: &mut Vec<u8>, session: &Session, journey: &Journey, status: u16, to
     string_field(out, "path", &path);
     string_field(out, "client", &journey.client.ip.to_string());
     string_field(out, "listener", &journey.client.listener);
+    if let Some(certificate) = &journey.certificate {
+        string_field(out, "client_cert", certificate.name());
+    }
     number_field(out, "generation", journey.snapshot.generation);
     if let Some(route) = journey.route() {
         string_field(out, "route", &route.name);

@@ -1,8 +1,9 @@
 //! The only place that words a refusal: reason to status, problem+json, `Proxy-Status`, gRPC status.
 
 use super::context::{Journey, Refusal};
-use super::forward;
+use super::{answer, forward, grpc};
 use crate::reason::Reason;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -13,12 +14,12 @@ use std::fmt::Write;
 const DRAINABLE: u64 = 64 * 1024;
 
 /// Answers the request with a refusal.
-pub async fn answer(session: &mut Session, journey: &Journey, refusal: &Refusal) -> Result<()> {
+pub async fn write(session: &mut Session, journey: &Journey, refusal: &Refusal) -> Result<()> {
     if !can_drain(session) {
         session.set_keepalive(None);
     }
-    if is_grpc(&session.req_header().headers) {
-        return grpc(session, journey, refusal).await;
+    if grpc::is_grpc(&session.req_header().headers) {
+        return trailers_only(session, journey, refusal).await;
     }
     let id = journey.request_id.as_ref();
     let trace = trace_id(&session.req_header().headers);
@@ -39,8 +40,7 @@ pub async fn answer(session: &mut Session, journey: &Journey, refusal: &Refusal)
         allow(&mut head, session, journey)?;
     }
     forward::stamp(&mut head, journey)?;
-    session.write_response_header(Box::new(head), false).await?;
-    session.write_response_body(Some(body.into()), true).await
+    answer::write(session, head, body.into()).await
 }
 
 /// RFC 9457, with the members that the contract names.
@@ -102,7 +102,7 @@ pub fn proxy_status(reason: Reason) -> &'static str {
 }
 
 /// gRPC clients read trailers, not statuses: an answer of trailers alone, with HTTP 200.
-async fn grpc(session: &mut Session, journey: &Journey, refusal: &Refusal) -> Result<()> {
+async fn trailers_only(session: &mut Session, journey: &Journey, refusal: &Refusal) -> Result<()> {
     let mut head = ResponseHeader::build(200, Some(6))?;
     head.insert_header(header::CONTENT_TYPE, "application/grpc")?;
     head.insert_header("grpc-status", grpc_status(refusal.reason))?;
@@ -112,7 +112,7 @@ async fn grpc(session: &mut Session, journey: &Journey, refusal: &Refusal) -> Re
         head.set_content_length(0)?;
     }
     forward::stamp(&mut head, journey)?;
-    session.write_response_header(Box::new(head), true).await
+    answer::write(session, head, Bytes::new()).await
 }
 
 /// As gRPC's own table of HTTP statuses has it.
@@ -133,17 +133,6 @@ fn grpc_status(reason: Reason) -> &'static str {
         Reason::NoHealthyEndpoint | Reason::Overloaded => "14", // UNAVAILABLE
         Reason::UpstreamConnect | Reason::UpstreamProtocol | Reason::UpstreamReset => "14",
         Reason::AuthUnavailable | Reason::BreakerOpen | Reason::TooManyInFlight => "14",
-    }
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .map(HeaderValue::as_bytes)
-        .unwrap_or_default();
-    match kind.strip_prefix(b"application/grpc") {
-        Some(rest) => matches!(rest.first(), None | Some(b'+' | b';')),
-        None => false,
     }
 }
 

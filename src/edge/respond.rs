@@ -1,9 +1,10 @@
 //! Answers that need no upstream: fixed texts and redirects.
 
 use super::context::Journey;
-use super::forward;
+use super::{answer, forward};
 use crate::config::route::Target;
 use crate::routing::rewrite;
+use bytes::Bytes;
 use http::header;
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -70,12 +71,5 @@ async fn send(
         head.set_content_length(text.len())?;
     }
     forward::stamp(&mut head, journey)?;
-    let is_head = session.req_header().method == http::Method::HEAD;
-    let empty = bodiless || is_head || text.is_empty();
-    session.write_response_header(Box::new(head), empty).await?;
-    if !empty {
-        let body = bytes::Bytes::copy_from_slice(text.as_bytes());
-        session.write_response_body(Some(body), true).await?;
-    }
-    Ok(())
+    answer::write(session, head, Bytes::copy_from_slice(text.as_bytes())).await
 }

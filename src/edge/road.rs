@@ -12,14 +12,16 @@
 
 use super::context::{Journey, Refusal};
 use super::facts::Facts;
-use super::{admit, beside, failure, forward, policies, record, refusal, respond, target};
+use super::{
+    admit, beside, compress, failure, forward, grpc, policies, record, refusal, respond, target,
+};
 use crate::reason::Reason;
 use crate::routing::Outcome;
 use crate::snapshot::Current;
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{StatusCode, Version, header};
+use http::{HeaderMap, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -96,7 +98,7 @@ impl ProxyHttp for Road {
             }
             Outcome::Upstream { service, version } => {
                 journey.attempt.target = Some((service, version));
-                journey.deadline = target::deadline(journey.route(), journey.started);
+                journey.deadline = target::deadline(session, journey);
                 check_length(session, journey)?;
                 expect_continue(session).await?;
                 Ok(false)
@@ -138,6 +140,8 @@ impl ProxyHttp for Road {
     ) -> Result<()> {
         self.shield(journey, |journey| {
             forward::outgoing(session, head, journey)?;
+            grpc::pass_deadline(head, journey)?;
+            journey.bridge = grpc::Bridge::begin(head, journey)?.map(Box::new);
             beside::copy(session, head, journey);
             Ok(())
         })
@@ -158,6 +162,14 @@ impl ProxyHttp for Road {
             return Ok(());
         }
         journey.body_bytes += chunk.len() as u64;
+        let bridged = match &mut journey.bridge {
+            Some(bridge) => bridge.request_piece(body),
+            None => Ok(()),
+        };
+        if bridged.is_err() {
+            let refusal = Refusal::new(Reason::BadRequest, "the body is not base64");
+            return Err(refused(journey, refusal));
+        }
         let max = journey.route().and_then(|route| route.body_max);
         match max {
             Some(max) if journey.body_bytes > max => Err(refused(journey, body_too_large())),
@@ -196,7 +208,11 @@ impl ProxyHttp for Road {
         self.shield(journey, |journey| {
             beside::keep(session, head, journey);
             forward::upkeep(head, journey)?;
-            forward::returning(head, old, journey)
+            forward::returning(head, old, journey)?;
+            if let Some(bridge) = &mut journey.bridge {
+                bridge.answer_head(head, session.req_header().version)?;
+            }
+            compress::begin(session, head, journey)
         })
     }
 
@@ -204,12 +220,14 @@ impl ProxyHttp for Road {
         &self,
         _: &mut Session,
         reused: bool,
-        _: &HttpPeer,
+        peer: &HttpPeer,
         fd: std::os::fd::RawFd,
         _: Option<&Digest>,
         _: &mut Journey,
     ) -> Result<()> {
-        if reused && !failure::is_quiet(fd) {
+        // HTTP/2 connections are shared, and watched over by whoever drives them.
+        let shared = peer.options.alpn.get_max_http_version() > 1;
+        if reused && !shared && !failure::is_quiet(fd) {
             return Err(Error::new_up(failure::STALE));
         }
         Ok(())
@@ -231,6 +249,38 @@ impl ProxyHttp for Road {
             return Err(refused(journey, refusal));
         }
         Ok(None)
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        journey: &mut Journey,
+    ) -> Result<Option<Duration>> {
+        if let Some(bridge) = &journey.bridge {
+            bridge.answer_piece(body);
+        }
+        match compress::piece(body, end, journey) {
+            Ok(()) => Ok(None),
+            Err(_) => {
+                let what = Refusal::new(Reason::InternalError, "the answer cannot be compressed");
+                Err(refused(journey, what))
+            }
+        }
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _: &mut Session,
+        trailers: &mut HeaderMap,
+        journey: &mut Journey,
+    ) -> Result<Option<Bytes>> {
+        journey.ended_with(trailers);
+        Ok(journey
+            .bridge
+            .as_ref()
+            .and_then(|bridge| bridge.trailers(trailers)))
     }
 
     fn error_while_proxy(
@@ -258,7 +308,7 @@ impl ProxyHttp for Road {
             .response_written()
             .is_none_or(|head| head.status.is_informational());
         if unanswered && refusal.reason != Reason::ClientClosed {
-            let _ = refusal::answer(session, journey, &refusal).await;
+            let _ = refusal::write(session, journey, &refusal).await;
         }
         FailToProxy {
             error_code: refusal.status,

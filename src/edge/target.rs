@@ -1,13 +1,13 @@
 //! Which endpoint gets this try: the decided version's, then, if its color allows, the default's.
 
-use super::beside;
 use super::context::{Attempt, Journey, Refusal};
+use super::{beside, grpc, peer};
 use crate::config::breaker as config;
 use crate::config::limit::KeyPart;
 use crate::policy::limit;
 use crate::reason::Reason;
 use crate::routing::{FallbackReason, VersionId, carried, claims};
-use crate::snapshot::{Fallback, Route};
+use crate::snapshot::Fallback;
 use crate::upstream::{Service, Version};
 use http::{HeaderMap, HeaderValue, header};
 use pingora::proxy::Session;
@@ -46,9 +46,7 @@ pub fn choose(session: &Session, journey: &mut Journey) -> Result<Box<HttpPeer>,
                 beside::recall(session, journey, breaker_open(journey, wait))
             }
             Some((index, state, permit)) => {
-                let Some(address) = state.socket_address() else {
-                    return Err(nobody());
-                };
+                let peer = peer::describe(session, &state, journey)?;
                 let attempt = &mut journey.attempt;
                 attempt.number = attempt.number.saturating_add(1);
                 attempt.endpoint = Some(index);
@@ -56,7 +54,7 @@ pub fn choose(session: &Session, journey: &mut Journey) -> Result<Box<HttpPeer>,
                 attempt.in_flight = Some(state.enter());
                 attempt.permit = permit.and_then(Result::ok);
                 attempt.since = Some(now);
-                return Ok(Box::new(peer(session, address, journey)));
+                return Ok(Box::new(peer));
             }
             // All have been tried and some are still there: another round.
             None if !tried.is_empty() && journey.version().is_some_and(Version::available) => {
@@ -192,34 +190,6 @@ fn fallback(journey: &Journey, served: VersionId) -> Option<VersionId> {
     Fallback::of(config.colors.get(&color.name), default, served).0
 }
 
-fn peer(session: &Session, address: std::net::SocketAddr, journey: &Journey) -> HttpPeer {
-    let mut peer = HttpPeer::new(address, false, String::new());
-    let options = &mut peer.options;
-    options.idle_timeout = journey.service().map(|service| service.pool_idle);
-    if let Some(route) = journey.route() {
-        let left = journey.deadline.map(|deadline| {
-            // Zero would mean no timeout at all.
-            deadline
-                .saturating_duration_since(Instant::now())
-                .max(Duration::from_millis(1))
-        });
-        let within = |limit: Duration| left.map_or(limit, |left| left.min(limit));
-        options.connection_timeout = Some(within(route.connect_timeout));
-        options.total_connection_timeout = Some(within(route.connect_timeout));
-        // Over HTTP/1 the client's stream watches the deadline, and knows streams that have none:
-        // a silent one must not be cut at `request`.
-        let http2 = session.is_http2();
-        let silence = if http2 {
-            within(route.idle_timeout)
-        } else {
-            route.idle_timeout
-        };
-        options.read_timeout = Some(silence);
-        options.write_timeout = Some(within(route.idle_timeout));
-    }
-    peer
-}
-
 /// When the try that begins now must have answered, and the exchange be over.
 pub fn try_deadline(journey: &Journey) -> Option<Instant> {
     let per_try = journey.service().and_then(|service| service.retry.per_try);
@@ -244,9 +214,16 @@ pub fn backoff(journey: &Journey) -> Option<Duration> {
     Some(span.mul_f64(fastrand::f64()))
 }
 
-/// When the whole exchange must be over, by the route's settings.
-pub fn deadline(route: Option<&Route>, started: Instant) -> Option<Instant> {
-    route?.request_timeout.map(|limit| started + limit)
+/// When the whole exchange must be over, by the route's settings and the client's wish.
+pub fn deadline(session: &Session, journey: &Journey) -> Option<Instant> {
+    let route = journey.route()?.request_timeout;
+    // A client of gRPC says how long it will wait; no longer is anybody asked for it.
+    let own = grpc::timeout(&session.req_header().headers);
+    let limit = match (route, own) {
+        (Some(route), Some(own)) => Some(route.min(own)),
+        (route, own) => route.or(own),
+    };
+    limit.and_then(|limit| journey.started.checked_add(limit))
 }
 
 impl Attempt {

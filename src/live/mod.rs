@@ -13,7 +13,7 @@ pub use verdict::{Outcome, Verdict};
 
 use crate::config::diagnostic::Diagnostic;
 use crate::config::source::load_sources;
-use crate::config::{Loaded, diff, load, load_text};
+use crate::config::{Config, Loaded, diff, load, load_text};
 use crate::policy::Materials;
 use crate::routing::{Table, selftest};
 use crate::snapshot::{Current, Snapshot, Surroundings};
@@ -22,7 +22,7 @@ use crate::upstream::{Carried, resolve};
 use arc_swap::ArcSwap;
 use history::History;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
@@ -46,6 +46,16 @@ pub enum Trigger {
     Rollback,
 }
 
+/// What the gateway listens on: follows the configuration.
+pub trait Doors: Send + Sync + std::fmt::Debug {
+    /// Binds what a configuration has anew. What is returned opens and closes doors accordingly,
+    /// and is called once the configuration is live.
+    ///
+    /// # Errors
+    /// Why it cannot be; nothing has changed then.
+    fn prepare(&self, config: &Config) -> Result<Box<dyn FnOnce() + Send>, String>;
+}
+
 /// The live configuration and how it changes.
 #[derive(Debug)]
 pub struct Live {
@@ -53,6 +63,7 @@ pub struct Live {
     pub metrics: Arc<Metrics>,
     surroundings: Surroundings,
     source: Source,
+    doors: OnceLock<Box<dyn Doors>>,
     state: Mutex<State>,
 }
 
@@ -94,7 +105,10 @@ pub fn checked(mut loaded: Loaded) -> Result<Checked, Box<Loaded>> {
             let materials = Materials::read(config);
             loaded.add(failures);
             match materials {
-                Ok(materials) if !loaded.has_errors() => Ok((loaded, table, materials)),
+                Ok(mut materials) if !loaded.has_errors() => {
+                    loaded.add(std::mem::take(&mut materials.warnings));
+                    Ok((loaded, table, materials))
+                }
                 Ok(_) => Err(Box::new(loaded)),
                 Err(problems) => {
                     loaded.add(problems);
@@ -199,8 +213,14 @@ impl Live {
             metrics,
             surroundings,
             source,
+            doors: OnceLock::new(),
             state: Mutex::new(state),
         }))
+    }
+
+    /// From now on these doors follow the configuration.
+    pub fn attend(&self, doors: impl Doors + 'static) {
+        let _ = self.doors.set(Box::new(doors));
     }
 
     /// Reads the source again and puts it to work if it is sound.
@@ -271,9 +291,23 @@ impl Live {
                 return self.refuse(&loaded, trigger);
             }
         };
+        let doors = self
+            .doors
+            .get()
+            .map(|doors| doors.prepare(&snapshot.config));
+        let doors = match doors.transpose() {
+            Ok(doors) => doors,
+            Err(error) => {
+                loaded.add(vec![Diagnostic::error("TY0503", error)]);
+                return self.refuse(&loaded, trigger);
+            }
+        };
         resolve::spawn(&snapshot.services);
         let changes = diff(&state.loaded.values, &loaded.values);
         self.current.store(Arc::new(snapshot));
+        if let Some(follow) = doors {
+            follow();
+        }
         retire(previous);
         self.metrics.reload_succeeded(generation);
         state

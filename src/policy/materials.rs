@@ -6,13 +6,21 @@ use super::jwt::{KeySet, Materials as Jwt, UnusableKeys, revoked::Revoked};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::jwt::{self as config, Keys};
 use crate::config::{Config, Name, Place};
+use crate::tls::{Certified, ListenerTls, UpstreamTls};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Everything, by the name of its table.
 #[derive(Debug, Default)]
 pub struct Materials {
     pub jwt: BTreeMap<Name, Jwt>,
     pub api_keys: BTreeMap<Name, Consumers>,
+    /// By listener.
+    pub listeners: BTreeMap<Name, ListenerTls>,
+    /// By service and version.
+    pub upstreams: BTreeMap<(Name, Name), Arc<UpstreamTls>>,
+    /// What can be used and is not right all the same.
+    pub warnings: Vec<Diagnostic>,
 }
 
 impl Materials {
@@ -25,7 +33,11 @@ impl Materials {
         let mut problems = Vec::new();
         let mut problem = |table: &str, at: &Place, error: &dyn std::fmt::Display| {
             let message = format!("`{table}` cannot be put to work: {error}");
-            problems.push(Diagnostic::error("TY0504", message).at(&at.spot(), "needed here"));
+            let diagnostic = Diagnostic::error("TY0504", message).at(&at.spot(), "needed here");
+            problems.push(match table.ends_with(".tls") {
+                true => diagnostic.help("`tyrian dev-cert` makes certificates to try things out"),
+                false => diagnostic,
+            });
         };
         for (name, jwt) in &config.jwt {
             let table = format!("jwt.{name}");
@@ -45,12 +57,66 @@ impl Materials {
                 Err(error) => problem(&format!("api_keys.{name}"), &keys.at, &error),
             }
         }
+        for (name, listener) in &config.listeners {
+            let Some(tls) = &listener.tls else { continue };
+            match ListenerTls::read(listener, tls) {
+                Ok(usable) => {
+                    read.warnings
+                        .extend(doubts(&usable.certificates, &listener.at));
+                    read.listeners.insert(name.clone(), usable);
+                }
+                Err(error) => {
+                    let table = format!("listeners.{name}.tls");
+                    problem(&table, &listener.at, &error);
+                }
+            }
+        }
+        for (service, versions) in &config.services {
+            for (name, version) in &versions.versions {
+                let Some(tls) = &version.tls else { continue };
+                match UpstreamTls::read(tls) {
+                    Ok(usable) => {
+                        let key = (service.clone(), name.clone());
+                        read.upstreams.insert(key, Arc::new(usable));
+                    }
+                    Err(error) => {
+                        let table = format!("services.{service}.versions.{name}");
+                        problem(&table, &version.at, &error);
+                    }
+                }
+            }
+        }
         if problems.is_empty() {
             Ok(read)
         } else {
             Err(problems)
         }
     }
+}
+
+/// How long before its end a certificate is warned about, in seconds.
+const EXPIRES_SOON: i64 = 7 * 24 * 3600;
+
+/// Certificates that are not valid now, or not for long, or whose chain has a gap. Clients may
+/// refuse them; not serving at all would be no better.
+fn doubts(certificates: &[Certified], at: &Place) -> Vec<Diagnostic> {
+    let now = jiff::Timestamp::now().as_second();
+    let doubt = |certificate: &Certified| {
+        let file = &certificate.file;
+        let what = match certificate {
+            one if one.not_after <= now => format!("the certificate in {file} has expired"),
+            one if one.not_before > now => format!("the certificate in {file} is not valid yet"),
+            one if one.not_after <= now + EXPIRES_SOON => {
+                format!("the certificate in {file} expires within a week")
+            }
+            one if !one.chained => {
+                format!("the chain in {file} has a gap: leaf first, then who issued it")
+            }
+            _ => return None,
+        };
+        Some(Diagnostic::warning("TY0330", what).at(&at.spot(), "shown by this listener"))
+    };
+    certificates.iter().filter_map(doubt).collect()
 }
 
 /// The keys of a provider; `None`: they are fetched.

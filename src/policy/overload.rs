@@ -13,6 +13,9 @@ const EVERY: Duration = Duration::from_millis(50);
 const LATE: Duration = Duration::from_millis(100);
 /// Timers this late: normal routes too.
 const VERY_LATE: Duration = Duration::from_millis(400);
+/// Looks in a row that raise the level, and that lower it.
+const LATE_LOOKS: u32 = 3;
+const CALM_LOOKS: u32 = 10;
 /// Share of the memory limit from which on spare routes are given up, in thousandths.
 const FULL: u64 = 900;
 /// And normal ones.
@@ -38,7 +41,7 @@ impl Overload {
         tokio::spawn(async move {
             let limit = memory_limit();
             let mut looks = 0_u32;
-            let mut calm = 0_u32;
+            let (mut calm, mut late) = (0_u32, 0_u32);
             while let Some(overload) = weak.upgrade() {
                 let before = Instant::now();
                 tokio::time::sleep(EVERY).await;
@@ -50,14 +53,14 @@ impl Overload {
                 looks = looks.wrapping_add(1);
                 overload.lag_us.store(lag.as_micros() as u64, Relaxed);
                 let now = level(lag, u64::from(overload.memory.load(Relaxed)));
-                // Up at once, down after half a second of calm, so that it does not flap.
-                calm = if now < overload.level.load(Relaxed) {
-                    calm + 1
-                } else {
-                    0
-                };
-                if now >= overload.level.load(Relaxed) || calm >= 10 {
+                // Down after half a second of calm, so that it does not flap; up after three looks
+                // in a row, since one late timer is a neighbour's doing, or a hypervisor's.
+                let before = overload.level.load(Relaxed);
+                calm = if now < before { calm + 1 } else { 0 };
+                late = if now > before { late + 1 } else { 0 };
+                if calm >= CALM_LOOKS || late >= LATE_LOOKS {
                     overload.level.store(now, Relaxed);
+                    (calm, late) = (0, 0);
                 }
             }
         });

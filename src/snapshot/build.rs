@@ -11,7 +11,8 @@ use crate::policy::{Materials, auth};
 use crate::routing::{ServiceId, Table};
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
-use crate::upstream::{Carried, Service};
+use crate::tls::UpstreamTls;
+use crate::upstream::{self, Carried, Service};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,14 +46,22 @@ impl Snapshot {
     pub fn build(
         config: Arc<Config>,
         table: Table,
-        materials: Materials,
+        mut materials: Materials,
         previous: Option<&Self>,
         generation: u64,
         surroundings: &Surroundings,
     ) -> Result<(Self, Carried), BuildError> {
         let metrics = &surroundings.metrics;
         let mut carried = Carried::default();
-        let services = services(&config, previous, metrics, &mut carried);
+        let listeners = config.listeners.iter().map(|(name, listener)| {
+            let before = previous.and_then(|previous| previous.listener(name));
+            let tls = materials.listeners.remove(name);
+            let settings = ListenerSettings::new(listener, tls, before.as_deref());
+            (name.clone(), Arc::new(settings))
+        });
+        let listeners = listeners.collect();
+        let upstream_tls = std::mem::take(&mut materials.upstreams);
+        let services = services(&config, &upstream_tls, previous, metrics, &mut carried);
         let before = previous.map(|previous| &previous.authorities);
         let stash = surroundings.state_dir.as_deref();
         let authorities =
@@ -61,6 +70,7 @@ impl Snapshot {
         let policies = Policies {
             authorities: &authorities,
             limiters: &limiters,
+            compress: config.server.compress.0.clone(),
         };
         let routes = routes(&config, &services, &policies, previous);
         let colors = config.colors.keys().map(|name| Color {
@@ -69,16 +79,12 @@ impl Snapshot {
                 .unwrap_or_else(|_| http::HeaderValue::from_static("")),
             label: metrics.label(name),
         });
-        let listeners = config
-            .listeners
-            .iter()
-            .map(|(name, listener)| (name.clone(), Arc::new(ListenerSettings::new(listener))));
         let snapshot = Self {
             generation,
             services,
             routes,
             colors: colors.collect(),
-            listeners: listeners.collect(),
+            listeners,
             access_log: access_log(&config, previous, metrics)?,
             guarded: auth::forwarded_headers(&config),
             secret_headers: config
@@ -98,6 +104,7 @@ impl Snapshot {
 
 fn services(
     config: &Config,
+    tls: &BTreeMap<(Name, Name), Arc<UpstreamTls>>,
     previous: Option<&Snapshot>,
     metrics: &Metrics,
     carried: &mut Carried,
@@ -120,8 +127,17 @@ fn services(
                 .breaker
                 .as_ref()
                 .and_then(|name| config.breakers.get(name));
+            let surroundings = upstream::Surroundings {
+                breaker,
+                label: &label,
+                tls: &|version| tls.get(&(name.clone(), version.clone())).cloned(),
+            };
             Arc::new(Service::build(
-                name, service, breaker, before, &label, carried,
+                name,
+                service,
+                before,
+                &surroundings,
+                carried,
             ))
         })
         .collect()

@@ -1,7 +1,8 @@
 //! `/metrics`: the state of this generation and of the process, in the Prometheus text format.
 
-use super::Snapshot;
 use super::policy_metrics::PolicyState;
+use super::{ListenerSettings, Snapshot};
+use crate::config::Name;
 use crate::telemetry::encode::{self, NamedSeries, family, histogram};
 use crate::telemetry::histogram::HTTP_BOUNDS;
 use crate::telemetry::{Metrics, encode::process, encode::process_wide};
@@ -20,6 +21,8 @@ struct Exposition {
     services: Vec<Arc<Service>>,
     policies: PolicyState,
     metrics: Arc<Metrics>,
+    /// Listener, file and end of each certificate.
+    certificates: Vec<(String, String, i64)>,
 }
 
 impl Snapshot {
@@ -34,6 +37,7 @@ impl Snapshot {
             services: self.services.clone(),
             policies: PolicyState::of(self),
             metrics: metrics.clone(),
+            certificates: self.certificates().collect(),
         };
         let mut registry = Registry::default();
         registry.register_collector(Box::new(exposition));
@@ -51,13 +55,41 @@ impl Collector for Exposition {
         self.tries(&mut encoder)?;
         self.retries(&mut encoder)?;
         self.endpoints(&mut encoder)?;
+        self.certificates(&mut encoder)?;
         self.policies.encode(&mut encoder)?;
         process_wide(&mut encoder, &self.metrics)?;
         process(&mut encoder)
     }
 }
 
+impl Snapshot {
+    /// Listener, file and end (seconds since 1970) of each certificate that clients are shown.
+    pub fn certificates(&self) -> impl Iterator<Item = (String, String, i64)> {
+        let tls = |(name, listener): (&Name, &Arc<ListenerSettings>)| {
+            let shown = listener.tls.iter().flat_map(|tls| &tls.of.certificates);
+            shown
+                .map(|one| (name.to_string(), one.file.clone(), one.not_after))
+                .collect::<Vec<_>>()
+        };
+        self.listeners().flat_map(tls)
+    }
+}
+
 impl Exposition {
+    fn certificates(&self, encoder: &mut DescriptorEncoder) -> Result {
+        let rows: Vec<_> = self
+            .certificates
+            .iter()
+            .map(|(listener, file, end)| {
+                let labels = [("listener", listener.as_str()), ("file", file.as_str())];
+                (labels, *end as f64)
+            })
+            .collect();
+        let help = "When the certificate expires, in seconds since 1970";
+        let name = "tyrian_certificate_expiry_seconds";
+        family(encoder, name, help, MetricType::Gauge, &rows)
+    }
+
     fn tries(&self, encoder: &mut DescriptorEncoder) -> Result {
         let help = "Time of one try, from choosing an endpoint to the end of its answer";
         let name = "http_client_request_duration_seconds";

@@ -10,7 +10,7 @@ mod policy_metrics;
 mod route;
 
 pub use build::{BuildError, Surroundings};
-pub use listener::ListenerSettings;
+pub use listener::{ListenerSettings, ListenerTlsSettings};
 pub use route::{Fallback, Route, Toll};
 
 use crate::config::{Config, Name};
@@ -90,6 +90,11 @@ impl Snapshot {
     /// until the process restarts, with nothing to serve).
     pub fn listener(&self, name: &str) -> Option<Arc<ListenerSettings>> {
         self.listeners.get(name).cloned()
+    }
+
+    /// Listeners by name.
+    pub fn listeners(&self) -> impl Iterator<Item = (&Name, &Arc<ListenerSettings>)> {
+        self.listeners.iter()
     }
 
     /// Forgets what policies no longer need: full buckets, expired verdicts.

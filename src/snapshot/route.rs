@@ -2,6 +2,7 @@
 
 use crate::config::Name;
 use crate::config::color;
+use crate::config::compress::Table as Compress;
 use crate::config::limit::KeyPart;
 use crate::config::route::{self as config, PathMatch, Rewrite};
 use crate::config::service::Timeouts;
@@ -43,6 +44,8 @@ pub struct Route {
     pub cap: Option<Arc<Cap>>,
     pub importance: Importance,
     pub mirror: Option<Arc<Mirror>>,
+    /// Which of its answers are compressed.
+    pub compress: Option<Arc<Compress>>,
     /// Whether its requests appear in the access log.
     pub logged: bool,
     pub series: Arc<RouteSeries>,
@@ -81,6 +84,10 @@ impl Route {
             mirror: config.mirror.as_ref().map(|mirror| {
                 Mirror::build(mirror, previous.and_then(|route| route.mirror.as_ref()))
             }),
+            compress: match &config.compress {
+                Some(own) => own.0.clone(),
+                None => policies.compress.clone(),
+            },
             logged,
             series: previous
                 .map(|route| route.series.clone())
@@ -101,6 +108,8 @@ pub struct Toll {
 pub struct Policies<'p> {
     pub authorities: &'p Authorities,
     pub limiters: &'p BTreeMap<Name, Arc<Limiter>>,
+    /// Where a route does not say.
+    pub compress: Option<Arc<Compress>>,
 }
 
 impl Policies<'_> {

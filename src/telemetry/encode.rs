@@ -196,14 +196,21 @@ pub fn process_wide(encoder: &mut DescriptorEncoder, metrics: &Metrics) -> Resul
         gauge,
         &plain(open),
     )?;
-    let refused = metrics.connections_refused.load(Relaxed) as f64;
-    let help = "Client connections refused because a listener was full";
+    let cuts = metrics.cuts();
+    let cuts: Vec<_> = cuts
+        .iter()
+        .map(|(why, times)| ([("reason", *why)], *times as f64))
+        .collect();
+    let help = "Client connections cut by the gateway";
+    family(encoder, "tyrian_connections_cut", help, counter, &cuts)?;
+    let shaken = metrics.handshakes() as f64;
+    let help = "TLS handshakes with clients that came to a good end";
     family(
         encoder,
-        "tyrian_connections_refused",
+        "tyrian_tls_handshakes",
         help,
         counter,
-        &plain(refused),
+        &plain(shaken),
     )?;
     let panics = metrics.panics.load(Relaxed) as f64;
     let help = "Panics, each of which cost one request or connection";

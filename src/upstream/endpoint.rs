@@ -6,8 +6,10 @@ use super::health::{self, Checking};
 use crate::config::Name;
 use crate::config::service as config;
 use crate::config::upkeep::Health as Checks;
+use crate::tls::UpstreamTls;
 use arc_swap::ArcSwapOption;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -20,7 +22,32 @@ pub struct Endpoint {
     pub weight: u16,
     pub state: Arc<EndpointState>,
     /// The checks in progress, and what they were told.
-    checks: Option<Arc<(Arc<Checks>, Checking)>>,
+    checks: Option<Arc<Checked>>,
+}
+
+/// Checks in progress, and what they go by.
+#[derive(Debug)]
+struct Checked {
+    rules: Arc<Checks>,
+    tls: Option<Arc<UpstreamTls>>,
+    _checking: Checking,
+}
+
+impl Checked {
+    fn goes_by(&self, rules: &Arc<Checks>, tls: Option<&Arc<UpstreamTls>>) -> bool {
+        let same = match (&self.tls, tls) {
+            (Some(one), Some(other)) => one.is_same(other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        same && self.rules == *rules
+    }
+}
+
+/// Where an endpoint is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Address<'a> {
+    Tcp(SocketAddr),
+    Unix(&'a Path),
 }
 
 impl Endpoint {
@@ -28,6 +55,7 @@ impl Endpoint {
     pub(super) fn build(
         config: &config::Endpoint,
         checks: Option<&Arc<Checks>>,
+        tls: Option<&Arc<UpstreamTls>>,
         previous: Option<&Self>,
     ) -> Self {
         let state = previous.map_or_else(
@@ -36,8 +64,12 @@ impl Endpoint {
         );
         let before = previous.and_then(|endpoint| endpoint.checks.clone());
         let checks = checks.map(|checks| match before {
-            Some(before) if before.0 == *checks => before,
-            _ => Arc::new((checks.clone(), health::spawn(&state, checks))),
+            Some(before) if before.goes_by(checks, tls) => before,
+            _ => Arc::new(Checked {
+                rules: checks.clone(),
+                tls: tls.cloned(),
+                _checking: health::spawn(&state, checks, tls),
+            }),
         });
         Self {
             address: config.address.clone(),
@@ -100,15 +132,18 @@ pub struct EndpointState {
 #[derive(Debug)]
 enum Target {
     Address(SocketAddr),
+    /// Path of a Unix socket.
+    Unix(PathBuf),
     /// A DNS name, resolved in the background; empty until the first answer.
     Name(ArcSwapOption<SocketAddr>),
 }
 
 impl EndpointState {
     fn new(address: &Name) -> Self {
-        let target = match address.parse() {
-            Ok(address) => Target::Address(address),
-            Err(_) => Target::Name(ArcSwapOption::empty()),
+        let target = match (address.strip_prefix("unix:"), address.parse()) {
+            (Some(path), _) => Target::Unix(path.into()),
+            (None, Ok(address)) => Target::Address(address),
+            (None, Err(_)) => Target::Name(ArcSwapOption::empty()),
         };
         Self {
             address: address.clone(),
@@ -128,10 +163,31 @@ impl EndpointState {
     }
 
     /// Where to connect; `None` while a name has not been resolved.
-    pub fn socket_address(&self) -> Option<SocketAddr> {
+    pub fn place(&self) -> Option<Address<'_>> {
         match &self.target {
-            Target::Address(address) => Some(*address),
-            Target::Name(resolved) => resolved.load().as_deref().copied(),
+            Target::Address(address) => Some(Address::Tcp(*address)),
+            Target::Unix(path) => Some(Address::Unix(path)),
+            Target::Name(resolved) => resolved.load().as_deref().copied().map(Address::Tcp),
+        }
+    }
+
+    /// Where to connect by TCP.
+    pub fn socket_address(&self) -> Option<SocketAddr> {
+        match self.place()? {
+            Address::Tcp(address) => Some(address),
+            Address::Unix(_) => None,
+        }
+    }
+
+    /// The host as written, for names in TLS and `Host` fields.
+    pub fn host(&self) -> &str {
+        let host = self.address.rsplit_once(':').map_or("", |(host, _)| host);
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        match self.target {
+            Target::Unix(_) => "localhost",
+            _ => bare.unwrap_or(host),
         }
     }
 

@@ -2,20 +2,24 @@
 //! is believed after so many answers in a row.
 
 use super::endpoint::{EndpointState, Health};
+use super::reach;
 use crate::config::upkeep::{Health as Config, HealthKind};
-use crate::outbound;
-use std::net::SocketAddr;
+use crate::tls::UpstreamTls;
+use hyper_util::rt::TokioIo;
 use std::sync::{Arc, Weak};
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 /// Most bytes of a check's answer that are looked at.
 const ANSWER_MAX: usize = 4096;
 
 /// Checks an endpoint until nobody uses it or the guard is dropped.
-pub fn spawn(endpoint: &Arc<EndpointState>, config: &Arc<Config>) -> Checking {
-    let task = tokio::spawn(keep_checking(Arc::downgrade(endpoint), config.clone()));
-    Checking(task.abort_handle())
+pub fn spawn(
+    endpoint: &Arc<EndpointState>,
+    config: &Arc<Config>,
+    tls: Option<&Arc<UpstreamTls>>,
+) -> Checking {
+    let checks = keep_checking(Arc::downgrade(endpoint), config.clone(), tls.cloned());
+    Checking(tokio::spawn(checks).abort_handle())
 }
 
 /// Checks in progress; they end when it is dropped.
@@ -55,7 +59,11 @@ impl Row {
     }
 }
 
-async fn keep_checking(endpoint: Weak<EndpointState>, config: Arc<Config>) {
+async fn keep_checking(
+    endpoint: Weak<EndpointState>,
+    config: Arc<Config>,
+    tls: Option<Arc<UpstreamTls>>,
+) {
     let mut row = Row::default();
     // Spread over the first tenth, so that a thousand endpoints are not asked at one moment.
     sleep(config.every.mul_f64(fastrand::f64() * 0.1)).await;
@@ -63,7 +71,7 @@ async fn keep_checking(endpoint: Weak<EndpointState>, config: Arc<Config>) {
         let Some(current) = endpoint.upgrade() else {
             return;
         };
-        let passed = timeout(config.timeout, check(&current, &config))
+        let passed = timeout(config.timeout, check(&current, &config, tls.as_deref()))
             .await
             .unwrap_or(false);
         if let Some(health) = row.after(passed, current.health(), &config)
@@ -76,57 +84,58 @@ async fn keep_checking(endpoint: Weak<EndpointState>, config: Arc<Config>) {
     }
 }
 
-async fn check(endpoint: &EndpointState, config: &Config) -> bool {
-    let Some(address) = endpoint.socket_address() else {
-        return false;
-    };
-    match (config.kind, &config.path) {
+async fn check(endpoint: &EndpointState, config: &Config, tls: Option<&UpstreamTls>) -> bool {
+    let asked = match (config.kind, &config.path) {
         (HealthKind::Tcp, _) | (HealthKind::Auto, None) => {
-            TcpStream::connect(address).await.is_ok()
+            return reach::connect(endpoint).await.is_ok();
         }
         (HealthKind::Http | HealthKind::Auto, path) => {
-            let url = format!("http://{address}{}", path.as_deref().unwrap_or("/"));
-            http(endpoint, &url, config).await
+            http(endpoint, path.as_deref().unwrap_or("/"), config, tls).await
         }
-        (HealthKind::Grpc, _) => grpc(address, config).await.unwrap_or(false),
-    }
+        (HealthKind::Grpc, _) => grpc(endpoint, config, tls).await,
+    };
+    asked.unwrap_or(false)
 }
 
-async fn http(endpoint: &EndpointState, url: &str, config: &Config) -> bool {
-    let Some(client) = outbound::plain() else {
-        return false;
-    };
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+async fn http(
+    endpoint: &EndpointState,
+    path: &str,
+    config: &Config,
+    tls: Option<&UpstreamTls>,
+) -> Result<bool, Failed> {
+    let stream = reach::connect_as_traffic(endpoint, tls, b"http/1.1").await?;
+    let (mut client, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let _ended = Checking(tokio::spawn(connection).abort_handle());
     let host = config.host.as_deref().unwrap_or(&endpoint.address);
-    let request = client.get(url).timeout(config.timeout);
-    let request = request.header("host", host);
-    match request.header("connection", "close").send().await {
-        Ok(answer) => {
-            let status = answer.status().as_u16();
-            config
-                .statuses
-                .iter()
-                .any(|range| (range.0..=range.1).contains(&status))
-        }
-        Err(_) => false,
-    }
+    let request = http::Request::get(path)
+        .header("host", host)
+        .header("user-agent", "tyrian-health")
+        .header("connection", "close")
+        .body(String::new())?;
+    let status = client.send_request(request).await?.status().as_u16();
+    let mut good = config.statuses.iter();
+    Ok(good.any(|range| (range.0..=range.1).contains(&status)))
 }
 
-/// `grpc.health.v1.Health/Check` over HTTP/2 with prior knowledge: SERVING passes.
-async fn grpc(address: SocketAddr, config: &Config) -> Result<bool, h2::Error> {
-    let Ok(stream) = TcpStream::connect(address).await else {
-        return Ok(false);
-    };
+/// `grpc.health.v1.Health/Check` over HTTP/2: SERVING passes.
+async fn grpc(
+    endpoint: &EndpointState,
+    config: &Config,
+    tls: Option<&UpstreamTls>,
+) -> Result<bool, Failed> {
+    let stream = reach::connect_as_traffic(endpoint, tls, b"h2").await?;
     let (mut client, connection) = h2::client::handshake(stream).await?;
-    let connection = tokio::spawn(connection);
-    let _ended = Checking(connection.abort_handle());
+    let _ended = Checking(tokio::spawn(connection).abort_handle());
     let service = config.host.as_deref().unwrap_or("");
-    let request = http::Request::post(format!("http://{address}/grpc.health.v1.Health/Check"))
+    let (scheme, host) = (tls.map_or("http", |_| "https"), endpoint.host());
+    let request = http::Request::post(format!("{scheme}://{host}/grpc.health.v1.Health/Check"))
         .version(http::Version::HTTP_2)
         .header("content-type", "application/grpc")
-        .header("te", "trailers");
-    let Ok(request) = request.body(()) else {
-        return Ok(false);
-    };
+        .header("te", "trailers")
+        .body(())?;
     let (answer, mut body) = client.send_request(request, false)?;
     body.send_data(health_request(service).into(), true)?;
     let mut answer = answer.await?.into_body();

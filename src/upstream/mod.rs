@@ -9,15 +9,16 @@ pub mod endpoint;
 pub mod ewma;
 pub mod health;
 pub mod probe;
+mod reach;
 pub mod resolve;
 mod retry;
 
-pub use endpoint::{Endpoint, EndpointState, Health, InFlight};
+pub use endpoint::{Address, Endpoint, EndpointState, Health, InFlight};
 pub use retry::Budget;
 
 use crate::config::limit::KeyPart;
 use crate::config::policy::Mode;
-use crate::config::service::{self as config, Retry as RetryRules, Timeouts};
+use crate::config::service::{self as config, Retry as RetryRules, Timeouts, UpstreamHttp};
 use crate::config::units::Percent;
 use crate::config::upkeep::{Outliers, Sticky};
 use crate::config::{Name, Place};
@@ -27,6 +28,7 @@ use crate::policy::in_flight::Cap;
 use crate::policy::last_good::LastGood;
 use crate::telemetry::histogram::HttpHistogram;
 use crate::telemetry::series::LabelId;
+use crate::tls::UpstreamTls;
 use balance::Balancer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -76,10 +78,22 @@ pub struct Version {
     pub label: LabelId,
     pub endpoints: Vec<Endpoint>,
     pub breaker: Option<Arc<Breaker>>,
+    pub tls: Option<Arc<UpstreamTls>>,
+    /// The protocol towards its endpoints.
+    pub http: UpstreamHttp,
     balancer: Balancer,
     upkeep: Upkeep,
     /// Durations of tries.
     pub series: Arc<HttpHistogram>,
+}
+
+/// What a service is built in, besides its own table.
+pub struct Surroundings<'a> {
+    /// The breaker it names.
+    pub breaker: Option<&'a crate::config::breaker::Breaker>,
+    pub label: &'a dyn Fn(&Arc<str>) -> LabelId,
+    /// TLS towards its versions.
+    pub tls: &'a dyn Fn(&Name) -> Option<Arc<UpstreamTls>>,
 }
 
 /// How the endpoints of a version are kept well.
@@ -104,22 +118,19 @@ impl Service {
     pub fn build(
         name: &Name,
         config: &config::Service,
-        breaker: Option<&crate::config::breaker::Breaker>,
         previous: Option<&Self>,
-        label: &dyn Fn(&Arc<str>) -> LabelId,
+        surroundings: &Surroundings,
         carried: &mut Carried,
     ) -> Self {
         let versions = config.versions.iter().map(|(version_name, version)| {
             let before = previous.and_then(|service| service.version_named(version_name));
-            let label = label(&Arc::from(format!("{name}/{version_name}")));
             Version::build(
                 name,
                 version_name,
                 version,
                 config,
-                breaker,
                 before,
-                label,
+                surroundings,
                 carried,
             )
         });
@@ -143,7 +154,10 @@ impl Service {
             budget: previous
                 .map(|service| service.budget.clone())
                 .unwrap_or_default(),
-            last_good: match breaker.and_then(|breaker| breaker.fallback.as_ref()) {
+            last_good: match surroundings
+                .breaker
+                .and_then(|breaker| breaker.fallback.as_ref())
+            {
                 Some(crate::config::breaker::Fallback::Cached(age)) => {
                     let kept = previous.and_then(|service| service.last_good.as_ref());
                     Some((kept.map(|(kept, _)| kept.clone()).unwrap_or_default(), *age))
@@ -166,18 +180,17 @@ impl Service {
 }
 
 impl Version {
-    #[expect(clippy::too_many_arguments, reason = "called once, right above")]
     fn build(
         service: &str,
         name: &Name,
         config: &config::Version,
         of: &config::Service,
-        breaker: Option<&crate::config::breaker::Breaker>,
         previous: Option<&Self>,
-        label: LabelId,
+        surroundings: &Surroundings,
         carried: &mut Carried,
     ) -> Self {
         let checks = of.health.clone().map(Arc::new);
+        let tls = (surroundings.tls)(name);
         let endpoints: Vec<Endpoint> = config
             .endpoints
             .iter()
@@ -191,7 +204,7 @@ impl Version {
                     )),
                     None => {}
                 }
-                let built = Endpoint::build(endpoint, checks.as_ref(), before);
+                let built = Endpoint::build(endpoint, checks.as_ref(), tls.as_ref(), before);
                 if of.health.is_some() && before.is_none() && previous.is_some() {
                     built.state.found(Health::Awaited);
                 } else if of.health.is_none() {
@@ -201,7 +214,7 @@ impl Version {
             })
             .collect();
         let before = previous.and_then(|version| version.breaker.as_ref());
-        let breaker = breaker.map(|config| match before {
+        let breaker = surroundings.breaker.map(|config| match before {
             Some(kept) if kept.config == *config => kept.clone(),
             _ => {
                 if before.is_some() {
@@ -214,7 +227,9 @@ impl Version {
         });
         Self {
             name: name.clone(),
-            label,
+            label: (surroundings.label)(&Arc::from(format!("{service}/{name}"))),
+            tls,
+            http: config.http,
             balancer: Balancer::build(of.balance, &endpoints),
             endpoints,
             breaker,

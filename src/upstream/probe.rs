@@ -5,9 +5,9 @@
 //! so that a restart costs a fraction of a second and a dead host costs little.
 
 use super::endpoint::EndpointState;
+use super::reach;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 /// Pause before the first probe; each further one doubles it.
@@ -43,13 +43,7 @@ async fn bring_back(endpoint: Weak<EndpointState>) {
 }
 
 async fn accepts(endpoint: &EndpointState) -> bool {
-    let Some(address) = endpoint.socket_address() else {
-        return false;
-    };
-    matches!(
-        timeout(CONNECT, TcpStream::connect(address)).await,
-        Ok(Ok(_))
-    )
+    matches!(timeout(CONNECT, reach::connect(endpoint)).await, Ok(Ok(_)))
 }
 
 #[cfg(test)]
@@ -68,7 +62,7 @@ mod tests {
             address: address.to_string().into(),
             weight: 1,
         };
-        let endpoint = Endpoint::build(&config, None, None);
+        let endpoint = Endpoint::build(&config, None, None, None);
         take_out(&endpoint.state, "test");
         assert!(!endpoint.state.available());
         let _listener = TcpListener::bind(address).await.unwrap();

@@ -10,9 +10,11 @@
 mod breaking;
 mod client;
 mod coloring;
+mod conformance;
 mod faults;
 mod forwarding;
 mod gateway;
+mod h2;
 mod identity;
 mod limits;
 mod malformed;

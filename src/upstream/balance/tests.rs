@@ -24,7 +24,7 @@ fn endpoints(weights: &[u16]) -> Vec<Endpoint> {
         .iter()
         .enumerate()
         .map(config)
-        .map(|c| Endpoint::build(&c, None, None))
+        .map(|c| Endpoint::build(&c, None, None, None))
         .collect()
 }
 

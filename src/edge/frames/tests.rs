@@ -1,0 +1,97 @@
+//! Frames, good and bad, however they are cut.
+
+use super::{Alarm, Frames, PREFACE};
+use h2::Reason;
+use std::sync::Arc;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// What is found, and how many bytes were passed on.
+fn after(frames: &[u8], cut: usize) -> (Option<(Reason, &'static str)>, usize) {
+    let alarm = Arc::new(Alarm::default());
+    let mut followed = Frames::new(alarm.clone());
+    let mut bytes = vec![b'P'; PREFACE];
+    bytes.extend(frame(4, 0, 0, &[]));
+    let begun = bytes.len();
+    bytes.extend(frames);
+    let mut passed = 0;
+    for part in bytes.chunks(cut) {
+        passed += followed.follow(part);
+        if followed.tripped {
+            break;
+        }
+    }
+    let fault = *alarm.fault.lock();
+    (
+        fault.map(|fault| (fault.reason, fault.why)),
+        passed.saturating_sub(begun),
+    )
+}
+
+#[test]
+fn overdrawn_allowances_are_told_however_the_bytes_are_cut() {
+    let get = frame(1, 4, 1, b"x");
+    for cut in [1, 7, 4096] {
+        for (why, bytes, many) in [
+            ("http2_settings", frame(4, 0, 0, &[0, 1, 0, 0, 16, 0]), 150),
+            ("http2_ping", frame(6, 0, 0, &[0; 8]), 4000),
+            ("http2_empty_data", frame(0, 0, 1, &[]), 300),
+            ("http2_priority", frame(2, 0, 3, &[0; 5]), 3000),
+            ("http2_unknown_frames", frame(0x42, 0, 3, &[0; 3]), 300),
+        ] {
+            let all = [get.clone(), bytes.repeat(many)].concat();
+            let (fault, _) = after(&all, cut);
+            assert_eq!(fault, Some((Reason::ENHANCE_YOUR_CALM, why)), "{cut}");
+        }
+    }
+}
+
+#[test]
+fn ordinary_frames_pass_whole() {
+    let mut bytes = Vec::new();
+    for stream in 0..500_u32 {
+        bytes.extend(frame(1, 4, 1 + 2 * stream, b"headers"));
+        bytes.extend(frame(0, 0, 1 + 2 * stream, &[0; 100]));
+        bytes.extend(frame(6, 1, 0, &[0; 8]));
+        bytes.extend(frame(0, 1, 1 + 2 * stream, b""));
+    }
+    for cut in [1, 10, 5000] {
+        assert_eq!(after(&bytes, cut), (None, bytes.len()), "{cut}");
+    }
+}
+
+#[test]
+fn nothing_of_a_wrong_frame_is_passed_on_but_its_head() {
+    let good = frame(6, 0, 0, &[0; 8]);
+    let bytes = [good.clone(), frame(6, 0, 0, &[0; 6])].concat();
+    let (fault, passed) = after(&bytes, 4096);
+    assert_eq!(fault.unwrap().0, Reason::FRAME_SIZE_ERROR);
+    assert_eq!(passed, good.len());
+}
+
+#[test]
+fn a_block_that_cannot_be_decompressed_has_a_code_of_its_own() {
+    let mut frames = Frames::new(Arc::new(Alarm::default()));
+    let farewell = frame(7, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 1]);
+    let mut data = frame(0, 0, 1, &farewell);
+    let before = data.clone();
+    frames.sends(&mut data);
+    assert_eq!(data, before, "a body is not a frame");
+    for (block, code) in [(&b"\xff\x50"[..], 9), (b"\x00\x01X\x011", 1)] {
+        let mut frames = Frames::new(Arc::new(Alarm::default()));
+        frames.follow(&[b'P'; PREFACE]);
+        frames.follow(&frame(4, 0, 0, &[]));
+        frames.follow(&frame(1, 5, 1, block));
+        let mut sent = farewell.clone();
+        for part in sent.chunks_mut(5) {
+            frames.sends(part);
+        }
+        assert_eq!(sent.last(), Some(&code));
+    }
+}

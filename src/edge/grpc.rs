@@ -1,0 +1,214 @@
+//! gRPC on the road: deadlines that clients set, and the bridge for browsers (gRPC-Web).
+//! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>, PROTOCOL-WEB.md)
+
+use super::context::Journey;
+use crate::config::service::UpstreamHttp;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as BASE64;
+use bytes::{BufMut, Bytes, BytesMut};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, TE, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
+use std::time::{Duration, Instant};
+
+static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+/// Marks the frame that carries trailers in a gRPC-Web body.
+const TRAILERS: u8 = 0x80;
+/// Largest trailers that are put into a body.
+const TRAILERS_MAX: usize = 64 * 1024;
+
+/// Whether a content type is that of gRPC itself (not of gRPC-Web).
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    match kind(headers).strip_prefix(b"application/grpc") {
+        Some(rest) => matches!(rest.first(), None | Some(b'+' | b';')),
+        None => false,
+    }
+}
+
+fn kind(headers: &HeaderMap) -> &[u8] {
+    headers
+        .get(CONTENT_TYPE)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default()
+}
+
+/// How long the client will wait; `None`: it does not say, or not well.
+pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(&GRPC_TIMEOUT)?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    // At most eight digits, by the protocol.
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 3600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+/// Tells the upstream what is left of the client's time.
+///
+/// # Errors
+/// Never in practice: the value is digits.
+pub fn pass_deadline(head: &mut RequestHeader, journey: &Journey) -> Result<()> {
+    let (Some(_), Some(deadline)) = (head.headers.get(&GRPC_TIMEOUT), journey.deadline) else {
+        return Ok(());
+    };
+    let left = deadline.saturating_duration_since(Instant::now());
+    let millis = left.as_millis().clamp(1, 99_999_999);
+    head.insert_header(GRPC_TIMEOUT.clone(), format!("{millis}m"))
+}
+
+/// A gRPC-Web exchange that is plain gRPC towards the upstream.
+#[derive(Debug)]
+pub struct Bridge {
+    /// What is left of the subtype: `+proto`, …
+    format: String,
+    /// The request's body is base64.
+    request_text: bool,
+    /// So is the answer's.
+    answer_text: bool,
+    /// Base64 that has not come to four letters yet.
+    pending: BytesMut,
+    /// Whether the answer turned out to be gRPC.
+    bridging: bool,
+}
+
+impl Bridge {
+    /// Begins one if a browser speaks gRPC-Web to a version that speaks HTTP/2. What speaks
+    /// HTTP/1 up there speaks gRPC-Web itself, or nothing of the kind.
+    ///
+    /// # Errors
+    /// Never in practice: the values are sound.
+    pub fn begin(head: &mut RequestHeader, journey: &Journey) -> Result<Option<Self>> {
+        let http2 = journey
+            .version()
+            .is_some_and(|version| version.http != UpstreamHttp::H1);
+        let kind = std::str::from_utf8(kind(&head.headers)).unwrap_or("");
+        let Some(rest) = kind.strip_prefix("application/grpc-web").filter(|_| http2) else {
+            return Ok(None);
+        };
+        let text = rest.strip_prefix("-text");
+        let wants = head.headers.get(ACCEPT).map(HeaderValue::as_bytes);
+        let wants_text = wants.is_some_and(|wants| wants.starts_with(b"application/grpc-web-text"));
+        let bridge = Self {
+            format: text.unwrap_or(rest).to_owned(),
+            request_text: text.is_some(),
+            answer_text: text.is_some() || wants_text,
+            pending: BytesMut::new(),
+            bridging: false,
+        };
+        head.insert_header(CONTENT_TYPE, format!("application/grpc{}", bridge.format))?;
+        head.insert_header(TE, HeaderValue::from_static("trailers"))?;
+        head.remove_header(&CONTENT_LENGTH);
+        // An upstream of gRPC waits for the end of the stream in a DATA frame.
+        head.set_send_end_stream(false);
+        Ok(Some(bridge))
+    }
+
+    /// A piece of the request.
+    ///
+    /// # Errors
+    /// When it is not the base64 that it says it is.
+    pub fn request_piece(&mut self, body: &mut Option<Bytes>) -> Result<(), base64::DecodeError> {
+        let Some(piece) = body.take_if(|_| self.request_text) else {
+            return Ok(());
+        };
+        self.pending.extend_from_slice(&piece);
+        let whole = self.pending.len() / 4 * 4;
+        let mut decoded = Vec::with_capacity(whole / 4 * 3);
+        // Messages may be padded one by one, so each four letters stand for themselves.
+        for four in self.pending.split_to(whole).chunks(4) {
+            BASE64.decode_vec(four, &mut decoded)?;
+        }
+        *body = Some(decoded.into());
+        Ok(())
+    }
+
+    /// The head of the answer.
+    ///
+    /// # Errors
+    /// Never in practice: the values are sound.
+    pub fn answer_head(&mut self, head: &mut ResponseHeader, to: Version) -> Result<()> {
+        if !is_grpc(&head.headers) {
+            return Ok(());
+        }
+        self.bridging = true;
+        let text = if self.answer_text { "-text" } else { "" };
+        head.insert_header(
+            CONTENT_TYPE,
+            format!("application/grpc-web{text}{}", self.format),
+        )?;
+        head.remove_header(&CONTENT_LENGTH);
+        match to {
+            Version::HTTP_11 => head.insert_header(TRANSFER_ENCODING, "chunked"),
+            _ => Ok(()),
+        }
+    }
+
+    /// A piece of the answer.
+    pub fn answer_piece(&self, body: &mut Option<Bytes>) {
+        if self.bridging
+            && self.answer_text
+            && let Some(piece) = body
+        {
+            *piece = BASE64.encode(&piece).into();
+        }
+    }
+
+    /// Trailers, as the last frame of the body.
+    pub fn trailers(&self, trailers: &HeaderMap) -> Option<Bytes> {
+        if !self.bridging {
+            return None;
+        }
+        let mut lines = BytesMut::new();
+        for (name, value) in trailers {
+            let length = name.as_str().len() + value.len() + 4;
+            if lines.len() + length > TRAILERS_MAX {
+                break;
+            }
+            lines.put_slice(name.as_str().as_bytes());
+            lines.put_slice(b": ");
+            lines.put_slice(value.as_bytes());
+            lines.put_slice(b"\r\n");
+        }
+        let mut frame = BytesMut::with_capacity(lines.len() + 5);
+        frame.put_u8(TRAILERS);
+        frame.put_u32(lines.len() as u32);
+        frame.put_slice(&lines);
+        match self.answer_text {
+            true => Some(BASE64.encode(&frame).into()),
+            false => Some(frame.freeze()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::timeout;
+    use http::HeaderMap;
+    use std::time::Duration;
+
+    #[test]
+    fn timeouts_have_a_unit_and_eight_digits_at_most() {
+        let of = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", text.parse().unwrap());
+            timeout(&headers)
+        };
+        assert_eq!(of("1S"), Some(Duration::from_secs(1)));
+        assert_eq!(of("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(of("99999999n"), Some(Duration::from_nanos(99_999_999)));
+        assert_eq!(of("2H"), Some(Duration::from_hours(2)));
+        for wrong in ["", "S", "1", "1s", "-1S", "123456789S", "1.5S", "1 S"] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! One HTTP/2 connection from its preface to its close: streams are accepted, bounded, and handed
+//! to the proxy one task each; a client that floods or idles is sent away (RFC 9113).
+
+use super::connection::Server;
+use super::facts::Facts;
+use super::frames::Alarm;
+use super::wire::ClientStream;
+use crate::snapshot::ListenerSettings;
+use bytes::Bytes;
+use futures::FutureExt;
+use h2::Reason;
+use pingora::apps::HttpServerApp;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::{H2Accept, H2Options, HttpSession, handshake};
+use pingora::protocols::{Digest, Stream};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+/// Requests that are no requests (RFC 9113, section 8.1.1) before the connection is given up.
+const MALFORMED_MAX: usize = 100;
+/// Streams that a client opened and reset before they were looked at.
+const PENDING_RESETS_MAX: usize = 100;
+/// Streams whose resets are remembered, and for how long.
+const RESETS_KEPT: usize = 50;
+const RESETS_KEPT_FOR: Duration = Duration::from_secs(10);
+/// Errors of the client's own making on streams, in all.
+const STREAM_ERRORS_MAX: usize = 1024;
+/// What waits to be written to one stream.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Longest wait for a client that is sent away to take its GOAWAY.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// How much longer than its deadline a stream may last before it is cut.
+const GRACE: Duration = Duration::from_millis(500);
+
+type Connection = h2::server::Connection<Stream, Bytes>;
+
+/// Why a connection is being closed by the gateway.
+enum Farewell {
+    /// Streams in flight may end.
+    Graceful,
+    /// Now, with this reason.
+    Abrupt(Reason, &'static str),
+}
+
+fn options(settings: &ListenerSettings) -> H2Options {
+    let mut options = H2Options::new();
+    options
+        .max_concurrent_streams(settings.http2.max_streams.0)
+        .initial_window_size(settings.http2.stream_window.0)
+        .initial_connection_window_size(settings.http2.connection_window.0)
+        .max_header_list_size(settings.max_head.min(u32::MAX as usize) as u32)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        .max_local_error_reset_streams(Some(STREAM_ERRORS_MAX))
+        .max_concurrent_reset_streams(RESETS_KEPT)
+        .reset_stream_duration(RESETS_KEPT_FOR);
+    options
+}
+
+/// Serves a connection until either side ends it. Never panics outwards.
+pub async fn serve(server: &Server, mut stream: Box<ClientStream>, settings: &ListenerSettings) {
+    let alarm = Arc::new(Alarm::default());
+    stream.becomes_h2(alarm.clone());
+    let carrier = stream.carrier();
+    let shaken = timeout(
+        settings.header_timeout,
+        handshake(stream, Some(options(settings))),
+    );
+    let Ok(Ok(connection)) = shaken.await else {
+        server.metrics.cut("http2_preface");
+        return;
+    };
+    let streams = Streams {
+        server,
+        settings,
+        carrier,
+        active: Arc::default(),
+    };
+    streams.accept(connection, &alarm).await;
+}
+
+struct Streams<'a> {
+    server: &'a Server,
+    settings: &'a ListenerSettings,
+    /// What each request's session carries of the connection.
+    carrier: Digest,
+    active: Arc<Active>,
+}
+
+impl Streams<'_> {
+    async fn accept(&self, mut connection: Connection, alarm: &Alarm) {
+        let mut drain = self.server.drain.clone();
+        let mut malformed = 0;
+        let farewell = loop {
+            let digest = self.digest();
+            let accepted = tokio::select! {
+                biased;
+                _ = drain.wait_for(|draining| *draining) => break Farewell::Graceful,
+                fault = alarm.rings() => break Farewell::Abrupt(fault.reason, fault.why),
+                accepted = HttpSession::from_h2_conn(&mut connection, digest.clone()) => accepted,
+                () = self.active.idles(self.settings.idle_timeout) => break Farewell::Graceful,
+            };
+            match accepted {
+                Ok(Some(H2Accept::Session(mut session))) if is_malformed(&session) => {
+                    session.shutdown_with_reason(Reason::PROTOCOL_ERROR);
+                    malformed += 1;
+                }
+                Ok(Some(H2Accept::Session(session))) => self.serve(session, digest),
+                Ok(Some(H2Accept::Rejected)) => {
+                    malformed += 1;
+                    if malformed > MALFORMED_MAX {
+                        break Farewell::Abrupt(Reason::ENHANCE_YOUR_CALM, "http2_malformed");
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => return self.broken(&error),
+            }
+        };
+        self.part(connection, farewell).await;
+    }
+
+    /// Says goodbye, and lets streams in flight end if that is how it is.
+    async fn part(&self, mut connection: Connection, farewell: Farewell) {
+        let limit = match farewell {
+            Farewell::Abrupt(reason, why) => {
+                self.server.metrics.cut(why);
+                connection.abrupt_shutdown(reason);
+                GOODBYE
+            }
+            Farewell::Graceful => {
+                connection.graceful_shutdown();
+                Duration::MAX
+            }
+        };
+        let rest = async {
+            loop {
+                let digest = self.digest();
+                let accepted = tokio::select! {
+                    accepted = HttpSession::from_h2_conn(&mut connection, digest.clone()) => accepted,
+                    // It does not answer our ping, and nothing is left to end.
+                    () = self.active.idles(GOODBYE) => return,
+                };
+                match accepted {
+                    // Sent before our GOAWAY was seen.
+                    Ok(Some(H2Accept::Session(session))) => self.serve(session, digest),
+                    Ok(Some(H2Accept::Rejected)) => {}
+                    Ok(None) | Err(_) => return,
+                }
+            }
+        };
+        let _ = timeout(limit, rest).await;
+    }
+
+    /// Each stream has facts of its own: one stream's deadline must not end the others.
+    fn digest(&self) -> Arc<Digest> {
+        let own = Facts::in_digest_of(&self.carrier).and_then(|facts| facts.of_stream().ok());
+        Arc::new(Digest {
+            proxy_digest: own.or_else(|| self.carrier.proxy_digest.clone()),
+            ..self.carrier.clone()
+        })
+    }
+
+    fn serve(&self, session: HttpSession, digest: Arc<Digest>) {
+        let guard = self.active.enter();
+        let server = self.server.clone();
+        let mut session = ServerSession::new_http2(session);
+        session.set_write_timeout(Some(self.settings.write_timeout));
+        session.set_total_drain_timeout(Some(super::connection::DRAIN_BODY));
+        tokio::spawn(async move {
+            let _guard = guard;
+            let served = AssertUnwindSafe(server.proxy.process_new_http(session, &server.drain));
+            tokio::select! {
+                served = served.catch_unwind() => {
+                    if served.is_err() {
+                        server.metrics.panics.fetch_add(1, Relaxed);
+                    }
+                }
+                // The core's own limits are per read: an upstream that drips its head would
+                // outlive any of them.
+                () = late(&digest) => server.metrics.cut("http2_stream_late"),
+            }
+        });
+    }
+
+    fn broken(&self, error: &pingora::Error) {
+        let h2 = error.root_cause().downcast_ref::<h2::Error>();
+        let Some(reason) = h2.filter(|error| !error.is_remote() && !error.is_io()) else {
+            return; // the client has gone
+        };
+        let why = match reason.reason() {
+            Some(Reason::ENHANCE_YOUR_CALM) => "http2_flood",
+            Some(Reason::COMPRESSION_ERROR) => "http2_compression",
+            Some(Reason::FLOW_CONTROL_ERROR) => "http2_flow_control",
+            Some(Reason::FRAME_SIZE_ERROR) => "http2_frame_size",
+            _ => "http2_protocol",
+        };
+        self.server.metrics.cut(why);
+        tracing::debug!(%error, "HTTP/2 connection ended");
+    }
+}
+
+/// What the library lets pass: white space around values (RFC 9113, section 8.2.1).
+fn is_malformed(session: &HttpSession) -> bool {
+    let white = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let values = session.req_header().headers.values();
+    values
+        .map(http::HeaderValue::as_bytes)
+        .any(|value| white(value.first()) || white(value.last()))
+}
+
+/// Returns well after the deadline of a stream, if it ever has one.
+async fn late(digest: &Digest) {
+    loop {
+        let deadline = Facts::in_digest_of(digest).and_then(Facts::deadline);
+        match deadline {
+            Some(deadline) => {
+                let end = deadline + GRACE;
+                tokio::time::sleep_until(end.into()).await;
+                let now = Facts::in_digest_of(digest).and_then(Facts::deadline);
+                if now == Some(deadline) {
+                    return;
+                }
+            }
+            None => sleep(Duration::from_secs(1)).await,
+        }
+    }
+}
+
+/// Streams in flight.
+#[derive(Debug, Default)]
+struct Active {
+    count: AtomicUsize,
+    none: Notify,
+}
+
+impl Active {
+    fn enter(self: &Arc<Self>) -> Guard {
+        self.count.fetch_add(1, Relaxed);
+        Guard(self.clone())
+    }
+
+    /// Returns once there has been none for so long.
+    async fn idles(&self, how_long: Duration) {
+        while self.count.load(Relaxed) != 0 {
+            self.none.notified().await;
+        }
+        sleep(how_long).await;
+    }
+}
+
+/// Counts a stream as in flight until it is dropped.
+struct Guard(Arc<Active>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Relaxed) == 1 {
+            self.0.none.notify_one();
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The connection to an endpoint, as the proxy core wants it described.
+
+use super::context::Journey;
+use super::context::Refusal;
+use crate::config::service::UpstreamHttp;
+use crate::reason::Reason;
+use crate::upstream::{Address, EndpointState, Version};
+use pingora::proxy::Session;
+use pingora::upstreams::peer::{ALPN, HttpPeer};
+use std::time::{Duration, Instant};
+
+/// Streams at once on one upstream HTTP/2 connection.
+const STREAMS_MAX: usize = 100;
+/// What an upstream may send ahead on one stream, and on one connection.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// Describes the connection for the next try.
+///
+/// # Errors
+/// When the endpoint has no address yet.
+pub fn describe(
+    session: &Session,
+    endpoint: &EndpointState,
+    journey: &Journey,
+) -> Result<HttpPeer, Refusal> {
+    let version = journey.version();
+    let tls = version.and_then(|version| version.tls.as_deref());
+    let name = match tls {
+        None => String::new(),
+        Some(tls) => tls
+            .server_name
+            .clone()
+            .unwrap_or_else(|| endpoint.host().to_owned()),
+    };
+    let nowhere = || Refusal::new(Reason::NoHealthyEndpoint, "the endpoint has no address");
+    let mut peer = match endpoint.place() {
+        Some(Address::Tcp(address)) => HttpPeer::new(address, tls.is_some(), name),
+        Some(Address::Unix(path)) => {
+            let path = path.to_str().ok_or_else(nowhere)?;
+            HttpPeer::new_uds(path, tls.is_some(), name).map_err(|_| nowhere())?
+        }
+        None => return Err(nowhere()),
+    };
+    if let Some(tls) = tls {
+        peer.options.ca.clone_from(&tls.ca);
+        peer.client_cert_key.clone_from(&tls.client);
+        peer.options.verify_cert = tls.verify;
+        peer.options.verify_hostname = tls.verify;
+        peer.group_key = tls.rules;
+    }
+    if let Some(version) = version {
+        speak(&mut peer, version);
+    }
+    limit(&mut peer, session, journey);
+    Ok(peer)
+}
+
+fn speak(peer: &mut HttpPeer, version: &Version) {
+    let options = &mut peer.options;
+    options.alpn = match version.http {
+        UpstreamHttp::H1 => return,
+        UpstreamHttp::H2 | UpstreamHttp::H2c => ALPN::H2,
+        UpstreamHttp::Auto => ALPN::H2H1,
+    };
+    options.max_h2_streams = STREAMS_MAX;
+    options.h2_stream_window_size = Some(STREAM_WINDOW);
+    options.h2_connection_window_size = Some(CONNECTION_WINDOW);
+}
+
+fn limit(peer: &mut HttpPeer, session: &Session, journey: &Journey) {
+    let options = &mut peer.options;
+    options.idle_timeout = journey.service().map(|service| service.pool_idle);
+    let Some(route) = journey.route() else { return };
+    let left = journey.deadline.map(|deadline| {
+        // Zero would mean no timeout at all.
+        deadline
+            .saturating_duration_since(Instant::now())
+            .max(Duration::from_millis(1))
+    });
+    let within = |limit: Duration| left.map_or(limit, |left| left.min(limit));
+    options.connection_timeout = Some(within(route.connect_timeout));
+    options.total_connection_timeout = Some(within(route.connect_timeout));
+    // Over HTTP/1 the client's stream watches the deadline, and knows streams that have none: a
+    // silent one must not be cut at `request`.
+    let silence = match session.is_http2() {
+        true => within(route.idle_timeout),
+        false => route.idle_timeout,
+    };
+    options.read_timeout = Some(silence);
+    options.write_timeout = Some(within(route.idle_timeout));
+}

@@ -1,0 +1,221 @@
+//! The client's socket as the proxy sees it: it hands over exactly one request, no byte more.
+//!
+//! The connection reads heads itself; what it read beyond a head waits here in `ahead`. While a
+//! body is read, only the body's bytes are let through; once it is over, reading tells nothing but
+//! that the client has gone, and a pipelined request stays where it is for the next turn.
+//!
+//! **Invariant:** bytes behind the end of a request are never seen by whoever serves it.
+
+mod digest;
+mod read;
+mod write;
+
+use super::chunked::Follower;
+use super::facts::Facts;
+use super::frames::{Alarm, Frames};
+use super::head::Body;
+use super::pace::Pace;
+use super::socket::Socket;
+use super::websocket::WebSocket;
+use bytes::BytesMut;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{Digest, SocketDigest};
+use pingora::server::ShutdownWatch;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Sleep;
+
+/// Longest time in which a client takes nothing, before its listener's setting is known.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What may be read by whoever serves the current request.
+#[derive(Debug)]
+enum Allowance {
+    /// Everything: HTTP/2, or a connection that may change protocols.
+    Anything,
+    /// This many bytes of body.
+    Length(u64),
+    Chunked(Follower),
+    /// The request is over.
+    Nothing,
+}
+
+/// Whether the connection changes protocols.
+#[derive(Debug)]
+enum Switch {
+    No,
+    /// The client has offered to.
+    Offered,
+    WebSocket(Box<WebSocket>),
+}
+
+/// A client connection.
+#[derive(Debug)]
+pub struct ClientStream {
+    socket: Socket,
+    /// Read from the socket, not yet handed on.
+    pub ahead: BytesMut,
+    allowance: Allowance,
+    /// Written by the proxy, not yet sent.
+    gathered: BytesMut,
+    /// Whether anything of the current answer has been sent or gathered.
+    answered: bool,
+    /// Watches over the frames of an HTTP/2 client.
+    frames: Option<Box<Frames>>,
+    facts: Arc<ProxyDigest>,
+    digest: Arc<SocketDigest>,
+    /// Fires when the exchange in progress must be over.
+    alarm: Option<(Instant, Pin<Box<Sleep>>)>,
+    pace: Pace,
+    /// Set while a connection may become a WebSocket, or has become one.
+    websocket: Switch,
+    drain: ShutdownWatch,
+    /// Longest time in which the client takes nothing of what waits for it.
+    write_timeout: Duration,
+    /// Fires when the client has taken nothing for so long.
+    stalled: Option<Pin<Box<Sleep>>>,
+    /// Takes the socket back when a panic unwinds through the request.
+    rescue: Rescue,
+}
+
+/// Where a panic leaves the socket, so that the request can still be answered.
+pub type Rescue = Arc<parking_lot::Mutex<Option<ClientStream>>>;
+
+impl ClientStream {
+    pub fn new(
+        socket: Socket,
+        facts: Arc<ProxyDigest>,
+        digest: Arc<SocketDigest>,
+        drain: ShutdownWatch,
+    ) -> Self {
+        Self {
+            socket,
+            ahead: BytesMut::new(),
+            allowance: Allowance::Nothing,
+            gathered: BytesMut::new(),
+            answered: false,
+            frames: None,
+            facts,
+            digest,
+            alarm: None,
+            pace: Pace::default(),
+            websocket: Switch::No,
+            drain,
+            write_timeout: WRITE_TIMEOUT,
+            stalled: None,
+            rescue: Rescue::default(),
+        }
+    }
+
+    /// Sets how long the client may take nothing of what waits for it, and how many bytes of a
+    /// body it must send a second.
+    pub fn patience(&mut self, write_timeout: Duration, min_body_rate: u64) {
+        self.write_timeout = write_timeout;
+        self.pace = Pace::new(min_body_rate);
+    }
+
+    /// The next request begins: what may be read of it, besides its head.
+    pub fn begin(&mut self, body: Body, upgrade: bool) {
+        self.answered = false;
+        if let Some(facts) = self.facts() {
+            facts.set_deadline(None);
+        }
+        self.pace.restart();
+        self.websocket = if upgrade { Switch::Offered } else { Switch::No };
+        self.allowance = match body {
+            _ if upgrade => Allowance::Anything,
+            Body::None => Allowance::Nothing,
+            Body::Length(length) => Allowance::Length(length),
+            Body::Chunked => Allowance::Chunked(Follower::default()),
+        };
+    }
+
+    /// From here on the connection is HTTP/2's; `alarm` rings at what the library must not see.
+    pub fn becomes_h2(&mut self, alarm: Arc<Alarm>) {
+        let mut frames = Frames::new(alarm);
+        let good = frames.follow(&self.ahead);
+        self.ahead.truncate(good);
+        self.frames = Some(Box::new(frames));
+        self.allowance = Allowance::Anything;
+    }
+
+    /// Whether the request has been read to its end, so that another one may follow.
+    pub fn at_end(&self) -> bool {
+        matches!(self.allowance, Allowance::Nothing | Allowance::Length(0))
+    }
+
+    /// Reads more of a head into `ahead`. 0: the client has closed.
+    pub async fn read_ahead(&mut self) -> io::Result<usize> {
+        self.ahead.reserve(2048);
+        self.socket.read_buf(&mut self.ahead).await
+    }
+
+    /// Sends bytes past the gathering, for answers made before any proxying.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.answered = true;
+        self.socket.write_all(bytes).await?;
+        self.socket.flush().await
+    }
+
+    /// Ends the sending side and reads what the client still sends for a short while, so that a
+    /// reset does not destroy the answer before it is read (RFC 9112, section 9.6).
+    pub async fn close_gently(mut self) {
+        const LINGER: Duration = Duration::from_millis(500);
+        const READ_MAX: usize = 256 * 1024;
+        let closed = tokio::time::timeout(LINGER, self.socket.shutdown());
+        if !matches!(closed.await, Ok(Ok(()))) {
+            return;
+        }
+        let drain = async {
+            let mut buffer = [0; 4096];
+            let mut total = 0;
+            while total < READ_MAX {
+                match self.socket.read(&mut buffer).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(read) => total += read,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LINGER, drain).await;
+    }
+
+    /// What is known of this connection.
+    pub fn facts(&self) -> Option<&Facts> {
+        Facts::in_digest(&self.facts)
+    }
+
+    /// What sessions on this connection carry of it.
+    pub fn carrier(&self) -> Digest {
+        Digest {
+            ssl_digest: None,
+            timing_digest: Vec::new(),
+            proxy_digest: Some(self.facts.clone()),
+            socket_digest: Some(self.digest.clone()),
+        }
+    }
+
+    /// Where the socket will be after a panic.
+    pub fn rescue(&self) -> Rescue {
+        self.rescue.clone()
+    }
+}
+
+impl Drop for ClientStream {
+    fn drop(&mut self) {
+        if !std::thread::panicking() || self.answered {
+            return;
+        }
+        // A panic is unwinding through the request and nothing has been said to the client yet:
+        // the connection gets its socket back to say it.
+        let saved = Self::new(
+            Socket::take(&mut self.socket),
+            self.facts.clone(),
+            self.digest.clone(),
+            self.drain.clone(),
+        );
+        *self.rescue.lock() = Some(saved);
+    }
+}

@@ -1,0 +1,131 @@
+//! Certificates for trying things out: an authority of one's own and leaves signed by it. Nobody
+//! believes them who has not been told to.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+};
+use std::net::IpAddr;
+
+/// Days that a leaf is good for: as long as browsers take one.
+const LEAF_DAYS: i64 = 397;
+/// Days that the authority is good for.
+const AUTHORITY_DAYS: i64 = 3650;
+
+/// A certificate and its key, as PEM.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    pub certificate: String,
+    pub key: String,
+}
+
+/// What a leaf is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Server,
+    Client,
+}
+
+/// An authority that signs leaves.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pub certificate: String,
+    pub key: String,
+}
+
+impl Authority {
+    /// Makes a new one.
+    ///
+    /// # Errors
+    /// When there is no randomness to be had.
+    pub fn new() -> Result<Self, rcgen::Error> {
+        let key = KeyPair::generate()?;
+        let params = authority();
+        let certificate = params.self_signed(&key)?.pem();
+        let pem = key.serialize_pem();
+        Ok(Self {
+            issuer: Issuer::new(params, key),
+            certificate,
+            key: pem,
+        })
+    }
+
+    /// One that was made before, by its key.
+    ///
+    /// # Errors
+    /// When the key is none.
+    pub fn from_pem(certificate: &str, key: &str) -> Result<Self, rcgen::Error> {
+        Ok(Self {
+            issuer: Issuer::new(authority(), KeyPair::from_pem(key)?),
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+        })
+    }
+
+    /// Signs a leaf for these names: DNS names, IP addresses, or URIs such as SPIFFE ids. The
+    /// first one is its common name.
+    ///
+    /// # Errors
+    /// When a name cannot stand in a certificate.
+    pub fn sign(&self, names: &[String], role: Role) -> Result<Pair, rcgen::Error> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = named(names.first().map_or("tyrian", |name| name));
+        for name in names {
+            params.subject_alt_names.push(match name.parse::<IpAddr>() {
+                Ok(address) => SanType::IpAddress(address),
+                Err(_) if name.contains("://") => SanType::URI(name.as_str().try_into()?),
+                Err(_) => SanType::DnsName(name.as_str().try_into()?),
+            });
+        }
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![match role {
+            Role::Server => ExtendedKeyUsagePurpose::ServerAuth,
+            Role::Client => ExtendedKeyUsagePurpose::ClientAuth,
+        }];
+        params.use_authority_key_identifier_extension = true;
+        valid_for(&mut params, LEAF_DAYS);
+        Ok(Pair {
+            certificate: params.signed_by(&key, &self.issuer)?.pem(),
+            key: key.serialize_pem(),
+        })
+    }
+
+    /// The issuer, for revocation lists.
+    pub fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
+    }
+}
+
+/// What every authority made here says of itself.
+fn authority() -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = named("Tyrian development CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    valid_for(&mut params, AUTHORITY_DAYS);
+    params
+}
+
+fn named(common: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, common);
+    name
+}
+
+/// From yesterday, since clocks differ, for so many days.
+fn valid_for(params: &mut CertificateParams, days: i64) {
+    let today = jiff::Timestamp::now()
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .date();
+    let at = |date: jiff::civil::Date| {
+        date_time_ymd(
+            i32::from(date.year()),
+            date.month().unsigned_abs(),
+            date.day().unsigned_abs(),
+        )
+    };
+    let day = |days: i64| today.saturating_add(jiff::Span::new().days(days));
+    params.not_before = at(day(-1));
+    params.not_after = at(day(days));
+}
