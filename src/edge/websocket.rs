@@ -92,7 +92,7 @@ impl WebSocket {
         let end = memchr::memmem::find(answer, b"\r\n\r\n").filter(|_| switched)? + 4;
         let (head, frames) = answer.split_at_checked(end)?;
         let accepts = head.to_ascii_lowercase();
-        memchr::memmem::find(&accepts, b"sec-websocket-accept:")?;
+        memchr::memmem::find(&accepts, b"upgrade: websocket")?;
         let mut drain = drain.clone();
         let mut socket = Self {
             to_client: Frames::default(),

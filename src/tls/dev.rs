@@ -2,10 +2,15 @@
 //! believes them who has not been told to.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use std::net::IpAddr;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
 
 /// Days that a leaf is good for: as long as browsers take one.
 const LEAF_DAYS: i64 = 397;
@@ -91,9 +96,33 @@ impl Authority {
         })
     }
 
-    /// The issuer, for revocation lists.
-    pub fn issuer(&self) -> &Issuer<'static, KeyPair> {
-        &self.issuer
+    /// A list that revokes this certificate and nothing else, as PEM.
+    ///
+    /// # Errors
+    /// When it is no certificate.
+    pub fn revoke(&self, pair: &Pair) -> Result<String, rcgen::Error> {
+        let parsed = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).ok();
+        let serial = parsed
+            .as_ref()
+            .and_then(|der| X509Certificate::from_der(der).ok())
+            .map(|(_, leaf)| leaf.raw_serial().to_vec())
+            .ok_or(rcgen::Error::CouldNotParseCertificate)?;
+        let mut scope = CertificateParams::default();
+        valid_for(&mut scope, LEAF_DAYS);
+        let list = CertificateRevocationListParams {
+            this_update: scope.not_before,
+            next_update: scope.not_after,
+            crl_number: SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: vec![RevokedCertParams {
+                serial_number: SerialNumber::from(serial),
+                revocation_time: scope.not_before,
+                reason_code: None,
+                invalidity_date: None,
+            }],
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer)?.pem()
     }
 }
 

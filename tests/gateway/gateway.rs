@@ -99,7 +99,10 @@ impl Gateway {
         for line in self.log.lock().unwrap().iter() {
             let value: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
             if value["message"] == "listening" {
-                let address = value["address"].as_str().unwrap().parse().unwrap();
+                // Unix sockets have none of this kind.
+                let Ok(address) = value["address"].as_str().unwrap().parse() else {
+                    continue;
+                };
                 self.addresses
                     .insert(value["listener"].as_str().unwrap().to_owned(), address);
             }

@@ -8,9 +8,11 @@
 )]
 
 mod breaking;
+mod certificates;
 mod client;
 mod coloring;
 mod conformance;
+mod edges;
 mod faults;
 mod forwarding;
 mod gateway;

@@ -1,0 +1,446 @@
+//! TLS on both sides, with real handshakes.
+
+use crate::gateway::Gateway;
+use crate::upstream::Upstream;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tyrian::tls::dev::{Authority, Pair, Role};
+
+type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+/// How a client shakes hands.
+struct Client<'a> {
+    believes: &'a Authority,
+    shows: Option<&'a Pair>,
+    alpn: &'a [&'a str],
+    versions: &'a [&'static rustls::SupportedProtocolVersion],
+}
+
+impl<'a> Client<'a> {
+    fn of(believes: &'a Authority) -> Self {
+        Self {
+            believes,
+            shows: None,
+            alpn: &[],
+            versions: rustls::ALL_VERSIONS,
+        }
+    }
+
+    fn connect(&self, gateway: &Gateway, name: &str) -> std::io::Result<Stream> {
+        let mut roots = RootCertStore::empty();
+        let authority = CertificateDer::from_pem_slice(self.believes.certificate.as_bytes());
+        roots.add(authority.unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(self.versions)
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match self.shows {
+            None => builder.with_no_client_auth(),
+            Some(pair) => {
+                let leaf = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
+                let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+                builder.with_client_auth_cert(vec![leaf], key).unwrap()
+            }
+        };
+        config.alpn_protocols = self.alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let session = ClientConnection::new(Arc::new(config), name).unwrap();
+        let tcp = TcpStream::connect(gateway.address("tls"))?;
+        tcp.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let mut stream = StreamOwned::new(session, tcp);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(stream)
+    }
+
+    fn get(&self, gateway: &Gateway, path: &str, headers: &str) -> std::io::Result<String> {
+        let mut stream = self.connect(gateway, "a.example")?;
+        get(&mut stream, path, headers)
+    }
+}
+
+fn get(stream: &mut Stream, path: &str, headers: &str) -> std::io::Result<String> {
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: a.example\r\n{headers}\r\n"
+    )?;
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let read = stream.read(&mut buffer)?;
+        answer.extend_from_slice(&buffer[..read]);
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        // Every answer here is short and in one piece, head and body.
+        if read == 0 || text.contains("\r\n\r\n") {
+            return Ok(text);
+        }
+    }
+}
+
+fn write(dir: &Path, name: &str, pair: &Pair) {
+    std::fs::write(dir.join(format!("{name}.pem")), &pair.certificate).unwrap();
+    std::fs::write(dir.join(format!("{name}.key")), &pair.key).unwrap();
+}
+
+fn certificate(dir: &Path, name: &str) -> String {
+    let dir = dir.display();
+    format!("{{ chain = \"{dir}/{name}.pem\", key = {{ file = \"{dir}/{name}.key\" }} }}")
+}
+
+fn config(tls: &str, upstream: &Upstream) -> String {
+    format!(
+        "[listeners.tls]\nbind = \"127.0.0.1:0\"\ntls = {{ {tls} }}\n\
+         [admin]\nbind = \"127.0.0.1:0\"\nmetrics = \"127.0.0.1:0\"\n\
+         [services.a.versions.v1]\nendpoints = [\"{}\"]\n\
+         [routes.all]\nmatch = {{ path = \"/*\" }}\nservice = \"a\"\n",
+        upstream.address
+    )
+}
+
+fn names(list: &[&str]) -> Vec<String> {
+    list.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn shown(stream: &Stream) -> Vec<u8> {
+    stream.conn.peer_certificates().unwrap()[0].to_vec()
+}
+
+fn der(pair: &Pair) -> Vec<u8> {
+    CertificateDer::from_pem_slice(pair.certificate.as_bytes())
+        .unwrap()
+        .to_vec()
+}
+
+#[test]
+fn certificates_go_by_the_name_that_is_asked_for() {
+    let (dir, upstream) = (tempfile::tempdir().unwrap(), Upstream::start("v1"));
+    let authority = Authority::new().unwrap();
+    let sign = |list: &[&str]| authority.sign(&names(list), Role::Server).unwrap();
+    let (first, exact, wild) = (
+        sign(&["a.example", "elsewhere.example"]),
+        sign(&["shop.b.example"]),
+        sign(&["*.b.example"]),
+    );
+    for (name, pair) in [("first", &first), ("exact", &exact), ("wild", &wild)] {
+        write(dir.path(), name, pair);
+    }
+    let certs = ["first", "wild", "exact"].map(|name| certificate(dir.path(), name));
+    let gateway = Gateway::start(&config(
+        &format!("certs = [{}]", certs.join(", ")),
+        &upstream,
+    ));
+    let client = Client::of(&authority);
+    for (asked, pair) in [
+        ("a.example", &first),
+        ("shop.b.example", &exact),
+        ("SHOP.b.example", &exact),
+        ("other.b.example", &wild),
+    ] {
+        let stream = client.connect(&gateway, asked).unwrap();
+        assert_eq!(shown(&stream), der(pair), "{asked}");
+    }
+    // A wildcard stands for one label, and the first certificate for everybody else.
+    let other = client.connect(&gateway, "too.deep.b.example");
+    assert!(other.is_err(), "not its name");
+    assert!(
+        client
+            .get(&gateway, "/", "")
+            .unwrap()
+            .starts_with("HTTP/1.1 200"),
+        "and it serves"
+    );
+    let metric = format!(
+        "tyrian_certificate_expiry_seconds{{listener=\"tls\",file=\"{}/first.pem\"}}",
+        dir.path().display()
+    );
+    assert!(
+        gateway.metric(&metric).unwrap() > 1.7e9,
+        "{}",
+        gateway.metrics()
+    );
+}
+
+#[test]
+fn protocols_and_versions_are_agreed_upon() {
+    let (dir, upstream) = (tempfile::tempdir().unwrap(), Upstream::start("v1"));
+    let authority = Authority::new().unwrap();
+    write(
+        dir.path(),
+        "a",
+        &authority
+            .sign(&names(&["a.example"]), Role::Server)
+            .unwrap(),
+    );
+    let tls = format!("certs = [{}]", certificate(dir.path(), "a"));
+    let gateway = Gateway::start(&config(&tls, &upstream));
+    let mut client = Client::of(&authority);
+    for (offers, agreed) in [
+        (&["h2", "http/1.1"][..], Some(&b"h2"[..])),
+        (&["http/1.1"], Some(b"http/1.1")),
+        (&[], None),
+    ] {
+        client.alpn = offers;
+        let stream = client.connect(&gateway, "a.example").unwrap();
+        assert_eq!(stream.conn.alpn_protocol(), agreed);
+    }
+    client.alpn = &["spdy/3"];
+    assert!(client.connect(&gateway, "a.example").is_err());
+    client.alpn = &[];
+    let old = [&rustls::version::TLS12];
+    client.versions = &old;
+    assert!(client.connect(&gateway, "a.example").is_ok());
+    let strict = config(&format!("{tls}, min_version = \"1.3\""), &upstream);
+    let strict = Gateway::start(&strict);
+    assert!(client.connect(&strict, "a.example").is_err());
+    // What says nothing is cut, and counted.
+    strict.counts(
+        "tyrian_connections_cut_total{reason=\"tls_handshake\"}",
+        1.0,
+    );
+}
+
+#[test]
+fn a_renewed_certificate_is_taken_up_and_nothing_is_dropped() {
+    let (dir, upstream) = (tempfile::tempdir().unwrap(), Upstream::start("v1"));
+    let authority = Authority::new().unwrap();
+    let sign = || {
+        authority
+            .sign(&names(&["a.example"]), Role::Server)
+            .unwrap()
+    };
+    let (old, new) = (sign(), sign());
+    write(dir.path(), "a", &old);
+    let tls = format!("certs = [{}]", certificate(dir.path(), "a"));
+    let mut gateway = Gateway::start(&config(&tls, &upstream));
+    let client = Client::of(&authority);
+    let mut kept = client.connect(&gateway, "a.example").unwrap();
+    assert!(get(&mut kept, "/", "").unwrap().starts_with("HTTP/1.1 200"));
+    assert_eq!(shown(&kept), der(&old));
+    // A key that does not fit changes nothing.
+    std::fs::write(dir.path().join("a.key"), &new.key).unwrap();
+    gateway.wait_for("the refusal", |gateway| {
+        gateway.metric("tyrian_config_last_reload_successful") == Some(0.0)
+    });
+    assert_eq!(
+        shown(&client.connect(&gateway, "a.example").unwrap()),
+        der(&old)
+    );
+    write(dir.path(), "a", &new);
+    gateway.wait_for("the new certificate", |gateway| {
+        shown(&client.connect(gateway, "a.example").unwrap()) == der(&new)
+    });
+    assert!(get(&mut kept, "/", "").unwrap().starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn clients_are_known_by_their_certificates() {
+    let (dir, upstream) = (tempfile::tempdir().unwrap(), Upstream::start("v1"));
+    let (authority, stranger) = (Authority::new().unwrap(), Authority::new().unwrap());
+    write(
+        dir.path(),
+        "a",
+        &authority
+            .sign(&names(&["a.example"]), Role::Server)
+            .unwrap(),
+    );
+    std::fs::write(dir.path().join("ca.pem"), &authority.certificate).unwrap();
+    let tls = format!(
+        "certs = [{}], client_auth = {{ ca = \"{}/ca.pem\", mode = \"optional\" }}",
+        certificate(dir.path(), "a"),
+        dir.path().display()
+    );
+    let text = config(&tls, &upstream)
+        + "[routes.ci]\nmatch = { path = \"/*\", headers = { \"x-client-cert-name\" = \"spiffe://example/ci\" } }\n\
+           respond = { status = 200, text = \"ci\" }\n";
+    let gateway = Gateway::start(&text);
+    let sign = |by: &Authority, name: &str| by.sign(&names(&[name]), Role::Client).unwrap();
+    let (dev, ci) = (
+        sign(&authority, "spiffe://example/dev"),
+        sign(&authority, "spiffe://example/ci"),
+    );
+    let mut client = Client::of(&authority);
+    let spoof = "X-Client-Cert-Name: spiffe://example/ci\r\nX-Forwarded-Client-Cert: URI=x\r\n\
+                 X_Client_Cert_Name: spiffe://example/ci\r\n";
+    assert!(
+        client
+            .get(&gateway, "/", spoof)
+            .unwrap()
+            .starts_with("HTTP/1.1 200")
+    );
+    let seen = upstream.last_head().to_ascii_lowercase();
+    assert!(
+        !seen.contains("client-cert") && !seen.contains("client_cert"),
+        "{seen}"
+    );
+    client.shows = Some(&dev);
+    client.get(&gateway, "/", spoof).unwrap();
+    let seen = upstream.last_head();
+    assert!(
+        seen.contains("x-client-cert-name: spiffe://example/dev\r\n"),
+        "{seen}"
+    );
+    assert!(seen.contains(";URI=spiffe://example/dev\r\n"), "{seen}");
+    client.shows = Some(&ci);
+    let answer = client.get(&gateway, "/", "").unwrap();
+    assert!(answer.ends_with("\r\n\r\nci"), "{answer}");
+    // Somebody else's certificate is none.
+    let other = sign(&stranger, "spiffe://example/ci");
+    client.shows = Some(&other);
+    assert!(client.get(&gateway, "/", "").is_err());
+    // Without any, where one is required: TLS 1.3 says so with the first read.
+    let required = Gateway::start(&text.replace("\"optional\"", "\"required\""));
+    client.shows = None;
+    assert!(
+        !client
+            .get(&required, "/", "")
+            .is_ok_and(|answer| !answer.is_empty())
+    );
+    client.shows = Some(&dev);
+    assert!(
+        client
+            .get(&required, "/", "")
+            .unwrap()
+            .starts_with("HTTP/1.1 200")
+    );
+}
+
+#[test]
+fn revoked_clients_stay_outside() {
+    let (dir, upstream) = (tempfile::tempdir().unwrap(), Upstream::start("v1"));
+    let authority = Authority::new().unwrap();
+    write(
+        dir.path(),
+        "a",
+        &authority
+            .sign(&names(&["a.example"]), Role::Server)
+            .unwrap(),
+    );
+    std::fs::write(dir.path().join("ca.pem"), &authority.certificate).unwrap();
+    let good = authority
+        .sign(&names(&["good.example"]), Role::Client)
+        .unwrap();
+    let bad = authority
+        .sign(&names(&["bad.example"]), Role::Client)
+        .unwrap();
+    std::fs::write(dir.path().join("crl.pem"), authority.revoke(&bad).unwrap()).unwrap();
+    let at = dir.path().display();
+    let tls = format!(
+        "certs = [{}], client_auth = {{ ca = \"{at}/ca.pem\", crl = \"{at}/crl.pem\" }}",
+        certificate(dir.path(), "a"),
+    );
+    let gateway = Gateway::start(&config(&tls, &upstream));
+    let mut client = Client::of(&authority);
+    client.shows = Some(&good);
+    assert!(
+        client
+            .get(&gateway, "/", "")
+            .unwrap()
+            .starts_with("HTTP/1.1 200")
+    );
+    client.shows = Some(&bad);
+    assert!(client.get(&gateway, "/", "").is_err());
+}
+
+#[test]
+fn a_silent_handshake_is_cut() {
+    let (dir, upstream) = (tempfile::tempdir().unwrap(), Upstream::start("v1"));
+    let authority = Authority::new().unwrap();
+    write(
+        dir.path(),
+        "a",
+        &authority
+            .sign(&names(&["a.example"]), Role::Server)
+            .unwrap(),
+    );
+    let tls = format!(
+        "certs = [{}], handshake_timeout = \"200ms\"",
+        certificate(dir.path(), "a")
+    );
+    let gateway = Gateway::start(&config(&tls, &upstream));
+    let mut silent = TcpStream::connect(gateway.address("tls")).unwrap();
+    silent
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    assert_eq!(silent.read(&mut [0; 1]).unwrap_or(0), 0);
+    gateway.counts("tyrian_connections_cut_total{reason=\"tls_timeout\"}", 1.0);
+}
+
+#[test]
+fn upstreams_are_reached_by_tls_and_checked() {
+    let (dir, upstream) = (tempfile::tempdir().unwrap(), Upstream::start("v1"));
+    let (authority, other) = (Authority::new().unwrap(), Authority::new().unwrap());
+    write(
+        dir.path(),
+        "a",
+        &authority
+            .sign(&names(&["inner.example"]), Role::Server)
+            .unwrap(),
+    );
+    write(
+        dir.path(),
+        "me",
+        &authority
+            .sign(&names(&["edge.example"]), Role::Client)
+            .unwrap(),
+    );
+    std::fs::write(dir.path().join("ca.pem"), &authority.certificate).unwrap();
+    std::fs::write(dir.path().join("other.pem"), &other.certificate).unwrap();
+    let at = dir.path().display();
+    // The upstream is a gateway of its own, which asks for a certificate.
+    let tls = format!(
+        "certs = [{}], client_auth = {{ ca = \"{at}/ca.pem\" }}",
+        certificate(dir.path(), "a")
+    );
+    let inner = Gateway::start(&config(&tls, &upstream));
+    let outer = |http: &str, tls: &str| {
+        Gateway::start(&format!(
+            "{}[services.a]\nretry = {{ attempts = 1 }}\nhealth = {{ path = \"/healthz\", every = \"100ms\" }}\n\
+             [services.a.versions.v1]\nendpoints = [\"{}\"]\nhttp = \"{http}\"\ntls = {{ {tls} }}\n\
+             [routes.all]\nmatch = {{ path = \"/*\" }}\nservice = \"a\"\n",
+            crate::gateway::listeners(""),
+            inner.address("tls")
+        ))
+    };
+    let me = format!("client_cert = {}", certificate(dir.path(), "me"));
+    let right = format!("server_name = \"inner.example\", ca = \"{at}/ca.pem\", {me}");
+    for http in ["h1", "h2", "auto"] {
+        let mut gateway = outer(http, &right);
+        assert_eq!(gateway.get("/", "").status, 200, "{http}");
+        assert!(
+            upstream
+                .last_head()
+                .contains("x-client-cert-name: edge.example\r\n")
+        );
+        // Checks go the same way.
+        gateway.wait_for("the check", |_| {
+            upstream
+                .heads()
+                .iter()
+                .any(|head| head.starts_with("GET /healthz "))
+        });
+    }
+    for wrong in [
+        right.replace("inner.example", "another.example"),
+        right.replace("/ca.pem", "/other.pem"),
+        format!("server_name = \"inner.example\", ca = \"{at}/ca.pem\""),
+    ] {
+        let gateway = outer("h1", &wrong);
+        let answer = gateway.get("/", "");
+        assert!(
+            matches!(answer.status, 502 | 503),
+            "{wrong}: {} {}",
+            answer.status,
+            answer.text()
+        );
+    }
+    let anybody = right.replace("inner.example", "another.example") + ", verify = \"none\"";
+    assert_eq!(outer("h1", &anybody).get("/", "").status, 200);
+}
