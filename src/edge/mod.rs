@@ -16,6 +16,7 @@ mod failure;
 mod flood;
 mod forward;
 mod frames;
+pub mod fuzz;
 mod grpc;
 mod head;
 mod http2;

@@ -22,5 +22,13 @@ pub use keys::{KeySet, UnusableKeys};
 pub use provider::{Materials, Provider, Results, Verified};
 pub use token::{Located, locate};
 
+/// Whatever bytes come as a token or as keys are taken apart or refused: for fuzzers.
+pub fn fuzz(bytes: &[u8]) {
+    if let Ok(token) = std::str::from_utf8(bytes) {
+        let _ = token::Parts::of(token);
+    }
+    let _ = KeySet::from_jwks(bytes);
+}
+
 /// Longest token, in bytes.
 pub const TOKEN_MAX: usize = 8 * 1024;

@@ -1,0 +1,94 @@
+//! The promises of the readers of hostile bytes in this module, for fuzzers.
+
+use super::chunked::Follower;
+use super::frames::{Alarm, Frames};
+use super::head::{Limits, Scanner};
+use super::{canonical, proxy_protocol as proxy};
+use bytes::BytesMut;
+use std::sync::Arc;
+
+const LIMITS: Limits = Limits {
+    bytes: 64 << 10,
+    fields: 100,
+};
+
+pub fn head(bytes: &[u8]) {
+    let whole = Scanner::default().scan(bytes, LIMITS);
+    // Byte by byte the verdict is the same, but for where a refusal is certain.
+    let mut scanner = Scanner::default();
+    let mut cut = Ok(None);
+    for end in 1..=bytes.len() {
+        cut = scanner.scan(bytes.get(..end).unwrap_or(bytes), LIMITS);
+        if !matches!(cut, Ok(None)) {
+            break;
+        }
+    }
+    match (whole, cut) {
+        (Ok(Some(one)), Ok(Some(other))) => {
+            assert_eq!(one, other);
+            let own = bytes.get(one.start..one.end).unwrap_or(&[]);
+            if let Ok(canonical) = canonical::head(BytesMut::from(own)) {
+                let again = Scanner::default().scan(&canonical, LIMITS);
+                assert!(
+                    again.is_ok_and(|again| again.is_some_and(|again| again.body == one.body)),
+                    "{}",
+                    own.escape_ascii()
+                );
+            }
+        }
+        (Ok(None), Ok(None)) | (Err(_), Err(_)) => {}
+        (whole, cut) => panic_differs(&whole, &cut),
+    }
+}
+
+#[expect(
+    clippy::panic,
+    reason = "a fuzzer hears of a broken promise by a panic"
+)]
+fn panic_differs(one: &dyn std::fmt::Debug, other: &dyn std::fmt::Debug) {
+    panic!("{one:?} in one piece, {other:?} byte by byte");
+}
+
+pub fn body(bytes: &[u8]) {
+    let whole = Follower::default().follow(bytes).map_err(drop);
+    let mut follower = Follower::default();
+    let mut cut = Ok(None);
+    for (at, byte) in bytes.iter().enumerate() {
+        cut = follower.follow(std::slice::from_ref(byte)).map_err(drop);
+        if let Ok(Some(end)) = cut {
+            cut = Ok(Some(at + end));
+        }
+        if cut != Ok(None) {
+            break;
+        }
+    }
+    assert_eq!(whole, cut);
+}
+
+pub fn proxy_protocol(bytes: &[u8]) {
+    if let Ok(Some((length, _))) = proxy::parse(bytes) {
+        assert!(length <= bytes.len());
+        // What follows the header is not the header's business.
+        let own = bytes.get(..length).unwrap_or(bytes);
+        assert_eq!(proxy::parse(own).ok(), proxy::parse(bytes).ok());
+    }
+}
+
+pub fn http2(bytes: &[u8]) {
+    let follow = |cut: usize| {
+        let mut frames = Frames::new(Arc::new(Alarm::default()));
+        frames.follow(&[b'P'; 24]);
+        let mut passed = 0;
+        for part in bytes.chunks(cut) {
+            let good = frames.follow(part);
+            passed += good;
+            if good < part.len() {
+                break;
+            }
+        }
+        passed
+    };
+    let (whole, cut) = (follow(bytes.len().max(1)), follow(1));
+    // Cut into bytes, the head of a wrong frame has been passed on when it is known to be wrong.
+    assert!(whole <= cut && cut <= whole + 9, "{whole} {cut}");
+}
