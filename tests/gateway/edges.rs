@@ -104,7 +104,7 @@ fn unix_sockets_serve_on_both_sides() {
         service(&upstream)
     );
     let mut inner = Gateway::start(&inner);
-    let outer = Gateway::start(&format!(
+    let mut outer = Gateway::start(&format!(
         "[listeners.sock]\nbind = \"unix:{}\"\n{}\
          [services.a]\nhealth = {{ path = \"/healthz\", every = \"100ms\" }}\n\
          [services.a.versions.v1]\nendpoints = [\"unix:{}\"]\n\
@@ -113,6 +113,9 @@ fn unix_sockets_serve_on_both_sides() {
         listeners(""),
         back.display()
     ));
+    outer.wait_for("the first check", |gateway| {
+        gateway.get("/", "").status == 200
+    });
     let mut stream = UnixStream::connect(&front).unwrap();
     stream
         .write_all(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
@@ -303,7 +306,9 @@ fn sockets_are_handed_over_and_no_request_fails() {
         std::thread::sleep(Duration::from_millis(200));
     }
     stop.store(true, Ordering::Relaxed);
-    loads.into_iter().for_each(|load| load.join().unwrap());
+    for load in loads {
+        load.join().unwrap();
+    }
     let status = gateway.api("GET", "/v1/status", "").0;
     signal("KILL", process);
     assert_eq!(failed.load(Ordering::Relaxed), 0);

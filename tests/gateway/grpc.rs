@@ -2,6 +2,7 @@
 
 use crate::client::Connection;
 use crate::gateway::{Gateway, listeners};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::{Buf, BufMut};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -249,7 +250,6 @@ fn browsers_speak_grpc_web() {
     assert_eq!(said, message);
     assert_eq!(trailers[0], 0x80);
     assert!(String::from_utf8_lossy(trailers).contains("grpc-status: 0\r\n"));
-    use base64::{Engine, prelude::BASE64_STANDARD};
     let answer = call(
         "application/grpc-web-text",
         BASE64_STANDARD.encode(message).as_bytes(),
