@@ -1,6 +1,6 @@
 //! `/v1`: JSON in, JSON out, problem+json when something is wrong.
 
-use super::{Admin, auth, control, view};
+use super::{Admin, auth, control, stream, tap, view};
 use crate::live::{Outcome, Trigger};
 use crate::question::Question;
 use crate::routing::explain::Explanation;
@@ -48,6 +48,8 @@ pub fn router(admin: &Admin) -> Router<Admin> {
             "/v1/services/{service}/{version}/endpoints/{address}",
             put(control::endpoint),
         )
+        .route("/v1/stream", get(stream::listen))
+        .route("/v1/tap", get(tap::watch))
         .route("/v1/explain", post(explain))
         .route("/v1/config", get(show))
         .route("/v1/config/check", post(check))

@@ -4,6 +4,8 @@ mod api;
 mod auth;
 mod control;
 mod probes;
+mod stream;
+mod tap;
 pub mod view;
 
 pub use auth::Token;
@@ -29,6 +31,8 @@ pub struct Admin {
     pub token: Arc<Token>,
     /// Changes what is logged; `Err` holds why not.
     pub set_log: SetLog,
+    /// Tells what is going on.
+    pub stream: Arc<stream::Hub>,
 }
 
 /// Changes the log filter while running.
@@ -43,6 +47,7 @@ impl Admin {
             started: Instant::now(),
             token: Arc::new(token),
             set_log,
+            stream: Arc::default(),
         }
     }
 
@@ -60,8 +65,8 @@ impl Admin {
 pub async fn serve_api(listener: TcpListener, admin: Admin) {
     let router = probes::router()
         .merge(api::router(&admin))
-        .with_state(admin);
-    serve(listener, router).await;
+        .with_state(admin.clone());
+    tokio::join!(serve(listener, router), admin.stream.run(&admin));
 }
 
 /// Serves probes and metrics. Ends with the process.

@@ -9,7 +9,7 @@ mod verdict;
 pub mod watch;
 
 pub use history::{Entry, hex, write_private};
-pub use verdict::{Outcome, Verdict};
+pub use verdict::{Outcome, Rejected, Verdict};
 
 use crate::config::diagnostic::Diagnostic;
 use crate::config::source::load_sources;
@@ -54,6 +54,8 @@ pub struct Live {
     surroundings: Surroundings,
     source: Source,
     state: Mutex<State>,
+    /// The last configuration that was refused, until another one is live.
+    rejected: parking_lot::Mutex<Option<Arc<Rejected>>>,
 }
 
 #[derive(Debug)]
@@ -200,6 +202,7 @@ impl Live {
             surroundings,
             source,
             state: Mutex::new(state),
+            rejected: parking_lot::Mutex::default(),
         }))
     }
 
@@ -275,6 +278,7 @@ impl Live {
         let changes = diff(&state.loaded.values, &loaded.values);
         self.current.store(Arc::new(snapshot));
         retire(previous);
+        *self.rejected.lock() = None;
         self.metrics.reload_succeeded(generation);
         state
             .history
@@ -292,6 +296,7 @@ impl Live {
     }
 
     fn refuse(&self, loaded: &Loaded, trigger: Trigger) -> Verdict {
+        *self.rejected.lock() = Some(Arc::new(Rejected::new(loaded, trigger)));
         self.metrics.reload_failed();
         let generation = self.current.load().generation;
         let problems = loaded.render_human(false);
@@ -325,6 +330,11 @@ impl Live {
     /// The generation that a rollback restored, while the file says something else.
     pub async fn rolled_back_to(&self) -> Option<u64> {
         self.state.lock().await.rolled_back_to
+    }
+
+    /// What was refused last, while nothing newer is live.
+    pub fn rejected(&self) -> Option<Arc<Rejected>> {
+        self.rejected.lock().clone()
     }
 
     /// Checks a text as if it were the file, and tells what it would change.

@@ -1,7 +1,9 @@
 //! The access log: one JSON line per request, appended to a bounded buffer and written by a thread
 //! of its own. A log that cannot keep up loses lines and counts them; it never makes traffic wait.
 
+use super::exchange::Exchange;
 use super::metrics::Metrics;
+use crate::config::field::Field;
 use crate::config::telemetry::LogPath;
 use parking_lot::{Condvar, Mutex};
 use std::fs::{File, OpenOptions};
@@ -70,8 +72,17 @@ impl AccessLog {
         self.shared.path != LogPath::Off
     }
 
+    /// Appends the line of one exchange.
+    pub fn tell(&self, exchange: &Exchange) {
+        self.write(|out| {
+            let usual = Field::ALL.iter().copied().filter(|field| field.is_usual());
+            exchange.write_json(out, usual);
+            out.push(b'\n');
+        });
+    }
+
     /// Appends one line by `format`; it must end in a line feed.
-    pub fn write(&self, format: impl FnOnce(&mut Vec<u8>)) {
+    fn write(&self, format: impl FnOnce(&mut Vec<u8>)) {
         let mut lines = self.shared.lines.lock();
         if lines.len() >= BUFFER_MAX {
             self.shared.metrics.access_log_dropped.fetch_add(1, Relaxed);
@@ -185,71 +196,14 @@ fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// Appends `"name":"value"` with the value escaped as JSON demands; bytes that are not UTF-8 are
-/// replaced.
-pub fn string_field(out: &mut Vec<u8>, name: &str, value: &str) {
-    key(out, name);
-    out.push(b'"');
-    escape(out, value);
-    out.push(b'"');
-}
-
-/// Appends `"name":value`.
-pub fn number_field(out: &mut Vec<u8>, name: &str, value: impl std::fmt::Display) {
-    key(out, name);
-    let _ = write!(out, "{value}");
-}
-
-fn key(out: &mut Vec<u8>, name: &str) {
-    out.push(if out.last() == Some(&b'\n') || out.is_empty() {
-        b'{'
-    } else {
-        b','
-    });
-    out.push(b'"');
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-}
-
-fn escape(out: &mut Vec<u8>, value: &str) {
-    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
-    let mut rest = value.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| !plain(*byte)) {
-        let (head, tail) = rest.split_at(at);
-        out.extend_from_slice(head);
-        if let Some((special, tail)) = tail.split_first() {
-            match special {
-                b'"' => out.extend_from_slice(b"\\\""),
-                b'\\' => out.extend_from_slice(b"\\\\"),
-                other => {
-                    let _ = write!(out, "\\u{other:04x}");
-                }
-            }
-            rest = tail;
-        }
-    }
-    out.extend_from_slice(rest);
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{AccessLog, BUFFER_MAX, number_field, string_field};
+    use super::{AccessLog, BUFFER_MAX};
     use crate::config::telemetry::LogPath;
     use crate::telemetry::Metrics;
     use std::sync::Arc;
     use std::sync::atomic::Ordering::Relaxed;
     use std::time::Duration;
-
-    #[test]
-    fn a_line_is_json_whatever_the_values_hold() {
-        let mut line = Vec::new();
-        string_field(&mut line, "path", "/a\"b\\c\nd\u{1}é");
-        number_field(&mut line, "status", 200);
-        line.push(b'}');
-        let parsed: serde_json::Value = serde_json::from_slice(&line).unwrap();
-        assert_eq!(parsed["path"], "/a\"b\\c\nd\u{1}é");
-        assert_eq!(parsed["status"], 200);
-    }
 
     #[test]
     fn lines_reach_the_file_and_follow_a_rotation() {

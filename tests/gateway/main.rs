@@ -10,6 +10,7 @@
 mod breaking;
 mod client;
 mod coloring;
+mod eyes;
 mod faults;
 mod forwarding;
 mod gateway;
