@@ -1,6 +1,7 @@
 //! The live state as JSON: what the API shows of routes, services and colors.
 
 use super::Admin;
+use super::auth::Role;
 use crate::config::{Config, Name, Place};
 use crate::live::Source;
 use crate::policy::auth::Authority;
@@ -17,7 +18,7 @@ use std::time::Instant;
 /// Most breakers one frame of the stream names.
 const BREAKERS_MAX: usize = 200;
 
-pub async fn status(admin: &Admin) -> Value {
+pub async fn status(admin: &Admin, role: Role) -> Value {
     let snapshot = admin.live.current.load_full();
     let loaded = admin.live.loaded().await;
     let path = match admin.live.source() {
@@ -27,6 +28,7 @@ pub async fn status(admin: &Admin) -> Value {
     let down = down(&snapshot);
     json!({
         "version": env!("CARGO_PKG_VERSION"),
+        "role": role.name(),
         "generation": snapshot.generation,
         "uptime_s": admin.started.elapsed().as_secs(),
         "draining": admin.is_draining(),
@@ -35,6 +37,7 @@ pub async fn status(admin: &Admin) -> Value {
             "hash": crate::live::hex(&loaded.hash),
             "last_reload_successful": admin.live.metrics.last_reload_successful(),
             "rolled_back_to": admin.live.rolled_back_to().await,
+            "applied": admin.live.is_applied_text().await,
             "rejected": admin.live.rejected().as_deref(),
         },
         "listeners": admin.addresses.iter().map(|(name, address)| {
@@ -209,7 +212,7 @@ pub fn limits(snapshot: &Snapshot) -> Value {
             "allowed": limiter.series.allowed.load(Relaxed),
             "limited": limiter.series.limited.load(Relaxed),
             "reported": limiter.series.reported.load(Relaxed),
-            "at": place(&config.at),
+            "at": snapshot.config.limits.get(name).map(|limit| place(&limit.at)),
         })
     };
     let provider = |(name, authority): (&Name, &Authority)| match authority {

@@ -50,6 +50,11 @@ impl Metrics {
         self.reloads[1].fetch_add(1, Relaxed);
     }
 
+    /// The configuration says again what is live already.
+    pub fn reload_settled(&self) {
+        self.reload_failed.store(false, Relaxed);
+    }
+
     pub fn generation(&self) -> u64 {
         self.generation.load(Relaxed)
     }
