@@ -2,6 +2,7 @@
 //!
 //! The typed tables live one per file; nothing after a successful load can find a field wrong.
 
+pub mod access_log;
 pub mod admin;
 pub mod auth;
 pub mod breaker;

@@ -1,10 +1,11 @@
-//! The access log: one JSON line per request, appended to a bounded buffer and written by a thread
+//! The access log: one line per request, appended to a bounded buffer and written by a thread
 //! of its own. A log that cannot keep up loses lines and counts them; it never makes traffic wait.
 
 use super::exchange::Exchange;
+use super::lines::Lines;
 use super::metrics::Metrics;
-use crate::config::field::Field;
-use crate::config::telemetry::LogPath;
+use super::syslog::Syslog;
+use crate::config::access_log::{self as config, LogPath};
 use parking_lot::{Condvar, Mutex};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -24,6 +25,7 @@ const PACE: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone)]
 pub struct AccessLog {
     shared: Arc<Shared>,
+    form: Arc<Lines>,
 }
 
 #[derive(Debug)]
@@ -44,7 +46,8 @@ impl AccessLog {
     ///
     /// # Errors
     /// When the file cannot be opened for appending.
-    pub fn open(path: &LogPath, metrics: Arc<Metrics>) -> io::Result<Self> {
+    pub fn open(config: &config::AccessLog, metrics: Arc<Metrics>) -> io::Result<Self> {
+        let path = &config.path;
         let shared = Arc::new(Shared {
             path: path.clone(),
             lines: Mutex::new(Vec::new()),
@@ -59,7 +62,17 @@ impl AccessLog {
         std::thread::Builder::new()
             .name("access-log".into())
             .spawn(move || write_loop(&weak, sink))?;
-        Ok(Self { shared })
+        let form = Arc::new(Lines::new(config));
+        Ok(Self { shared, form })
+    }
+
+    /// The same log, going on in the form of another configuration.
+    #[must_use]
+    pub fn with_form(&self, config: &config::AccessLog) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            form: Arc::new(Lines::new(config)),
+        }
     }
 
     /// Where this log goes.
@@ -72,13 +85,11 @@ impl AccessLog {
         self.shared.path != LogPath::Off
     }
 
-    /// Appends the line of one exchange.
+    /// Appends the line of one exchange, if it leaves one.
     pub fn tell(&self, exchange: &Exchange) {
-        self.write(|out| {
-            let usual = Field::ALL.iter().copied().filter(|field| field.is_usual());
-            exchange.write_json(out, usual);
-            out.push(b'\n');
-        });
+        if self.form.wants(exchange) {
+            self.write(|out| self.form.write(out, exchange));
+        }
     }
 
     /// Appends one line by `format`; it must end in a line feed.
@@ -155,6 +166,7 @@ fn write_loop(shared: &std::sync::Weak<Shared>, mut sink: Sink) {
 enum Sink {
     Stdout,
     File(File),
+    Syslog(Syslog),
     Off,
 }
 
@@ -162,6 +174,7 @@ impl Sink {
     fn open(path: &LogPath) -> io::Result<Self> {
         Ok(match path {
             LogPath::Stdout => Self::Stdout,
+            LogPath::Syslog(to) => Self::Syslog(Syslog::open(to)?),
             LogPath::Off => Self::Off,
             LogPath::File(path) => Self::File(append(path)?),
         })
@@ -183,6 +196,7 @@ impl Sink {
                 stdout.write_all(lines).and_then(|()| stdout.flush())
             }
             Self::File(file) => file.write_all(lines),
+            Self::Syslog(syslog) => return syslog.write(lines),
             Self::Off => Ok(()),
         };
         match result {
@@ -199,17 +213,24 @@ fn append(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::{AccessLog, BUFFER_MAX};
-    use crate::config::telemetry::LogPath;
+    use crate::config::access_log::{self as config, LogPath};
     use crate::telemetry::Metrics;
     use std::sync::Arc;
     use std::sync::atomic::Ordering::Relaxed;
     use std::time::Duration;
 
+    fn to_file(file: std::path::PathBuf) -> config::AccessLog {
+        config::AccessLog {
+            path: LogPath::File(file),
+            ..config::AccessLog::default()
+        }
+    }
+
     #[test]
     fn lines_reach_the_file_and_follow_a_rotation() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("access.log");
-        let log = AccessLog::open(&LogPath::File(file.clone()), Arc::default()).unwrap();
+        let log = AccessLog::open(&to_file(file.clone()), Arc::default()).unwrap();
         log.write(|out| out.extend_from_slice(b"one\n"));
         log.flush(Duration::from_secs(5));
         std::fs::rename(&file, dir.path().join("access.log.1")).unwrap();
@@ -241,7 +262,7 @@ mod tests {
             .write(true)
             .open(&fifo)
             .unwrap();
-        let log = AccessLog::open(&LogPath::File(fifo), metrics.clone()).unwrap();
+        let log = AccessLog::open(&to_file(fifo), metrics.clone()).unwrap();
         let line = vec![b'x'; 64 << 10];
         for _ in 0..(3 * BUFFER_MAX / line.len()) {
             log.write(|out| {

@@ -140,8 +140,14 @@ impl<'e> Exchange<'e> {
         }
     }
 
-    /// Appends one JSON object with these fields, without a line feed.
-    pub fn write_json(&self, out: &mut Vec<u8>, fields: impl IntoIterator<Item = Field>) {
+    /// Appends one JSON object with these fields, without a line feed; `redact` are words that
+    /// mask query parameters.
+    pub fn write_json(
+        &self,
+        out: &mut Vec<u8>,
+        fields: impl IntoIterator<Item = Field>,
+        redact: &[String],
+    ) {
         out.push(b'{');
         let start = out.len();
         for field in fields {
@@ -155,7 +161,7 @@ impl<'e> Exchange<'e> {
             let value = self.value(field);
             if value != Value::Absent {
                 key(out, start, field.name());
-                value.write_json(out);
+                value.write_json(out, redact);
             }
         }
         out.push(b'}');
@@ -163,21 +169,21 @@ impl<'e> Exchange<'e> {
 }
 
 impl Value<'_> {
-    fn write_json(self, out: &mut Vec<u8>) {
+    fn write_json(self, out: &mut Vec<u8>, redact: &[String]) {
         match self {
             Self::Text(text) => write_text(out, text),
-            Self::Number(_) | Self::Span(_) => self.write(out),
-            Self::Query(query) => write_text(out, &redact::query(query)),
+            Self::Number(_) | Self::Span(_) => self.write(out, redact),
+            Self::Query(query) => write_text(out, &redact::query(query, redact)),
             Self::Absent | Self::Time(_) | Self::Address(_) => {
                 out.push(b'"');
-                self.write(out);
+                self.write(out, redact);
                 out.push(b'"');
             }
         }
     }
 
     /// Appends the value as it is, unquoted.
-    pub fn write(self, out: &mut Vec<u8>) {
+    pub fn write(self, out: &mut Vec<u8>, redact: &[String]) {
         let _ = match self {
             Self::Absent => Ok(()),
             Self::Text(text) => out.write_all(text.as_bytes()),
@@ -188,7 +194,7 @@ impl Value<'_> {
             }
             Self::Time(time) => write!(out, "{time}"),
             Self::Address(address) => write!(out, "{address}"),
-            Self::Query(query) => out.write_all(redact::query(query).as_bytes()),
+            Self::Query(query) => out.write_all(redact::query(query, redact).as_bytes()),
         };
     }
 }
@@ -261,7 +267,7 @@ pub mod tests {
 
     fn json(exchange: &Exchange, fields: &[Field]) -> serde_json::Value {
         let mut out = Vec::new();
-        exchange.write_json(&mut out, fields.iter().copied());
+        exchange.write_json(&mut out, fields.iter().copied(), &[]);
         serde_json::from_slice(&out).unwrap()
     }
 

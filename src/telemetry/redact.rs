@@ -19,8 +19,10 @@ const SECRET: &[&str] = &[
 /// What stands for a masked value.
 const MASK: &str = "***";
 
-/// The query with the values of secret-sounding parameters masked.
-pub fn query(query: &str) -> Cow<'_, str> {
+/// The query with the values of secret-sounding parameters masked, and of those whose names hold
+/// one of `more`.
+pub fn query<'q>(query: &'q str, more: &[String]) -> Cow<'q, str> {
+    let is_secret = |pair: &str| is_secret(pair, more);
     if !query.split('&').any(is_secret) {
         return Cow::Borrowed(query);
     }
@@ -42,17 +44,23 @@ pub fn query(query: &str) -> Cow<'_, str> {
 }
 
 /// Whether a pair has a value to hide. An encoded name is hidden too: it may spell anything.
-fn is_secret(pair: &str) -> bool {
+fn is_secret(pair: &str, more: &[String]) -> bool {
     let Some((name, _)) = pair.split_once('=') else {
         return false;
     };
     let name = name.to_ascii_lowercase();
-    name.contains('%') || SECRET.iter().any(|word| name.contains(word))
+    name.contains('%')
+        || SECRET.iter().any(|word| name.contains(word))
+        || more.iter().any(|word| name.contains(word.as_str()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::query;
+    use std::borrow::Cow;
+
+    fn query(text: &str) -> Cow<'_, str> {
+        super::query(text, &["email".to_owned()])
+    }
 
     #[test]
     fn values_of_secret_names_are_masked_and_nothing_else() {
@@ -61,6 +69,7 @@ mod tests {
             query("a=1&access_token=x&b&API_KEY=y=z"),
             "a=1&access_token=***&b&API_KEY=***"
         );
+        assert_eq!(query("user_Email=a@b"), "user_Email=***");
         assert_eq!(query("%74oken=x"), "%74oken=***");
         assert_eq!(query(""), "");
     }

@@ -82,7 +82,7 @@ impl Tap {
 
 fn render(exchange: &Exchange) -> Arc<str> {
     let mut out = Vec::with_capacity(512);
-    exchange.write_json(&mut out, Field::ALL.iter().copied());
+    exchange.write_json(&mut out, Field::ALL.iter().copied(), &[]);
     String::from_utf8_lossy(&out).into()
 }
 
