@@ -30,6 +30,8 @@ mod pages;
 mod process;
 mod run;
 mod schema;
+mod tap;
+mod top;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
@@ -72,6 +74,10 @@ enum Verb {
     Fmt(fmt::Args),
     /// Show what the running gateway is doing
     Status(live::Args),
+    /// Watch rates, errors and latencies live
+    Top(top::Args),
+    /// Watch single requests as they end
+    Tap(tap::Args),
     /// Exit 0 when the local gateway is ready
     Healthcheck(live::HealthArgs),
     /// Print the JSON Schema of the configuration
@@ -132,6 +138,8 @@ pub fn main() -> ExitCode {
         Verb::Config(args) => config::run(&args),
         Verb::Fmt(args) => fmt::run(&args),
         Verb::Status(args) => live::status(&args),
+        Verb::Top(args) => top::run(&args),
+        Verb::Tap(args) => tap::run(&args),
         Verb::Healthcheck(args) => live::healthcheck(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Demo(args) => demo::run(&args),

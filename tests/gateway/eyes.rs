@@ -169,3 +169,63 @@ fn a_tap_that_makes_no_sense_or_shows_no_token_is_refused() {
         401
     );
 }
+
+/// A verb against this gateway.
+fn tyrian(gateway: &Gateway, words: &[&str]) -> std::process::Output {
+    crate::gateway::tyrian()
+        .args(words)
+        .arg("--admin")
+        .arg(gateway.address("admin").to_string())
+        .arg("--token-file")
+        .arg(gateway.dir.path().join("state/admin.token"))
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn tap_and_top_tell_of_a_running_gateway() {
+    let (_upstream, gateway) = start();
+    std::thread::scope(|scope| {
+        let tap = |form: &'static str| {
+            scope.spawn(|| {
+                tyrian(
+                    &gateway,
+                    &["tap", "status=2xx", "path=/app/", "-n", "1", "-o", form],
+                )
+            })
+        };
+        let watchers = ["json", "curl", "pretty"].map(tap);
+        let deadline = Instant::now() + PATIENCE;
+        while !watchers
+            .iter()
+            .all(std::thread::ScopedJoinHandle::is_finished)
+        {
+            gateway.get("/app/x?q=1", "");
+            assert!(Instant::now() < deadline);
+        }
+        let [json, curl, pretty] = watchers.map(|watcher| {
+            let output = watcher.join().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        });
+        let json: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(
+            (&json["path"], &json["status"]),
+            (&"/app/x".into(), &200.into())
+        );
+        assert_eq!(curl, "curl -i 'http://a.example/app/x?q=1'\n");
+        assert!(
+            pretty.contains("200 GET a.example/app/x?q=1  all → app v1"),
+            "{pretty}"
+        );
+    });
+    let top = tyrian(&gateway, &["top", "--once", "-o", "json"]);
+    let frame: Value = serde_json::from_slice(&top.stdout).unwrap();
+    assert_eq!(frame["generation"], 1);
+    let top = String::from_utf8(tyrian(&gateway, &["top", "--once"]).stdout).unwrap();
+    assert!(top.contains("app v1"), "{top}");
+    assert_eq!(
+        tyrian(&gateway, &["tap", "colour=x"]).status.code(),
+        Some(2)
+    );
+}
