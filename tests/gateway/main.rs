@@ -11,6 +11,7 @@ mod admin;
 mod breaking;
 mod client;
 mod coloring;
+mod deployed;
 mod eyes;
 mod faults;
 mod forwarding;

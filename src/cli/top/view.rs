@@ -71,6 +71,7 @@ fn rows(model: &Model, frame: &mut Frame, area: Rect) {
     if rows.is_empty() {
         let why = match (&model.link, model.filter.is_empty()) {
             (Link::Down(why), _) => why.clone(),
+            (Link::Waiting, _) => "the first frame comes within a second".to_owned(),
             (_, false) => format!("no row holds `{}`", model.filter),
             _ => "no traffic within the last minute".to_owned(),
         };

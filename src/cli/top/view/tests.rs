@@ -94,7 +94,7 @@ fn keys_filter_sort_pause_and_quit() {
 #[test]
 fn nothing_to_show_is_said_and_no_size_breaks_it() {
     let empty = Model::new(&Value::Null);
-    assert!(screen(&empty, 80, 10).contains("no traffic"));
+    assert!(screen(&empty, 80, 10).contains("within a second"));
     for (width, height) in [(1, 1), (20, 3), (300, 80)] {
         let mut model = model();
         model.detail = true;
