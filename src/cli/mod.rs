@@ -22,6 +22,7 @@ mod client;
 mod config;
 mod demo;
 mod diff;
+mod doctor;
 mod explain;
 mod fmt;
 mod live;
