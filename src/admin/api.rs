@@ -1,16 +1,18 @@
 //! `/v1`: JSON in, JSON out, problem+json when something is wrong.
 
-use super::{Admin, auth, control, view};
+use super::audit::Deed;
+use super::auth::Role;
+use super::{Admin, audit, auth, control, etag, profile, stream, tap, view};
 use crate::live::{Outcome, Trigger};
 use crate::question::Question;
 use crate::routing::explain::Explanation;
 use crate::snapshot::Snapshot;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use axum::{Json, Router, middleware};
+use axum::{Extension, Json, Router, middleware};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -22,7 +24,11 @@ pub fn router(admin: &Admin) -> Router<Admin> {
     Router::new()
         .route(
             "/v1/status",
-            get(async |State(admin): State<Admin>| Json(view::status(&admin).await)),
+            get(
+                async |State(admin): State<Admin>, Extension(role): Extension<Role>| {
+                    Json(view::status(&admin, role).await)
+                },
+            ),
         )
         .route(
             "/v1/routes",
@@ -48,13 +54,23 @@ pub fn router(admin: &Admin) -> Router<Admin> {
             "/v1/services/{service}/{version}/endpoints/{address}",
             put(control::endpoint),
         )
+        .route("/v1/stream", get(stream::listen))
+        .route("/v1/tap", get(tap::watch))
         .route("/v1/explain", post(explain))
         .route("/v1/config", get(show))
         .route("/v1/config/check", post(check))
         .route("/v1/config/reload", post(reload))
         .route("/v1/config/history", get(history))
+        .route("/v1/config/history/{generation}", get(texts))
         .route("/v1/config/rollback", post(rollback))
-        .route("/v1/log", put(log))
+        .route("/v1/config/apply", post(apply))
+        .route(
+            "/v1/log",
+            put(log).get(async |State(a): State<Admin>| Json(json!({ "filter": (a.log.get)() }))),
+        )
+        .route("/v1/openapi.json", get(openapi))
+        .route("/debug/pprof/profile", get(profile::cpu))
+        .route("/debug/pprof/heap", get(profile::heap))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "the API has no such resource"))
         .method_not_allowed_fallback(async || {
             Problem::new(
@@ -63,9 +79,16 @@ pub fn router(admin: &Admin) -> Router<Admin> {
             )
         })
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::map_response(in_our_words))
+        .route_layer(middleware::from_fn_with_state(admin.clone(), etag::guard))
+        .route_layer(middleware::from_fn(audit::write))
         .route_layer(middleware::from_fn_with_state(
             admin.clone(),
             auth::require_token,
+        ))
+        .route_layer(middleware::from_fn_with_state(
+            admin.clone(),
+            auth::require_own_name,
         ))
 }
 
@@ -96,6 +119,17 @@ impl IntoResponse for Problem {
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
         (self.status, kind, body.to_string()).into_response()
     }
+}
+
+/// What the framework refuses by itself becomes a problem like all others.
+async fn in_our_words(answer: Response) -> Response {
+    let kind = answer.headers().get(header::CONTENT_TYPE);
+    let plain = kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !plain || answer.status().as_u16() < 400 {
+        return answer;
+    }
+    let status = answer.status();
+    Problem::new(status, "the request is malformed").into_response()
 }
 
 async fn explain(State(admin): State<Admin>, body: Bytes) -> Result<Json<Value>, Problem> {
@@ -131,6 +165,12 @@ fn live_state(explanation: &mut Explanation, snapshot: &Snapshot) {
     }
 }
 
+/// The API in OpenAPI's terms; a test holds it to the routes above.
+async fn openapi() -> Response {
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (kind, include_str!("openapi.json")).into_response()
+}
+
 async fn show(State(admin): State<Admin>) -> String {
     crate::config::effective::show(admin.live.loaded().await.as_ref())
 }
@@ -138,9 +178,15 @@ async fn show(State(admin): State<Admin>) -> String {
 /// The body is TOML, or JSON with the text in `text`.
 async fn check(
     State(admin): State<Admin>,
+    query: Asked,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
+    let text = text_of(&headers, body)?;
+    Ok(answer(&admin.live.preview(&text).await, &query))
+}
+
+fn text_of(headers: &HeaderMap, body: Bytes) -> Result<String, Problem> {
     #[derive(Deserialize)]
     struct Wrapped {
         text: String,
@@ -150,44 +196,62 @@ async fn check(
         .get(header::CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok())
         .unwrap_or("");
-    let text = if kind.starts_with("application/json") {
+    if kind.starts_with("application/json") {
         let wrapped: Wrapped =
             serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?;
-        wrapped.text
+        Ok(wrapped.text)
     } else {
-        String::from_utf8(body.into()).map_err(|error| bad(error.to_string()))?
-    };
-    let verdict = admin.live.preview(&text).await;
-    Ok(answer(&verdict))
+        String::from_utf8(body.into()).map_err(|error| bad(error.to_string()))
+    }
 }
 
-async fn reload(State(admin): State<Admin>) -> Response {
-    tracing::info!(action = "reload", "audit");
-    answer(&admin.live.reload(Trigger::Api).await)
+async fn reload(State(admin): State<Admin>, query: Asked) -> Response {
+    answer(&admin.live.reload(Trigger::Api).await, &query)
 }
 
-async fn rollback(State(admin): State<Admin>, body: Bytes) -> Result<Response, Problem> {
+/// Puts a text to work; the file stays as it is.
+async fn apply(
+    State(admin): State<Admin>,
+    query: Asked,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let text = text_of(&headers, body)?;
+    Ok(answer(&admin.live.apply_text(&text).await, &query))
+}
+
+async fn rollback(
+    State(admin): State<Admin>,
+    query: Asked,
+    body: Bytes,
+) -> Result<Response, Problem> {
     #[derive(Deserialize)]
     struct To {
         generation: u64,
     }
     let to: To = serde_json::from_slice(&body)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))?;
-    tracing::info!(action = "rollback", generation = to.generation, "audit");
     let verdict = admin.live.rollback(to.generation).await.ok_or_else(|| {
         let detail = format!("generation {} is not kept", to.generation);
         Problem::new(StatusCode::NOT_FOUND, detail)
     })?;
-    Ok(answer(&verdict))
+    Ok(answer(&verdict, &query))
 }
 
+/// The query; `verdict` in it asks for 200 with the verdict, whatever it is: a browser takes
+/// anything else for a failure of its own.
+type Asked = RawQuery;
+
 /// 200 for what went live, 422 for what is not sound.
-fn answer(verdict: &crate::live::Verdict) -> Response {
+fn answer(verdict: &crate::live::Verdict, RawQuery(query): &RawQuery) -> Response {
+    let just_tell = query.as_deref() == Some("verdict");
     let status = match verdict.outcome {
-        Outcome::Rejected => StatusCode::UNPROCESSABLE_ENTITY,
-        Outcome::Applied | Outcome::Unchanged | Outcome::Acceptable => StatusCode::OK,
+        Outcome::Rejected if !just_tell => StatusCode::UNPROCESSABLE_ENTITY,
+        _ => StatusCode::OK,
     };
-    (status, Json(verdict)).into_response()
+    let outcome = format!("{:?}", verdict.outcome).to_lowercase();
+    let deed = Deed(format!("{outcome}, generation {}", verdict.generation));
+    (status, Extension(deed), Json(verdict)).into_response()
 }
 
 async fn history(State(admin): State<Admin>) -> Json<Value> {
@@ -196,14 +260,34 @@ async fn history(State(admin): State<Admin>) -> Json<Value> {
     Json(json!({ "current": current, "generations": entries }))
 }
 
-async fn log(State(admin): State<Admin>, body: Bytes) -> Result<Json<Value>, Problem> {
+/// The texts that a generation was made of.
+async fn texts(
+    State(admin): State<Admin>,
+    Path(generation): Path<u64>,
+) -> Result<Json<Value>, Problem> {
+    let texts = admin.live.texts(generation).await.ok_or_else(|| {
+        let detail = format!("generation {generation} is not kept");
+        Problem::new(StatusCode::NOT_FOUND, detail)
+    })?;
+    let file = |(name, text): &(String, String)| json!({ "name": name, "text": text });
+    let files: Vec<Value> = texts.iter().map(file).collect();
+    Ok(Json(json!({ "generation": generation, "files": files })))
+}
+
+async fn log(
+    State(admin): State<Admin>,
+    body: Bytes,
+) -> Result<(Extension<Deed>, Json<Value>), Problem> {
     #[derive(Deserialize)]
     struct Filter {
         filter: String,
     }
     let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
     let filter: Filter = serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?;
-    (admin.set_log)(&filter.filter).map_err(bad)?;
-    tracing::info!(action = "log", filter = filter.filter, "audit");
-    Ok(Json(json!({ "filter": filter.filter })))
+    (admin.log.set)(&filter.filter).map_err(bad)?;
+    let now = json!({ "filter": (admin.log.get)() });
+    Ok((
+        Extension(Deed(format!("log: {}", filter.filter))),
+        Json(now),
+    ))
 }

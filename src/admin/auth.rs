@@ -2,9 +2,10 @@
 
 use super::Admin;
 use super::api::Problem;
-use crate::config::admin::Secret;
+use crate::config::admin::{HostName, Secret};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::io;
@@ -77,43 +78,123 @@ fn same(one: &[u8], two: &[u8]) -> bool {
     one.len() == two.len() && std::hint::black_box(differ) == 0
 }
 
-/// Lets through who has the token.
-pub async fn require_token(State(admin): State<Admin>, request: Request, next: Next) -> Response {
-    if !host_is_ours(&request) {
-        let detail = "the API answers to addresses and localhost only";
-        return Problem::new(StatusCode::FORBIDDEN, detail).into_response();
+/// What a token allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Everything may be looked at.
+    Read,
+    /// And changed.
+    Write,
+}
+
+impl Role {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
     }
-    let offered = request.headers().get(header::AUTHORIZATION);
-    let offered = offered.and_then(|value| value.to_str().ok());
+}
+
+/// The tokens of the two roles.
+#[derive(Debug)]
+pub struct Tokens {
+    pub write: Token,
+    pub read: Option<Token>,
+}
+
+impl Tokens {
+    fn role(&self, offered: &str) -> Option<Role> {
+        if self.write.accepts(offered) {
+            return Some(Role::Write);
+        }
+        let reads = self
+            .read
+            .as_ref()
+            .is_some_and(|token| token.accepts(offered));
+        reads.then_some(Role::Read)
+    }
+}
+
+/// Lets through who asks for us by a name that is ours, and from a page that is ours.
+pub async fn require_own_name(
+    State(admin): State<Admin>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let config = &admin.live.current.load().config.admin;
+    let foreign = |detail: &str| Problem::new(StatusCode::FORBIDDEN, detail).into_response();
+    let host = text(request.headers().get(header::HOST));
+    let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
+    let Some(host) = host.filter(|host| is_ours(host, &config.hosts)) else {
+        return foreign(
+            "the administration answers to addresses, localhost and `admin.hosts` only",
+        );
+    };
+    let origin = request.headers().get(header::ORIGIN);
+    let same = origin.is_none_or(|origin| {
+        let origin = text(Some(origin)).and_then(|origin| origin.split_once("://"));
+        origin.is_some_and(|(_, origin)| origin.eq_ignore_ascii_case(host))
+    });
+    if !same {
+        return foreign("the page that asks is not one of ours");
+    }
+    next.run(request).await
+}
+
+fn text(value: Option<&HeaderValue>) -> Option<&str> {
+    value.and_then(|value| value.to_str().ok())
+}
+
+/// Lets through who has a token that allows what is asked for; the role goes along.
+pub async fn require_token(
+    State(admin): State<Admin>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let offered = text(request.headers().get(header::AUTHORIZATION));
     let token = offered
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    if token.is_some_and(|(_, token)| admin.token.accepts(token.trim())) {
-        return next.run(request).await;
+    let Some(role) = token.and_then(|(_, token)| admin.tokens.role(token.trim())) else {
+        let problem = Problem::new(StatusCode::UNAUTHORIZED, "a bearer token is needed");
+        return ([(header::WWW_AUTHENTICATE, "Bearer")], problem).into_response();
+    };
+    if role == Role::Read && writes(&request) {
+        let challenge = [(
+            header::WWW_AUTHENTICATE,
+            "Bearer error=\"insufficient_scope\"",
+        )];
+        let detail = "this token may look, but change nothing";
+        return (challenge, Problem::new(StatusCode::FORBIDDEN, detail)).into_response();
     }
-    let problem = Problem::new(StatusCode::UNAUTHORIZED, "a bearer token is needed");
-    ([(header::WWW_AUTHENTICATE, "Bearer")], problem).into_response()
+    request.extensions_mut().insert(role);
+    next.run(request).await
+}
+
+/// Whether a call changes anything, or costs as much as if it did.
+pub fn writes(request: &Request) -> bool {
+    let path = request.uri().path();
+    let asks = matches!(path, "/v1/explain" | "/v1/config/check");
+    path.starts_with("/debug/") || !(asks || request.method().is_safe())
 }
 
 /// A page elsewhere can make a browser ask us under its own name (DNS rebinding); addresses and
-/// `localhost` cannot be rebound.
-fn host_is_ours(request: &Request) -> bool {
-    let host = request
-        .headers()
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| request.uri().host()).unwrap_or("");
+/// `localhost` cannot be rebound, and names in the configuration are ours.
+fn is_ours(host: &str, names: &[HostName]) -> bool {
     let Ok(name) = crate::routing::host::normalise_host(host) else {
         return false;
     };
     let bare = name.trim_start_matches('[').trim_end_matches(']');
-    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok()
+    bare == "localhost"
+        || bare.parse::<std::net::IpAddr>().is_ok()
+        || names.iter().any(|known| known.0 == bare)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Token, same};
-    use crate::config::admin::Secret;
+    use super::{Token, is_ours, same};
+    use crate::config::admin::{HostName, Secret};
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -143,5 +224,28 @@ mod tests {
         assert!(!same(b"abc", b"abd"));
         assert!(!same(b"abc", b"ab"));
         assert!(!same(b"", b"a"));
+    }
+
+    #[test]
+    fn only_names_that_cannot_be_rebound_are_ours() {
+        let names = [HostName("gateway.internal".into())];
+        for ours in [
+            "127.0.0.1:9980",
+            "[::1]:9980",
+            "localhost",
+            "LOCALHOST:1",
+            "gateway.internal:9",
+        ] {
+            assert!(is_ours(ours, &names), "{ours}");
+        }
+        for foreign in [
+            "evil.example",
+            "localhost.evil.example",
+            "gateway.internal.evil",
+            "",
+            "a b",
+        ] {
+            assert!(!is_ours(foreign, &names), "{foreign}");
+        }
     }
 }

@@ -2,15 +2,19 @@
 
 use super::Admin;
 use super::api::Problem;
+use super::audit::Deed;
 use crate::policy::breaker::Phase;
 use crate::upstream::Service;
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
+
+/// What was done, and how it is now.
+type Done = (Extension<Deed>, Json<Value>);
 
 /// `{ "state": "open" | "closed" | "half-open" }`: open until told otherwise, closed, or let it
 /// find out by itself.
@@ -18,7 +22,7 @@ pub async fn breaker(
     State(admin): State<Admin>,
     Path((service, version)): Path<(String, String)>,
     body: Bytes,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Done, Problem> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct To {
@@ -37,16 +41,9 @@ pub async fn breaker(
         .and_then(|version| version.breaker.as_ref());
     let breaker = breaker.ok_or_else(|| missing(&format!("breaker of {service}/{version}")))?;
     breaker.hold(phase);
-    tracing::info!(
-        action = "breaker",
-        service,
-        version,
-        state = to.state,
-        "audit"
-    );
-    Ok(Json(
-        json!({ "state": breaker.phase().name(), "held": breaker.held() }),
-    ))
+    let now = json!({ "state": breaker.phase().name(), "held": breaker.held() });
+    let deed = Deed(format!("breaker of {service}/{version}: {}", to.state));
+    Ok((Extension(deed), Json(now)))
 }
 
 /// `{ "drained": true | false }`
@@ -54,7 +51,7 @@ pub async fn endpoint(
     State(admin): State<Admin>,
     Path((service, version, address)): Path<(String, String, String)>,
     body: Bytes,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Done, Problem> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct To {
@@ -70,17 +67,12 @@ pub async fn endpoint(
         .find(|endpoint| *endpoint.address == *address);
     let endpoint = endpoint.ok_or_else(|| missing(&format!("endpoint {address}")))?;
     endpoint.state.drain(to.drained);
-    tracing::info!(
-        action = "endpoint",
-        service,
-        version,
-        address,
-        drained = to.drained,
-        "audit"
-    );
-    Ok(Json(
-        json!({ "address": address, "drained": endpoint.state.is_drained() }),
-    ))
+    let now = json!({ "address": address, "drained": endpoint.state.is_drained() });
+    let deed = Deed(format!(
+        "endpoint {address} of {service}/{version}: drained {}",
+        to.drained
+    ));
+    Ok((Extension(deed), Json(now)))
 }
 
 fn find(admin: &Admin, service: &str) -> Result<Arc<Service>, Problem> {

@@ -1,16 +1,23 @@
 //! The administration of the process: an API behind a token, and probes and metrics in the open.
 
 mod api;
+mod audit;
 mod auth;
 mod control;
+mod dashboard;
+mod etag;
 mod probes;
+mod profile;
+mod stream;
+mod tap;
 pub mod view;
 
-pub use auth::Token;
+pub use auth::{Token, Tokens};
 
 use crate::live::Live;
 use crate::server::Serving;
 use axum::Router;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -23,23 +30,30 @@ pub struct Admin {
     pub serving: Arc<Serving>,
     pub draining: Arc<AtomicBool>,
     pub started: Instant,
-    pub token: Arc<Token>,
-    /// Changes what is logged; `Err` holds why not.
-    pub set_log: SetLog,
+    pub tokens: Arc<Tokens>,
+    pub log: Log,
+    /// Tells what is going on.
+    pub stream: Arc<stream::Hub>,
 }
 
-/// Changes the log filter while running.
-pub type SetLog = fn(&str) -> Result<(), String>;
+/// The filter of the gateway's own log, which can be changed while running.
+#[derive(Debug, Clone, Copy)]
+pub struct Log {
+    pub get: fn() -> String,
+    /// `Err` holds why not.
+    pub set: fn(&str) -> Result<(), String>,
+}
 
 impl Admin {
-    pub fn new(live: Arc<Live>, serving: Arc<Serving>, token: Token, set_log: SetLog) -> Self {
+    pub fn new(live: Arc<Live>, serving: Arc<Serving>, tokens: Tokens, log: Log) -> Self {
         Self {
             live,
             serving,
             draining: Arc::new(AtomicBool::new(false)),
             started: Instant::now(),
-            token: Arc::new(token),
-            set_log,
+            tokens: Arc::new(tokens),
+            log,
+            stream: Arc::default(),
         }
     }
 
@@ -56,9 +70,10 @@ impl Admin {
 /// Serves the API. Ends with the process.
 pub async fn serve_api(listener: TcpListener, admin: Admin) {
     let router = probes::router()
+        .merge(dashboard::router(&admin))
         .merge(api::router(&admin))
-        .with_state(admin);
-    serve(listener, router).await;
+        .with_state(admin.clone());
+    tokio::join!(serve(listener, router), admin.stream.run(&admin));
 }
 
 /// Serves probes and metrics. Ends with the process.
@@ -67,7 +82,8 @@ pub async fn serve_probes(listener: TcpListener, admin: Admin) {
 }
 
 async fn serve(listener: TcpListener, router: Router) {
-    if let Err(error) = axum::serve(listener, router).await {
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    if let Err(error) = axum::serve(listener, service).await {
         tracing::error!(%error, "administration stopped");
     }
 }

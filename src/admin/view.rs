@@ -1,10 +1,11 @@
 //! The live state as JSON: what the API shows of routes, services and colors.
 
 use super::Admin;
+use super::auth::Role;
 use crate::config::{Config, Name, Place};
 use crate::live::Source;
 use crate::policy::auth::Authority;
-use crate::policy::breaker::Breaker;
+use crate::policy::breaker::{Breaker, Phase};
 use crate::policy::in_flight::Cap;
 use crate::policy::limit::Limiter;
 use crate::routing::explain::describe;
@@ -14,7 +15,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-pub async fn status(admin: &Admin) -> Value {
+/// Most breakers one frame of the stream names.
+const BREAKERS_MAX: usize = 200;
+
+pub async fn status(admin: &Admin, role: Role) -> Value {
     let snapshot = admin.live.current.load_full();
     let loaded = admin.live.loaded().await;
     let path = match admin.live.source() {
@@ -24,6 +28,7 @@ pub async fn status(admin: &Admin) -> Value {
     let down = down(&snapshot);
     json!({
         "version": env!("CARGO_PKG_VERSION"),
+        "role": role.name(),
         "generation": snapshot.generation,
         "uptime_s": admin.started.elapsed().as_secs(),
         "draining": admin.is_draining(),
@@ -32,6 +37,8 @@ pub async fn status(admin: &Admin) -> Value {
             "hash": crate::live::hex(&loaded.hash),
             "last_reload_successful": admin.live.metrics.last_reload_successful(),
             "rolled_back_to": admin.live.rolled_back_to().await,
+            "applied": admin.live.is_applied_text().await,
+            "rejected": admin.live.rejected().as_deref(),
         },
         "listeners": admin.serving.addresses().into_iter().map(|(name, address)| {
             json!({ "name": name, "address": address })
@@ -142,11 +149,43 @@ fn breaker_state(breaker: &Breaker) -> Value {
     json!({
         "state": breaker.phase().name(),
         "held": breaker.held(),
-        "retry_in_ms": breaker.remaining(Instant::now()).map(|left| left.as_millis() as u64),
+        "retry_in_ms": retry_in(breaker),
         "refused": breaker.refused.load(Relaxed),
         "mode": format!("{:?}", breaker.config.mode).to_lowercase(),
         "transitions": { "closed": closed, "half_open": half_open, "open": open },
     })
+}
+
+/// Breakers that are not simply closed; one that is not named here is.
+pub fn breakers(snapshot: &Snapshot) -> Value {
+    let one = |service: &crate::upstream::Service, version: &crate::upstream::Version| {
+        let breaker = version.breaker.as_ref()?;
+        let notable = breaker.held() || breaker.phase() != Phase::Closed;
+        notable.then(|| {
+            json!({
+                "service": &*service.name,
+                "version": &*version.name,
+                "state": breaker.phase().name(),
+                "held": breaker.held(),
+                "retry_in_ms": retry_in(breaker),
+            })
+        })
+    };
+    let services = snapshot.services.iter();
+    services
+        .flat_map(|service| {
+            service
+                .versions
+                .iter()
+                .filter_map(|version| one(service, version))
+        })
+        .take(BREAKERS_MAX)
+        .collect()
+}
+
+fn retry_in(breaker: &Breaker) -> Option<u64> {
+    let left = breaker.remaining(Instant::now());
+    left.map(|left| left.as_millis() as u64)
 }
 
 fn places(cap: &Cap) -> Value {
@@ -173,7 +212,7 @@ pub fn limits(snapshot: &Snapshot) -> Value {
             "allowed": limiter.series.allowed.load(Relaxed),
             "limited": limiter.series.limited.load(Relaxed),
             "reported": limiter.series.reported.load(Relaxed),
-            "at": place(&config.at),
+            "at": snapshot.config.limits.get(name).map(|limit| place(&limit.at)),
         })
     };
     let provider = |(name, authority): (&Name, &Authority)| match authority {

@@ -1,6 +1,6 @@
 //! `tyrian check` and `tyrian test`
 
-use super::{Exit, find_config, print, print_json, wants_color};
+use super::{Exit, doctor, find_config, print, print_json, wants_color};
 use crate::config::Loaded;
 use crate::config::diagnostic::Severity;
 use crate::live::{self, Source};
@@ -10,7 +10,8 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tyrian check tyrian.toml
-  tyrian check --format sarif --deny-warnings conf.d/")]
+  tyrian check --format sarif --deny-warnings conf.d/
+  tyrian check --online /etc/tyrian/tyrian.toml")]
 pub struct Args {
     /// Configuration file or directory
     file: Option<PathBuf>,
@@ -20,6 +21,9 @@ pub struct Args {
     /// Fail on warnings too
     #[arg(long)]
     deny_warnings: bool,
+    /// Look around too: ports, file descriptors, names, endpoints, issuers, the clock
+    #[arg(long)]
+    online: bool,
     /// Print nothing but problems
     #[arg(short, long)]
     quiet: bool,
@@ -54,9 +58,13 @@ fn load(file: Option<PathBuf>) -> Option<Loaded> {
 }
 
 pub fn check(args: &Args) -> Exit {
-    let Some(loaded) = load(args.file.clone()) else {
+    let Some(mut loaded) = load(args.file.clone()) else {
         return Exit::Usage;
     };
+    if let Some(config) = loaded.config.as_ref().filter(|_| args.online) {
+        let found = doctor::examine(config);
+        loaded.add(found);
+    }
     let warnings = loaded.count(Severity::Warning);
     let failed = loaded.has_errors() || (args.deny_warnings && warnings > 0);
     match args.format {

@@ -4,12 +4,17 @@ use super::{Exit, find_config, state_dir};
 use crate::admin::Token;
 use crate::config::admin::{self, Admin};
 use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 use ureq::http::Response;
 
 /// Longest wait for an answer; a reload of a large configuration takes a moment.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Longest line of a stream.
+const EVENT_MAX: u64 = 4 << 20;
 
 /// Which gateway, and how to be let in.
 #[derive(Debug, Clone, clap::Args)]
@@ -138,14 +143,59 @@ impl Client {
         self.read(request.send(body.to_string()))
     }
 
+    /// Follows a stream of events until `tell` wants no more, or it ends.
+    ///
+    /// # Errors
+    /// When the gateway cannot be reached, refuses, or breaks off.
+    pub fn follow(
+        &self,
+        path: &str,
+        mut tell: impl FnMut(&str, Value) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let endless = request.config().timeout_global(None).build();
+        let mut answer = endless.call().map_err(|error| self.unreachable(&error))?;
+        if answer.status() != 200 {
+            let (status, text) = self.read(Ok(answer))?;
+            return parse(status, &text).map(|_| ());
+        }
+        let mut lines = BufReader::new(answer.body_mut().as_reader()).take(0);
+        let (mut name, mut line) = (String::new(), String::new());
+        loop {
+            line.clear();
+            lines.set_limit(EVENT_MAX);
+            let read = lines.read_line(&mut line);
+            let read = read.map_err(|error| self.unreachable(&error.into()))?;
+            if read == 0 {
+                let error = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+                return Err(self.unreachable(&error.into()));
+            }
+            if let Some(event) = line.strip_prefix("event: ") {
+                event.trim_end().clone_into(&mut name);
+            } else if let Some(data) = line.strip_prefix("data: ") {
+                let data = serde_json::from_str(data).unwrap_or_default();
+                if tell(&name, data).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> Failure {
+        Failure {
+            exit: Exit::Unreachable,
+            message: format!("cannot reach the gateway at {}: {error}", self.base),
+        }
+    }
+
     fn read(
         &self,
         answer: Result<Response<ureq::Body>, ureq::Error>,
     ) -> Result<(u16, String), Failure> {
-        let unreachable = |error: ureq::Error| Failure {
-            exit: Exit::Unreachable,
-            message: format!("cannot reach the gateway at {}: {error}", self.base),
-        };
+        let unreachable = |error: ureq::Error| self.unreachable(&error);
         let mut answer = answer.map_err(unreachable)?;
         let status = answer.status().as_u16();
         let text = answer.body_mut().read_to_string().map_err(unreachable)?;

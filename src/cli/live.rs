@@ -125,6 +125,17 @@ pub fn status(args: &Args) -> Exit {
             format!("rolled back to generation {generation}; the file differs"),
         ));
     }
+    if status["config"]["applied"] == true {
+        rows.push(("drift", "a text was applied; the file differs".to_owned()));
+    }
+    if let Some(time) = status["config"]["rejected"]["time"].as_str() {
+        let words = format!("what came at {time} was not sound; see `tyrian check`");
+        rows.push(("refused", words));
+    }
+    for warning in status["warnings"].as_array().into_iter().flatten() {
+        let words = format!("{} {}", text(&warning["code"]), text(&warning["message"]));
+        rows.push(("warning", words));
+    }
     for listener in status["listeners"].as_array().into_iter().flatten() {
         rows.push((
             "listener",

@@ -45,6 +45,14 @@ pub fn start() {
         .try_init();
 }
 
+/// What is logged now.
+pub fn current() -> String {
+    let now = FILTER
+        .get()
+        .map(|handle| handle.with_current(ToString::to_string));
+    now.and_then(Result::ok).unwrap_or_default()
+}
+
 /// Changes what is logged.
 ///
 /// # Errors

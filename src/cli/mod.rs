@@ -23,6 +23,7 @@ mod config;
 mod demo;
 mod dev_cert;
 mod diff;
+mod doctor;
 mod explain;
 mod fmt;
 mod live;
@@ -31,6 +32,8 @@ mod pages;
 mod process;
 mod run;
 mod schema;
+mod tap;
+mod top;
 mod upgrade;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -74,6 +77,10 @@ enum Verb {
     Fmt(fmt::Args),
     /// Show what the running gateway is doing
     Status(live::Args),
+    /// Watch rates, errors and latencies live
+    Top(top::Args),
+    /// Watch single requests as they end
+    Tap(tap::Args),
     /// Exit 0 when the local gateway is ready
     Healthcheck(live::HealthArgs),
     /// Print the JSON Schema of the configuration
@@ -136,6 +143,8 @@ pub fn main() -> ExitCode {
         Verb::Config(args) => config::run(&args),
         Verb::Fmt(args) => fmt::run(&args),
         Verb::Status(args) => live::status(&args),
+        Verb::Top(args) => top::run(&args),
+        Verb::Tap(args) => tap::run(&args),
         Verb::Healthcheck(args) => live::healthcheck(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Demo(args) => demo::run(&args),

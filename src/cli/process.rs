@@ -1,7 +1,7 @@
 //! The life of a serving process: start, signals, readiness, drain, exit.
 
 use super::{Exit, logging, upgrade};
-use crate::admin::{Admin, Token, serve_api, serve_probes};
+use crate::admin::{Admin, Log, Token, Tokens, serve_api, serve_probes};
 use crate::config::Loaded;
 use crate::config::admin::Secret;
 use crate::config::listener::{Bind, Tcp};
@@ -281,7 +281,20 @@ fn administer(
         }
         token => token?,
     };
-    let admin = Admin::new(live.clone(), serving.clone(), token, logging::set);
+    let read = config.read_token.as_ref();
+    let read = read
+        .map(|secret| Token::find(secret, state_dir))
+        .transpose()?;
+    let log = Log {
+        get: logging::current,
+        set: logging::set,
+    };
+    let admin = Admin::new(
+        live.clone(),
+        serving.clone(),
+        Tokens { write: token, read },
+        log,
+    );
     let mut doors = Vec::new();
     for (name, address) in [("admin", config.bind), ("metrics", config.metrics)] {
         let Some(address) = address else { continue };

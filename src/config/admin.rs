@@ -3,6 +3,7 @@
 use super::diagnostic::Diagnostic;
 use super::reader::{Cx, Node, Read};
 use super::shape::Shape;
+use super::values::parsed;
 use crate::table;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +21,10 @@ pub struct Admin {
     /// `None`: `bind = "off"`.
     pub bind: Option<SocketAddr>,
     pub token: Secret,
+    /// Shows everything, changes nothing.
+    pub read_token: Option<Secret>,
+    /// Names besides addresses and `localhost`.
+    pub hosts: Vec<HostName>,
     /// `None`: `metrics = "off"`.
     pub metrics: Option<SocketAddr>,
     /// Whether the file has an `[admin]` table; an implicit admin that finds its port taken is
@@ -32,6 +37,8 @@ impl Default for Admin {
         Self {
             bind: Some(BIND),
             token: Secret::StateFile,
+            read_token: None,
+            hosts: Vec::new(),
             metrics: Some(METRICS),
             explicit: false,
         }
@@ -44,6 +51,8 @@ impl Read for Admin {
         Some(Self {
             bind: table.bind.0,
             token: table.token,
+            read_token: table.read_token,
+            hosts: table.hosts,
             metrics: table.metrics.0,
             explicit: true,
         })
@@ -62,6 +71,11 @@ table! {
         /// The bearer token of the API: `{ file = … }`, `{ env = … }` or `{ credential = … }`. A
         /// file that does not exist is made at first start, for its owner's eyes only.
         "token" => token: Secret = (Secret::StateFile) "`admin.token` in the state directory",
+        /// A second token, for those who may look but change nothing. Its file is not made.
+        "read_token" => read_token: Option<Secret> = none,
+        /// Names under which the API and the dashboard may be asked for, besides addresses and
+        /// `localhost`: a page elsewhere cannot make a browser use any other name.
+        "hosts" => hosts: Vec<HostName> = (Vec::new()) "[]",
         /// Where `/metrics`, `/livez`, `/readyz` and `/healthz` are served; `off` for nowhere.
         "metrics" => metrics: OrOff = (OrOff(Some(METRICS))) "\"127.0.0.1:9981\"",
     }
@@ -82,6 +96,27 @@ impl Read for OrOff {
 
     fn shape() -> Shape {
         Shape::Any(vec![SocketAddr::shape(), Shape::Words(vec!["off"])])
+    }
+}
+
+/// A name that a browser may ask for us by, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostName(pub String);
+
+impl Read for HostName {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        parsed(node, cx, "a name such as \"gateway.internal\"", |text| {
+            let part = |part: &str| {
+                let sound = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+                !part.is_empty() && part.bytes().all(sound)
+            };
+            let sound = text.split('.').all(part);
+            sound.then(|| Self(text.to_ascii_lowercase()))
+        })
+    }
+
+    fn shape() -> Shape {
+        Shape::Text("a host name without a port", "^[0-9A-Za-z.-]+$")
     }
 }
 

@@ -76,6 +76,14 @@ codes! {
     "The configuration is sound, but something it needs is not there: a log file that cannot be opened, for example.";
     "TY0504" "something a policy needs cannot be used"
     "A file of keys, a secret or a list that the configuration names is missing, unreadable or malformed. A configuration that needs it never goes live.";
+    "TY0510" "the machine is too small, or its ports are taken"
+    "Found by `check --online`: a listener's port cannot be bound, or fewer file descriptors are allowed than the connections of all listeners may need (one for the client, one for the upstream).";
+    "TY0511" "an endpoint that does not answer"
+    "Found by `check --online`: the name does not resolve, or nobody accepts connections there, seen from this machine.";
+    "TY0512" "an issuer that does not answer, or a clock that is off"
+    "Found by `check --online`: keys cannot be fetched, so every token of this issuer would be refused; or the issuer's clock and ours disagree, so tokens seem expired or not yet valid.";
+    "TY0513" "a file that is not as it should be"
+    "Found by `check --online`: a token that others may read, or a log that has nowhere to go.";
     "TY0601" "a test of the configuration failed"
     "One of the file's own `[[tests]]` finds something else than it expects. A configuration whose tests fail never goes live.";
     "TY0901" "not supported yet"

@@ -2,6 +2,7 @@
 //!
 //! The typed tables live one per file; nothing after a successful load can find a field wrong.
 
+pub mod access_log;
 pub mod admin;
 pub mod auth;
 pub mod breaker;
@@ -13,6 +14,7 @@ pub mod compress;
 pub mod diagnostic;
 pub mod effective;
 pub mod entry;
+pub mod field;
 pub mod format;
 pub mod jwt;
 pub mod limit;

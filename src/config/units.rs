@@ -10,6 +10,11 @@ use toml::de::DeValue;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Percent(pub u16);
 
+impl Percent {
+    /// 100 %.
+    pub const ALL: Self = Self(10_000);
+}
+
 /// A size in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);

@@ -1,12 +1,13 @@
-//! The end of the road: metrics by handles that the snapshot prepared, and one access-log line.
+//! The end of the road: metrics by handles that the snapshot prepared, and the facts for the access
+//! log and whoever watches.
 
 use super::connection::Server;
 use super::context::{Journey, Refusal};
 use super::facts::Facts;
 use super::refusal::trace_id;
-use crate::telemetry::access_log::{number_field, string_field};
+use crate::telemetry::exchange::Exchange;
 use crate::telemetry::series::{CodeLabel, Key, LabelId, MethodLabel, RouteSeries};
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, Version, header};
 use pingora::proxy::Session;
 use std::time::Duration;
 
@@ -16,13 +17,19 @@ pub fn request(session: &Session, journey: &mut Journey) {
     let took = journey.started.elapsed();
     let status = status(session, journey);
     count(session, journey, status, took);
-    let logged = journey.route().is_none_or(|route| route.logged);
-    if logged && journey.snapshot.access_log.enabled() {
-        let journey = &*journey;
-        journey
-            .snapshot
-            .access_log
-            .write(|out| line(out, session, journey, status, took));
+    let log = &journey.snapshot.access_log;
+    let logged = log.enabled() && journey.route().is_none_or(|route| route.logged);
+    let tap = &journey.metrics().tap;
+    let tapped = tap.is_open();
+    if logged || tapped {
+        gathered(session, journey, status, took, |exchange| {
+            if logged {
+                log.tell(exchange);
+            }
+            if tapped {
+                tap.show(exchange);
+            }
+        });
     }
 }
 
@@ -59,111 +66,101 @@ fn count(session: &Session, journey: &Journey, status: u16, took: Duration) {
         .observe(took.saturating_sub(journey.attempt.upstream_time));
 }
 
-fn line(out: &mut Vec<u8>, session: &Session, journey: &Journey, status: u16, took: Duration) {
+/// Hands over the facts of an exchange, borrowed for as long as `tell` takes.
+fn gathered(
+    session: &Session,
+    journey: &Journey,
+    status: u16,
+    took: Duration,
+    tell: impl FnOnce(&Exchange),
+) {
     let head = session.req_header();
-    let text =
-        |value: Option<&HeaderValue>| value.and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
-    string_field(out, "time", &jiff::Timestamp::now().to_string());
-    number_field(out, "status", status);
-    string_field(out, "method", head.method.as_str());
-    let host = head
-        .uri
-        .authority()
-        .map(|authority| authority.as_str().to_owned());
-    string_field(
-        out,
-        "host",
-        &host.unwrap_or_else(|| text(head.headers.get(header::HOST))),
-    );
-    let raw = head.raw_path();
-    let path = raw.split(|byte| *byte == b'?').next().unwrap_or(&[]);
-    let path = journey
-        .path
-        .clone()
-        .unwrap_or_else(|| String::from_utf8_lossy(path).into_owned());
-    string_field(out, "path", &path);
-    string_field(out, "client", &journey.client.ip.to_string());
-    string_field(out, "listener", &journey.client.listener);
-    if let Some(certificate) = &journey.certificate {
-        string_field(out, "client_cert", certificate.name());
-    }
-    number_field(out, "generation", journey.snapshot.generation);
-    if let Some(route) = journey.route() {
-        string_field(out, "route", &route.name);
-    }
-    for (field, value) in journey
-        .identity
-        .iter()
-        .flat_map(|identity| &identity.logged)
-    {
-        string_field(out, field, value);
-    }
-    upstream_fields(out, journey);
-    color_fields(out, journey);
-    if let Some(refusal) = &journey.refusal {
-        string_field(out, "reason", refusal.reason.name());
-        string_field(out, "detail", refusal.detail);
-    }
-    string_field(out, "request_id", &text(journey.request_id.as_ref()));
-    if let Some(trace) = trace_id(&head.headers) {
-        string_field(out, "trace_id", trace);
-    }
-    number_field(out, "bytes_in", journey.body_bytes);
-    number_field(out, "bytes_out", session.body_bytes_sent());
-    number_field(out, "duration_ms", millis(took));
-    number_field(out, "upstream_ms", millis(journey.attempt.upstream_time));
-    out.extend_from_slice(b"}\n");
-}
-
-fn upstream_fields(out: &mut Vec<u8>, journey: &Journey) {
-    let (Some(service), Some(version)) = (journey.service(), journey.version()) else {
-        return;
-    };
-    string_field(out, "service", &service.name);
-    string_field(out, "version", &version.name);
-    if let Some(endpoint) = journey.endpoint() {
-        string_field(out, "endpoint", &endpoint.address);
-    }
-    number_field(out, "tries", journey.attempt.number);
-}
-
-fn color_fields(out: &mut Vec<u8>, journey: &Journey) {
-    let Some(decision) = &journey.decision else {
-        return;
-    };
+    let header = |name: &HeaderName| text(head.headers.get(name));
+    let authority = head.uri.authority().map(http::uri::Authority::as_str);
+    let (raw_path, query) = split(head.raw_path());
+    let raw_path = String::from_utf8_lossy(raw_path);
+    let query = String::from_utf8_lossy(query);
     let name = |id| journey.snapshot.color(id).map(|color| color.name.as_ref());
-    if let Some(color) = decision.color.requested.and_then(name) {
-        string_field(out, "color_requested", color);
-    }
-    if let Some(color) = decision.color.served.and_then(name) {
-        string_field(out, "color_served", color);
-    }
-    if let Some(reason) = decision.color.reason {
-        string_field(out, "color_reason", reason.name());
+    let colors = journey.decision.as_ref().map(|decision| &decision.color);
+    let version = journey.service().zip(journey.version());
+    let route = journey.route();
+    let refusal = journey.refusal.as_ref();
+    tell(&Exchange {
+        method: head.method.as_str(),
+        host: authority.unwrap_or_else(|| header(&header::HOST)),
+        path: journey.path.as_deref().unwrap_or(&raw_path),
+        query: &query,
+        protocol: protocol(head.version),
+        user_agent: header(&header::USER_AGENT),
+        referer: header(&header::REFERER),
+        listener: &journey.client.listener,
+        client_cert: journey
+            .certificate
+            .as_ref()
+            .map_or("", |certificate| certificate.name()),
+        generation: journey.snapshot.generation,
+        route: route.map_or("", |route| &route.name),
+        claims: journey
+            .identity
+            .as_ref()
+            .map_or(&[], |identity| &identity.logged),
+        service: version.map_or("", |(service, _)| &service.name),
+        version: version.map_or("", |(_, version)| &version.name),
+        endpoint: journey.endpoint().map_or("", |endpoint| &endpoint.address),
+        tries: journey.attempt.number,
+        color_requested: colors.and_then(|c| name(c.requested?)).unwrap_or(""),
+        color_served: colors.and_then(|c| name(c.served?)).unwrap_or(""),
+        color_reason: colors.and_then(|c| c.reason).map_or("", |r| r.name()),
+        reason: refusal.map_or("", |refusal| refusal.reason.name()),
+        detail: refusal.map_or("", |refusal| refusal.detail),
+        request_id: text(journey.request_id.as_ref()),
+        trace_id: trace_id(&head.headers).unwrap_or(""),
+        bytes_in: journey.body_bytes,
+        bytes_out: session.body_bytes_sent() as u64,
+        duration: took,
+        upstream: journey.attempt.upstream_time,
+        ..Exchange::new(journey.client.ip, status)
+    });
+}
+
+fn text(value: Option<&HeaderValue>) -> &str {
+    value.and_then(|value| value.to_str().ok()).unwrap_or("")
+}
+
+/// Path and query.
+fn split(target: &[u8]) -> (&[u8], &[u8]) {
+    match memchr::memchr(b'?', target) {
+        Some(at) => (
+            target.get(..at).unwrap_or_default(),
+            target.get(at + 1..).unwrap_or_default(),
+        ),
+        None => (target, &[]),
     }
 }
 
-/// Milliseconds with three decimals.
-fn millis(duration: Duration) -> String {
-    let us = duration.as_micros();
-    format!("{}.{:03}", us / 1000, us % 1000)
+const fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/1.1",
+    }
 }
 
-/// Logs a refusal that was made before there was a request.
+/// Tells of a refusal that was made before there was a request.
 pub fn without_request(server: &Server, facts: &Facts, refusal: &Refusal, id: &HeaderValue) {
     let snapshot = server.current.load();
-    if !snapshot.access_log.enabled() {
-        return;
+    let exchange = Exchange {
+        listener: &facts.listener,
+        generation: snapshot.generation,
+        reason: refusal.reason.name(),
+        detail: refusal.detail,
+        request_id: text(Some(id)),
+        ..Exchange::new(facts.ip(), refusal.status)
+    };
+    if snapshot.access_log.enabled() {
+        snapshot.access_log.tell(&exchange);
     }
-    snapshot.access_log.write(|out| {
-        string_field(out, "time", &jiff::Timestamp::now().to_string());
-        number_field(out, "status", refusal.status);
-        string_field(out, "client", &facts.ip().to_string());
-        string_field(out, "listener", &facts.listener);
-        number_field(out, "generation", snapshot.generation);
-        string_field(out, "reason", refusal.reason.name());
-        string_field(out, "detail", refusal.detail);
-        string_field(out, "request_id", id.to_str().unwrap_or("-"));
-        out.extend_from_slice(b"}\n");
-    });
+    if server.metrics.tap.is_open() {
+        server.metrics.tap.show(&exchange);
+    }
 }

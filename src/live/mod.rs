@@ -9,7 +9,7 @@ mod verdict;
 pub mod watch;
 
 pub use history::{Entry, hex, write_private};
-pub use verdict::{Outcome, Verdict};
+pub use verdict::{Outcome, Rejected, Verdict};
 
 use crate::config::diagnostic::Diagnostic;
 use crate::config::source::load_sources;
@@ -44,6 +44,8 @@ pub enum Trigger {
     Signal,
     Api,
     Rollback,
+    /// A text that came through the API.
+    Applied,
 }
 
 /// What the gateway listens on: follows the configuration.
@@ -65,6 +67,8 @@ pub struct Live {
     source: Source,
     doors: OnceLock<Box<dyn Doors>>,
     state: Mutex<State>,
+    /// The last configuration that was refused, until another one is live.
+    rejected: parking_lot::Mutex<Option<Arc<Rejected>>>,
 }
 
 #[derive(Debug)]
@@ -76,6 +80,8 @@ struct State {
     seen: [u8; 32],
     /// The number of the generation that a rollback restored, until a reload follows the file.
     rolled_back_to: Option<u64>,
+    /// What is live came through the API as a text; the file says something else.
+    applied: bool,
 }
 
 /// A checked configuration, its table, and what its policies need.
@@ -205,6 +211,7 @@ impl Live {
             history,
             seen,
             rolled_back_to: None,
+            applied: false,
         };
         let current = Arc::new(ArcSwap::from_pointee(snapshot));
         sweep(current.clone());
@@ -215,6 +222,7 @@ impl Live {
             source,
             doors: OnceLock::new(),
             state: Mutex::new(state),
+            rejected: parking_lot::Mutex::default(),
         }))
     }
 
@@ -240,7 +248,13 @@ impl Live {
         let is_live = checked.is_ok()
             && found.hash == state.loaded.hash
             && found.values == state.loaded.values;
-        if is_live || (seen && trigger == Trigger::FileChange) {
+        if is_live {
+            // Whatever was refused before, the file says again what serves.
+            *self.rejected.lock() = None;
+            self.metrics.reload_settled();
+            return Verdict::unchanged(self.current.load().generation);
+        }
+        if seen && trigger == Trigger::FileChange {
             return Verdict::unchanged(self.current.load().generation);
         }
         match checked {
@@ -261,6 +275,29 @@ impl Live {
                 Err(loaded) => self.refuse(&loaded, Trigger::Rollback),
             }
         }))
+    }
+
+    /// Puts a text to work as if it were the file, which stays as it is: a reload or a restart
+    /// goes back to it.
+    pub async fn apply_text(&self, text: &str) -> Verdict {
+        let mut state = self.state.lock().await;
+        let started = Instant::now();
+        let name = self.name();
+        aside(|| match checked(load_text(&name, text, &environment)) {
+            Ok((loaded, ..)) if loaded.values == state.loaded.values => {
+                Verdict::unchanged(self.current.load().generation)
+            }
+            Ok(checked) => self.apply(&mut state, checked, Trigger::Applied, started, None),
+            Err(loaded) => self.refuse(&loaded, Trigger::Applied),
+        })
+    }
+
+    /// The name that diagnostics of a text have.
+    fn name(&self) -> String {
+        match &self.source {
+            Source::Path(path) => path.display().to_string(),
+            Source::Text(_) => "request".to_owned(),
+        }
     }
 
     fn apply(
@@ -309,12 +346,14 @@ impl Live {
             follow();
         }
         retire(previous);
+        *self.rejected.lock() = None;
         self.metrics.reload_succeeded(generation);
         state
             .history
             .add(generation, trigger, &loaded, changes.clone());
         state.loaded = Arc::new(loaded);
         state.rolled_back_to = rolled_back_to;
+        state.applied = trigger == Trigger::Applied;
         let verdict = Verdict::applied(generation, started, changes, carried, &state.loaded);
         tracing::info!(
             generation,
@@ -326,6 +365,7 @@ impl Live {
     }
 
     fn refuse(&self, loaded: &Loaded, trigger: Trigger) -> Verdict {
+        *self.rejected.lock() = Some(Arc::new(Rejected::new(loaded, trigger)));
         self.metrics.reload_failed();
         let generation = self.current.load().generation;
         let problems = loaded.render_human(false);
@@ -356,19 +396,35 @@ impl Live {
         self.state.lock().await.history.entries()
     }
 
+    /// Names and texts of a generation that is still kept.
+    pub async fn texts(&self, generation: u64) -> Option<Vec<(String, String)>> {
+        let sources = self.state.lock().await.history.sources(generation)?;
+        let text = |source: &crate::config::source::Source| {
+            (source.name.to_string(), source.text.to_string())
+        };
+        Some(sources.iter().map(text).collect())
+    }
+
     /// The generation that a rollback restored, while the file says something else.
     pub async fn rolled_back_to(&self) -> Option<u64> {
         self.state.lock().await.rolled_back_to
+    }
+
+    /// What was refused last, while nothing newer is live.
+    pub fn rejected(&self) -> Option<Arc<Rejected>> {
+        self.rejected.lock().clone()
+    }
+
+    /// Whether what is live came as a text, while the file says something else.
+    pub async fn is_applied_text(&self) -> bool {
+        self.state.lock().await.applied
     }
 
     /// Checks a text as if it were the file, and tells what it would change.
     pub async fn preview(&self, text: &str) -> Verdict {
         let generation = self.current.load().generation;
         let running = self.loaded().await;
-        let name = match &self.source {
-            Source::Path(path) => path.display().to_string(),
-            Source::Text(_) => "request".to_owned(),
-        };
+        let name = self.name();
         let started = Instant::now();
         match aside(|| checked(load_text(&name, text, &environment))) {
             Ok((loaded, ..)) => {

@@ -37,6 +37,25 @@ pub struct Verdict {
     pub rendered: String,
 }
 
+/// A configuration that was refused: what `status` tells of it as long as it matters.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Rejected {
+    /// RFC 3339.
+    pub time: String,
+    pub trigger: super::Trigger,
+    pub rendered: String,
+}
+
+impl Rejected {
+    pub fn new(loaded: &Loaded, trigger: super::Trigger) -> Self {
+        Self {
+            time: jiff::Timestamp::now().to_string(),
+            trigger,
+            rendered: loaded.render_human(false),
+        }
+    }
+}
+
 impl Verdict {
     fn new(outcome: Outcome, generation: u64) -> Self {
         Self {

@@ -175,7 +175,7 @@ fn routes(
         .enumerate()
         .map(|(index, service)| (service.name.as_ref(), index))
         .collect();
-    let skipped = &config.telemetry.access_log.skip.0;
+    let skipped = &config.telemetry.access_log.skip;
     config
         .routes
         .iter()
@@ -206,11 +206,11 @@ fn access_log(
     previous: Option<&Snapshot>,
     metrics: &Arc<Metrics>,
 ) -> Result<AccessLog, BuildError> {
-    let path = &config.telemetry.access_log.path;
+    let config = &config.telemetry.access_log;
     match previous.map(|snapshot| &snapshot.access_log) {
-        Some(log) if log.path() == path => Ok(log.clone()),
-        _ => AccessLog::open(path, metrics.clone()).map_err(|source| BuildError::AccessLog {
-            path: format!("{path:?}"),
+        Some(log) if *log.path() == config.path => Ok(log.with_form(config)),
+        _ => AccessLog::open(config, metrics.clone()).map_err(|source| BuildError::AccessLog {
+            path: format!("{:?}", config.path),
             source,
         }),
     }

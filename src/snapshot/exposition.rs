@@ -103,7 +103,7 @@ impl Exposition {
                 histogram(
                     &mut metric.encode_family(&labels)?,
                     &HTTP_BOUNDS,
-                    &version.series,
+                    version.series.conventional(),
                 )?;
             }
         }

@@ -1,8 +1,11 @@
-//! The access log: one JSON line per request, appended to a bounded buffer and written by a thread
+//! The access log: one line per request, appended to a bounded buffer and written by a thread
 //! of its own. A log that cannot keep up loses lines and counts them; it never makes traffic wait.
 
+use super::exchange::Exchange;
+use super::lines::Lines;
 use super::metrics::Metrics;
-use crate::config::telemetry::LogPath;
+use super::syslog::Syslog;
+use crate::config::access_log::{self as config, LogPath};
 use parking_lot::{Condvar, Mutex};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -22,6 +25,7 @@ const PACE: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone)]
 pub struct AccessLog {
     shared: Arc<Shared>,
+    form: Arc<Lines>,
 }
 
 #[derive(Debug)]
@@ -42,7 +46,8 @@ impl AccessLog {
     ///
     /// # Errors
     /// When the file cannot be opened for appending.
-    pub fn open(path: &LogPath, metrics: Arc<Metrics>) -> io::Result<Self> {
+    pub fn open(config: &config::AccessLog, metrics: Arc<Metrics>) -> io::Result<Self> {
+        let path = &config.path;
         let shared = Arc::new(Shared {
             path: path.clone(),
             lines: Mutex::new(Vec::new()),
@@ -57,7 +62,17 @@ impl AccessLog {
         std::thread::Builder::new()
             .name("access-log".into())
             .spawn(move || write_loop(&weak, sink))?;
-        Ok(Self { shared })
+        let form = Arc::new(Lines::new(config));
+        Ok(Self { shared, form })
+    }
+
+    /// The same log, going on in the form of another configuration.
+    #[must_use]
+    pub fn with_form(&self, config: &config::AccessLog) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            form: Arc::new(Lines::new(config)),
+        }
     }
 
     /// Where this log goes.
@@ -70,8 +85,15 @@ impl AccessLog {
         self.shared.path != LogPath::Off
     }
 
+    /// Appends the line of one exchange, if it leaves one.
+    pub fn tell(&self, exchange: &Exchange) {
+        if self.form.wants(exchange) {
+            self.write(|out| self.form.write(out, exchange));
+        }
+    }
+
     /// Appends one line by `format`; it must end in a line feed.
-    pub fn write(&self, format: impl FnOnce(&mut Vec<u8>)) {
+    fn write(&self, format: impl FnOnce(&mut Vec<u8>)) {
         let mut lines = self.shared.lines.lock();
         if lines.len() >= BUFFER_MAX {
             self.shared.metrics.access_log_dropped.fetch_add(1, Relaxed);
@@ -144,6 +166,7 @@ fn write_loop(shared: &std::sync::Weak<Shared>, mut sink: Sink) {
 enum Sink {
     Stdout,
     File(File),
+    Syslog(Syslog),
     Off,
 }
 
@@ -151,6 +174,7 @@ impl Sink {
     fn open(path: &LogPath) -> io::Result<Self> {
         Ok(match path {
             LogPath::Stdout => Self::Stdout,
+            LogPath::Syslog(to) => Self::Syslog(Syslog::open(to)?),
             LogPath::Off => Self::Off,
             LogPath::File(path) => Self::File(append(path)?),
         })
@@ -172,6 +196,7 @@ impl Sink {
                 stdout.write_all(lines).and_then(|()| stdout.flush())
             }
             Self::File(file) => file.write_all(lines),
+            Self::Syslog(syslog) => return syslog.write(lines),
             Self::Off => Ok(()),
         };
         match result {
@@ -185,77 +210,27 @@ fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// Appends `"name":"value"` with the value escaped as JSON demands; bytes that are not UTF-8 are
-/// replaced.
-pub fn string_field(out: &mut Vec<u8>, name: &str, value: &str) {
-    key(out, name);
-    out.push(b'"');
-    escape(out, value);
-    out.push(b'"');
-}
-
-/// Appends `"name":value`.
-pub fn number_field(out: &mut Vec<u8>, name: &str, value: impl std::fmt::Display) {
-    key(out, name);
-    let _ = write!(out, "{value}");
-}
-
-fn key(out: &mut Vec<u8>, name: &str) {
-    out.push(if out.last() == Some(&b'\n') || out.is_empty() {
-        b'{'
-    } else {
-        b','
-    });
-    out.push(b'"');
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-}
-
-fn escape(out: &mut Vec<u8>, value: &str) {
-    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
-    let mut rest = value.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| !plain(*byte)) {
-        let (head, tail) = rest.split_at(at);
-        out.extend_from_slice(head);
-        if let Some((special, tail)) = tail.split_first() {
-            match special {
-                b'"' => out.extend_from_slice(b"\\\""),
-                b'\\' => out.extend_from_slice(b"\\\\"),
-                other => {
-                    let _ = write!(out, "\\u{other:04x}");
-                }
-            }
-            rest = tail;
-        }
-    }
-    out.extend_from_slice(rest);
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{AccessLog, BUFFER_MAX, number_field, string_field};
-    use crate::config::telemetry::LogPath;
+    use super::{AccessLog, BUFFER_MAX};
+    use crate::config::access_log::{self as config, LogPath};
     use crate::telemetry::Metrics;
     use std::sync::Arc;
     use std::sync::atomic::Ordering::Relaxed;
     use std::time::Duration;
 
-    #[test]
-    fn a_line_is_json_whatever_the_values_hold() {
-        let mut line = Vec::new();
-        string_field(&mut line, "path", "/a\"b\\c\nd\u{1}é");
-        number_field(&mut line, "status", 200);
-        line.push(b'}');
-        let parsed: serde_json::Value = serde_json::from_slice(&line).unwrap();
-        assert_eq!(parsed["path"], "/a\"b\\c\nd\u{1}é");
-        assert_eq!(parsed["status"], 200);
+    fn to_file(file: std::path::PathBuf) -> config::AccessLog {
+        config::AccessLog {
+            path: LogPath::File(file),
+            ..config::AccessLog::default()
+        }
     }
 
     #[test]
     fn lines_reach_the_file_and_follow_a_rotation() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("access.log");
-        let log = AccessLog::open(&LogPath::File(file.clone()), Arc::default()).unwrap();
+        let log = AccessLog::open(&to_file(file.clone()), Arc::default()).unwrap();
         log.write(|out| out.extend_from_slice(b"one\n"));
         log.flush(Duration::from_secs(5));
         std::fs::rename(&file, dir.path().join("access.log.1")).unwrap();
@@ -287,7 +262,7 @@ mod tests {
             .write(true)
             .open(&fifo)
             .unwrap();
-        let log = AccessLog::open(&LogPath::File(fifo), metrics.clone()).unwrap();
+        let log = AccessLog::open(&to_file(fifo), metrics.clone()).unwrap();
         let line = vec![b'x'; 64 << 10];
         for _ in 0..(3 * BUFFER_MAX / line.len()) {
             log.write(|out| {

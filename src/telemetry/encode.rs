@@ -1,6 +1,6 @@
 //! Writes metrics in the Prometheus text format, through prometheus-client's encoder.
 
-use super::histogram::{HTTP_BOUNDS, Histogram, OVERHEAD_BOUNDS};
+use super::histogram::{HTTP_BOUNDS, OVERHEAD_BOUNDS};
 use super::metrics::Metrics;
 use super::process::Process;
 use super::series::{LabelId, RouteSeries};
@@ -40,13 +40,12 @@ fn one(metric: &mut MetricEncoder, kind: MetricType, value: f64) -> Result {
     }
 }
 
-/// One histogram, cumulative, with its bounds in seconds.
+/// One histogram by its bounds in seconds: counts per bucket, and the sum in microseconds.
 pub fn histogram<const B: usize>(
     metric: &mut MetricEncoder,
     bounds: &[f64],
-    histogram: &Histogram<B>,
+    (counts, sum_us): ([u64; B], u64),
 ) -> Result {
-    let (counts, sum_us) = histogram.read();
     let buckets: Vec<(f64, u64)> = bounds
         .iter()
         .copied()
@@ -117,7 +116,7 @@ fn durations(encoder: &mut DescriptorEncoder, routes: &[(&str, &RouteSeries)]) -
         for one in series.iter() {
             let mut code = String::new();
             one.key.code.write(&mut code);
-            let (counts, sum) = one.duration.read();
+            let (counts, sum) = one.duration.conventional();
             let entry = merged.entry((one.key.method.name(), code)).or_default();
             entry
                 .0
@@ -228,7 +227,7 @@ pub fn process_wide(encoder: &mut DescriptorEncoder, metrics: &Metrics) -> Resul
     let kind = MetricType::Histogram;
     let name = "tyrian_overhead_seconds";
     let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
-    histogram(&mut metric, &OVERHEAD_BOUNDS, &metrics.overhead)?;
+    histogram(&mut metric, &OVERHEAD_BOUNDS, metrics.overhead.read())?;
     reloads(encoder, metrics)
 }
 

@@ -2,6 +2,7 @@
 
 use super::histogram::OverheadHistogram;
 use super::series::{LabelId, RouteSeries};
+use super::tap::Tap;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub struct Metrics {
     pub panics: AtomicU64,
     /// Access-log lines lost because the log could not be written fast enough.
     pub access_log_dropped: AtomicU64,
+    /// Whoever watches single requests.
+    pub tap: Tap,
     generation: AtomicU64,
     reload_failed: AtomicBool,
     reloads: [AtomicU64; 2],
@@ -68,6 +71,11 @@ impl Metrics {
         self.reloads[1].fetch_add(1, Relaxed);
     }
 
+    /// The configuration says again what is live already.
+    pub fn reload_settled(&self) {
+        self.reload_failed.store(false, Relaxed);
+    }
+
     pub fn generation(&self) -> u64 {
         self.generation.load(Relaxed)
     }
@@ -81,7 +89,7 @@ impl Metrics {
     }
 
     /// Reloads that went live, and reloads that were refused.
-    pub(super) fn reloads(&self) -> (u64, u64) {
+    pub fn reloads(&self) -> (u64, u64) {
         (self.reloads[0].load(Relaxed), self.reloads[1].load(Relaxed))
     }
 

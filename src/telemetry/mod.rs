@@ -2,9 +2,15 @@
 
 pub mod access_log;
 pub mod encode;
+pub mod exchange;
 pub mod histogram;
+pub mod lines;
 pub mod metrics;
 pub mod process;
+pub mod rates;
+mod redact;
 pub mod series;
+mod syslog;
+pub mod tap;
 
 pub use metrics::Metrics;

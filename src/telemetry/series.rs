@@ -78,6 +78,14 @@ impl CodeLabel {
         }
     }
 
+    /// 1 to 5; 0 for a series that could not be made.
+    pub const fn class(self) -> u16 {
+        match self.0 {
+            class @ 0..=9 => class,
+            code => code / 100,
+        }
+    }
+
     pub fn write(self, out: &mut String) {
         use std::fmt::Write;
         let _ = match self.0 {

@@ -7,13 +7,16 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod admin;
 mod breaking;
 mod certificates;
 mod client;
 mod coloring;
 mod conformance;
 mod curl;
+mod deployed;
 mod edges;
+mod eyes;
 mod faults;
 mod forwarding;
 mod gateway;

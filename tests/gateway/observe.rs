@@ -127,3 +127,39 @@ fn a_log_that_nobody_reads_does_not_hold_up_traffic() {
     });
     drop(upstream);
 }
+
+#[test]
+fn the_form_of_the_log_changes_with_the_configuration_and_its_lines_go_to_syslog() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("log");
+    let system = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    let wait = Some(crate::gateway::PATIENCE);
+    system.set_read_timeout(wait).unwrap();
+    let config = |log: &str| {
+        format!(
+            "{}[routes.all]\nmatch = {{ path = \"/app/*\" }}\nrespond = {{ text = \"ok\" }}\n\
+             [telemetry]\naccess_log = {{ path = \"syslog:{}\", {log} }}\n",
+            listeners(""),
+            socket.display()
+        )
+    };
+    let gateway = Gateway::start(&config(
+        "format = \"template\", template = \"{method} {path} {status}\"",
+    ));
+    let mut buffer = [0; 2048];
+    let mut line = || {
+        let length = system.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    gateway.get("/app/x", "");
+    assert!(line().ends_with(" - - GET /app/x 200"));
+    gateway.write_config(&config("format = \"logfmt\", sample = \"0%\""));
+    let (_, verdict) = gateway.api("POST", "/v1/config/reload", "");
+    assert_ne!(verdict["outcome"], "rejected", "{verdict}");
+    gateway.counts("tyrian_config_generation", 2.0);
+    gateway.get("/app/x", "");
+    gateway.get("/nowhere", "");
+    let refused = line();
+    assert!(refused.contains("path=/nowhere"), "sampled out: {refused}");
+    assert!(refused.contains("reason=no_route"), "{refused}");
+}

@@ -197,3 +197,61 @@ fn two_addresses_are_enough_to_serve() {
     child.wait().unwrap();
     assert_eq!(answer.text(), "v1");
 }
+
+#[test]
+fn an_online_check_tells_what_is_wrong_around_the_file() {
+    let upstream = Upstream::start("v1");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("token");
+    std::fs::write(&token, "x").unwrap();
+    let file = dir.path().join("tyrian.toml");
+    let text = format!(
+        "[listeners.web]\nbind = \"{}\"\nclients = {{ max_connections = 4000000000 }}\n\
+         [admin]\nbind = \"127.0.0.1:0\"\nmetrics = \"off\"\ntoken = {{ file = \"{}\" }}\n\
+         [services.app.versions.v1]\nendpoints = [\"{}\", \"127.0.0.1:1\", \"no.such.invalid:80\"]\n\
+         [jwt.users]\nissuer = \"i\"\nalgorithms = [\"RS256\"]\n\
+         keys = {{ jwks_url = \"http://127.0.0.1:1/jwks.json\" }}\n\
+         [routes.all]\nmatch = {{ path = \"/*\" }}\nservice = \"app\"\nauth = \"users\"\n\
+         [telemetry]\naccess_log = {{ path = \"{}/none/access.log\" }}\n",
+        taken.local_addr().unwrap(),
+        token.display(),
+        upstream.address,
+        dir.path().display()
+    );
+    std::fs::write(&file, text).unwrap();
+    let check = |more: &[&str]| {
+        let output = tyrian()
+            .arg("check")
+            .arg(&file)
+            .args(more)
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, quiet) = check(&[]);
+    assert_eq!(code, Some(0));
+    assert!(!quiet.contains("TY051"), "{quiet}");
+    let (code, told) = check(&["--online"]);
+    assert_eq!(
+        code,
+        Some(0),
+        "the machine that checks need not be the one that serves"
+    );
+    for part in [
+        "listener `web` cannot bind",
+        "file descriptors are allowed here",
+        "endpoint `127.0.0.1:1`: nobody answers",
+        "endpoint `no.such.invalid:80`: its name does not resolve",
+        "keys of `users` cannot be fetched",
+        "others may read the token",
+        "the directory of the access log",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(!told.contains(&upstream.address.to_string()), "{told}");
+    assert_eq!(check(&["--online", "--deny-warnings"]).0, Some(78));
+}

@@ -1,0 +1,99 @@
+// Services: versions side by side, who is healthy, and what an operator may do by hand.
+
+import { get, put } from "../api.js";
+import { empty, h, head, notice, tag } from "../dom.js";
+import { ms, percent, place, plural, rate, short } from "../format.js";
+import { hue, state } from "../state.js";
+
+export function services({ signal, redraw }) {
+  const here = { list: null, colors: [], problem: null, done: null };
+  const load = async () => {
+    try {
+      const [{ services }, { colors }] = await Promise.all([get("/v1/services"), get("/v1/colors")]);
+      [here.list, here.colors, here.problem] = [services, colors, null];
+    } catch (problem) {
+      here.problem = problem;
+    }
+    redraw();
+  };
+  load();
+  const clock = setInterval(load, 1000);
+  signal.addEventListener("abort", () => clearInterval(clock));
+  const act = (path, body, words) => async () => {
+    try {
+      await put(path, body);
+      here.done = { kind: "good", words };
+    } catch (problem) {
+      here.done = { kind: "bad", words: problem.message };
+    }
+    await load();
+  };
+  return () => [
+    head("Services", "Versions side by side: what they carry, how they are, and which of them is left alone."),
+    h("div", { class: "stack" },
+      here.problem && notice("bad", here.problem.message),
+      here.done && notice(here.done.kind, here.done.words),
+      here.list?.length === 0 && h("section", { class: "card" }, empty("services", "No services", "A service is what routes send traffic to.", '[services.shop.versions.v1]\nendpoints = ["127.0.0.1:9001"]')),
+      here.list?.map((service) => one(service, here.colors, act))),
+  ];
+}
+
+function one(service, colors, act) {
+  const path = `/v1/services/${encodeURIComponent(service.name)}`;
+  const facts = [];
+  if (service.retries) facts.push(tag("", service.retries === 1 ? "1 retry" : `${short(service.retries)} retries`));
+  if (service.retries_refused) facts.push(tag("warn", `${short(service.retries_refused)} retries over budget`));
+  if (service.in_flight) facts.push(tag(service.in_flight.refused ? "warn" : "", `${service.in_flight.taken} of ${service.in_flight.max} places`));
+  if (service.adaptive) facts.push(tag("", `adaptive limit ${service.adaptive.limit}`));
+  return h("section", { class: "card", "data-key": service.name, "data-testid": `service-${service.name}` },
+    h("header", { style: { "padding-bottom": "14px" } }, h("div", { class: "row" }, h("h2", {}, service.name), facts), place(service.at)),
+    h("div", { class: "versions" }, service.versions.map((version) => half(service, version, colors, `${path}/${encodeURIComponent(version.name)}`, act))));
+}
+
+function half(service, version, colors, path, act) {
+  const seen = state.frame?.versions[`${service.name}/${version.name}`]?.window;
+  const met = colors.filter((color) => color.versions[service.name] === version.name);
+  const value = (title, shown, bad) => h("div", {}, h("dt", {}, title), h("dd", { class: bad ? "bad-text" : "" }, shown));
+  return h("div", { class: "version", "data-key": version.name },
+    h("div", { class: "row spread" },
+      h("div", { class: "row" }, h("h3", {}, version.name), service.default === version.name && tag("accent", "default"), met.map((color) => h("span", { class: "tag" }, h("i", { class: "dot", style: { "--hue": hue(color.name) } }), color.name))),
+      version.available ? tag("good", "available") : tag("bad", "not available")),
+    h("dl", { class: "facts" }, value("Rate", seen ? rate(seen.rps) : "–"), value("Errors", seen ? percent(seen.errors, seen.rps) : "–", seen?.errors > 0), value("p50", ms(seen?.p50_ms)), value("p99", ms(seen?.p99_ms))),
+    version.breaker && automaton(`${service.name} ${version.name}`, version.breaker, `${path}/breaker`, act),
+    h("div", {}, version.endpoints.length ? version.endpoints.map((endpoint) => line(endpoint, path, act)) : h("p", { class: "soft" }, "No endpoints: requests fall back to the default version, or are refused.")));
+}
+
+const WORDS = { closed: "Requests pass.", "half-open": "A few requests find out whether it is well again.", open: "Requests are turned away." };
+
+/** The breaker as what it is: three states and the ways between them. */
+function automaton(name, breaker, path, act) {
+  const node = (state, x, label) => h("g", { class: `${state} ${breaker.state === state ? "on" : ""}` }, h("circle", { cx: x, cy: 30, r: 9 }), h("text", { x, y: 58 }, label));
+  const hold = (state, label, words) => h("button", { class: "tiny", "aria-pressed": String(breaker.held && breaker.state === state), onclick: act(path, { state }, words) }, label);
+  const left = breaker.retry_in_ms;
+  const countdown = breaker.held ? " Held by hand." : breaker.state === "open" && left !== null ? ` Tried again in ${Math.ceil(left / 1000)} s.` : "";
+  return h("div", { class: "automaton" },
+    h("svg", { viewBox: "0 0 214 64", role: "img", "aria-label": `Breaker of ${name}: ${breaker.state}` },
+      h("path", { d: "M44 30h48m-5-4 5 4-5 4" }), h("path", { d: "M121 26h48m-5-4 5 4-5 4" }), h("path", { d: "M171 35h-48m5-4-5 4 5 4" }), h("path", { d: "M180 18C150 1 65 1 36 18m1-6-1 6 6 .5" }),
+      node("closed", 30, "closed"), node("open", 107, "open"), node("half-open", 185, "half-open")),
+    h("div", { style: { flex: "1", "min-width": "160px" } },
+      h("div", {}, h("b", { "data-testid": "breaker-state" }, `Breaker ${breaker.state}. `), h("span", { class: "soft" }, WORDS[breaker.state], countdown)),
+      h("div", { class: "soft small num" }, `${short(breaker.refused)} refused · opened ${breaker.transitions.open}×`, breaker.mode === "enforce" ? "" : ` · mode ${breaker.mode}`)),
+    h("div", { class: "group", role: "group", "aria-label": `Hold the breaker of ${name}` },
+      hold("open", "Open", `The breaker of ${name} is held open.`), hold("closed", "Close", `The breaker of ${name} is held closed.`),
+      h("button", { class: "tiny", onclick: act(path, { state: "half-open" }, `The breaker of ${name} finds out by itself.`) }, "Let it decide")));
+}
+
+function line(endpoint, path, act) {
+  const way = endpoint.drained ? ["warn", "drained"] : endpoint.ejected ? ["bad", "ejected"] : endpoint.down ? ["bad", "down"] : endpoint.healthy ? ["good", "healthy"] : ["bad", "unhealthy"];
+  const words = [`${endpoint.in_flight} in flight`];
+  if (endpoint.latency_ms > 0) words.push(`${endpoint.latency_ms.toFixed(1)} ms`);
+  if (endpoint.weight !== 1) words.push(`weight ${endpoint.weight}`);
+  if (endpoint.connect_failures) words.push(plural(endpoint.connect_failures, "failed connect"));
+  const ink = { good: "var(--good)", warn: "var(--warn)", bad: "var(--bad)" }[way[0]];
+  const drain = { drained: !endpoint.drained };
+  return h("div", { class: "endpoint", "data-key": endpoint.address },
+    h("i", { class: "dot", style: { "--hue": ink }, "aria-hidden": "true" }),
+    h("div", {}, h("code", {}, endpoint.address), h("div", { class: "soft small num" }, words.join(" · "))),
+    h("span", { class: `tag ${way[0]}` }, way[1]),
+    h("button", { class: "tiny", onclick: act(`${path}/endpoints/${encodeURIComponent(endpoint.address)}`, drain, endpoint.drained ? `${endpoint.address} takes requests again.` : `${endpoint.address} gets no new requests.`), "aria-label": `${endpoint.drained ? "Undrain" : "Drain"} ${endpoint.address}` }, endpoint.drained ? "Undrain" : "Drain"));
+}

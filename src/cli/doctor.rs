@@ -1,0 +1,231 @@
+//! What `tyrian check --online` finds: not in the file, but around it. Every problem is a warning,
+//! because the machine that checks need not be the one that serves.
+
+use crate::config::Config;
+use crate::config::access_log::LogPath;
+use crate::config::admin::Secret;
+use crate::config::diagnostic::Diagnostic;
+use crate::config::jwt::{Keys, KeysByUrl};
+use crate::config::listener::Bind;
+use crate::outbound;
+use crate::telemetry::process::Process;
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+/// Longest wait for an endpoint to accept a connection.
+const CONNECT: Duration = Duration::from_secs(1);
+/// Longest wait for an issuer.
+const ISSUER: Duration = Duration::from_secs(5);
+/// Largest document of keys that is read.
+const DOCUMENT_MAX: usize = 1 << 20;
+/// Clocks further apart than this make tokens early or late.
+const SKEW_MAX: Duration = Duration::from_secs(10);
+/// Descriptors besides connections: listeners, logs, files, timers.
+const SPARE_FDS: u64 = 256;
+/// Endpoints that are tried.
+const ENDPOINTS_MAX: usize = 256;
+
+/// Looks around.
+pub fn examine(config: &Config) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    descriptors(config, &mut found);
+    ports(config, &mut found);
+    endpoints(config, &mut found);
+    files(config, &mut found);
+    issuers(config, &mut found);
+    found
+}
+
+fn warn(code: &'static str, message: String, help: impl Into<String>) -> Diagnostic {
+    Diagnostic::warning(code, message).help(help)
+}
+
+/// A connection may need one descriptor on each side.
+fn descriptors(config: &Config, found: &mut Vec<Diagnostic>) {
+    let listeners = config.listeners.values();
+    let clients: u64 = listeners
+        .map(|listener| u64::from(listener.clients.max_connections))
+        .sum();
+    let needed = 2 * clients + SPARE_FDS;
+    let Some(most) = Process::read().max_fds else {
+        return;
+    };
+    if most < needed {
+        let message = format!(
+            "{most} file descriptors are allowed here; {clients} connections may need {needed}"
+        );
+        let help = "raise `LimitNOFILE` of the unit (or `ulimit -n`), or lower `max_connections`";
+        found.push(warn("TY0510", message, help));
+    }
+}
+
+fn ports(config: &Config, found: &mut Vec<Diagnostic>) {
+    let listeners = config.listeners.iter();
+    let listeners =
+        listeners.map(|(name, listener)| (format!("listener `{name}`"), listener.bind.clone()));
+    let admin = [
+        ("`admin.bind`", config.admin.bind),
+        ("`admin.metrics`", config.admin.metrics),
+    ];
+    let admin = admin.into_iter().filter(|_| config.admin.explicit);
+    let admin = admin.filter_map(|(name, address)| Some((name.to_owned(), Bind::Tcp(address?))));
+    for (name, address) in listeners.chain(admin) {
+        // A Unix socket would be taken from whoever listens on it.
+        let Bind::Tcp(socket) = &address else {
+            continue;
+        };
+        if let Err(error) = TcpListener::bind(socket) {
+            let help = "if the gateway runs here already, this is its own port";
+            found.push(warn(
+                "TY0510",
+                format!("{name} cannot bind {address}: {error}"),
+                help,
+            ));
+        }
+    }
+}
+
+/// Names resolve, and somebody accepts connections.
+fn endpoints(config: &Config, found: &mut Vec<Diagnostic>) {
+    let services = config.services.values();
+    let versions = services.flat_map(|service| service.versions.values());
+    let addresses = versions.flat_map(|version| &version.endpoints);
+    let addresses: BTreeSet<&str> = addresses.map(|endpoint| &*endpoint.address).collect();
+    let problems = std::thread::scope(|scope| {
+        let tried = addresses.iter().take(ENDPOINTS_MAX);
+        let tried: Vec<_> = tried
+            .map(|address| scope.spawn(|| reach(address).err().map(|why| (*address, why))))
+            .collect();
+        let joined = tried
+            .into_iter()
+            .filter_map(|try_| try_.join().ok().flatten());
+        joined.collect::<Vec<_>>()
+    });
+    for (address, why) in problems {
+        let help = "requests that meet it go elsewhere, or are refused when nothing else is left";
+        found.push(warn("TY0511", format!("endpoint `{address}`: {why}"), help));
+    }
+}
+
+fn reach(address: &str) -> Result<(), String> {
+    if let Some(path) = address.strip_prefix("unix:") {
+        let connected = UnixStream::connect(path);
+        return connected.map(drop).map_err(|error| error.to_string());
+    }
+    let resolved: Vec<SocketAddr> = address
+        .to_socket_addrs()
+        .map_err(|error| format!("its name does not resolve: {error}"))?
+        .collect();
+    let mut why = "its name has no address".to_owned();
+    for address in resolved {
+        match TcpStream::connect_timeout(&address, CONNECT) {
+            Ok(_) => return Ok(()),
+            Err(error) => why = format!("nobody answers at {address}: {error}"),
+        }
+    }
+    Err(why)
+}
+
+fn files(config: &Config, found: &mut Vec<Diagnostic>) {
+    let tokens = [Some(&config.admin.token), config.admin.read_token.as_ref()];
+    for secret in tokens.into_iter().flatten() {
+        if let Secret::File(path) = secret
+            && let Ok(meta) = path.metadata()
+            && meta.permissions().mode() & 0o077 != 0
+        {
+            let message = format!("others may read the token in {}", path.display());
+            let help = format!("chmod 600 {}", path.display());
+            found.push(warn("TY0513", message, help));
+        }
+    }
+    if let LogPath::File(path) = &config.telemetry.access_log.path {
+        let directory = path.parent().filter(|parent| *parent != Path::new(""));
+        let directory = directory.unwrap_or(Path::new("."));
+        if !directory.is_dir() {
+            let message = format!(
+                "the directory of the access log, {}, is not there",
+                directory.display()
+            );
+            found.push(warn(
+                "TY0513",
+                message,
+                "make it, and let the gateway's user write to it",
+            ));
+        }
+    }
+}
+
+/// Issuers answer with keys, and agree with this machine on the time.
+fn issuers(config: &Config, found: &mut Vec<Diagnostic>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let Ok(runtime) = runtime else { return };
+    for (name, provider) in &config.jwt {
+        let Keys::Url(source) = &provider.keys else {
+            continue;
+        };
+        match runtime.block_on(ask(source)) {
+            Err(why) => {
+                let message = format!(
+                    "keys of `{name}` cannot be fetched from {}: {why}",
+                    source.url
+                );
+                let help = "until they can, every token of this issuer is refused";
+                found.push(warn("TY0512", message, help));
+            }
+            Ok(Some(skew)) if skew > SKEW_MAX => {
+                let message = format!(
+                    "this clock and that of {} are {} s apart",
+                    source.url,
+                    skew.as_secs()
+                );
+                let help = "tokens will seem expired or not yet valid; see `timedatectl`";
+                found.push(warn("TY0512", message, help));
+            }
+            Ok(_) => {}
+        }
+    }
+}
+
+/// How far the issuer's clock is from ours, if it tells the time.
+async fn ask(source: &KeysByUrl) -> Result<Option<Duration>, String> {
+    let client = outbound::client(ISSUER, source.ca.as_deref())?;
+    let answer = client
+        .get(&source.url)
+        .send()
+        .await
+        .map_err(outbound::words)?;
+    if !answer.status().is_success() {
+        return Err(format!("it answers {}", answer.status().as_u16()));
+    }
+    let date = answer.headers().get(http::header::DATE);
+    let date = date.and_then(|date| date.to_str().ok()?.parse::<HttpDate>().ok());
+    let document = outbound::body(answer, DOCUMENT_MAX).await?;
+    let document: serde_json::Value =
+        serde_json::from_slice(&document).map_err(|_| "it sends no JSON".to_owned())?;
+    if document["keys"].as_array().is_none_or(Vec::is_empty) {
+        return Err("its document has no keys".to_owned());
+    }
+    let now = SystemTime::now();
+    Ok(date.map(|HttpDate(date)| match now.duration_since(date) {
+        Ok(behind) => behind,
+        Err(ahead) => ahead.duration(),
+    }))
+}
+
+/// The time of a `Date` field (RFC 9110, section 5.6.7).
+struct HttpDate(SystemTime);
+
+impl std::str::FromStr for HttpDate {
+    type Err = jiff::Error;
+
+    fn from_str(text: &str) -> Result<Self, jiff::Error> {
+        let zoned = jiff::fmt::rfc2822::parse(text)?;
+        Ok(Self(zoned.timestamp().into()))
+    }
+}

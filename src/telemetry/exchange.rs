@@ -1,0 +1,305 @@
+//! The facts of one exchange that has ended. The access log and the tap tell the same ones, in
+//! their own forms; nothing is copied until somebody wants to hear it.
+
+use super::redact;
+use crate::config::field::Field;
+use jiff::Timestamp;
+use std::io::Write;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// One exchange, borrowed from whoever served it. What is not known is empty.
+#[derive(Debug, Clone)]
+pub struct Exchange<'e> {
+    pub time: Timestamp,
+    pub status: u16,
+    pub method: &'e str,
+    pub host: &'e str,
+    pub path: &'e str,
+    pub query: &'e str,
+    pub protocol: &'static str,
+    pub client: IpAddr,
+    pub user_agent: &'e str,
+    pub referer: &'e str,
+    pub listener: &'e str,
+    pub client_cert: &'e str,
+    pub generation: u64,
+    pub route: &'e str,
+    /// Names and values.
+    pub claims: &'e [(String, String)],
+    pub service: &'e str,
+    pub version: &'e str,
+    pub endpoint: &'e str,
+    pub tries: u8,
+    pub color_requested: &'e str,
+    pub color_served: &'e str,
+    pub color_reason: &'static str,
+    pub reason: &'static str,
+    pub detail: &'static str,
+    pub request_id: &'e str,
+    pub trace_id: &'e str,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub duration: Duration,
+    pub upstream: Duration,
+}
+
+/// What a field holds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value<'v> {
+    /// Not known, or it does not apply.
+    Absent,
+    Text(&'v str),
+    Number(u64),
+    Span(Duration),
+    Time(Timestamp),
+    Address(IpAddr),
+    /// A query string, to be masked.
+    Query(&'v str),
+}
+
+impl<'e> Exchange<'e> {
+    /// Nothing known but when, by whom, and how it ended.
+    pub fn new(client: IpAddr, status: u16) -> Self {
+        Self {
+            time: Timestamp::now(),
+            status,
+            method: "",
+            host: "",
+            path: "",
+            query: "",
+            protocol: "",
+            client,
+            user_agent: "",
+            referer: "",
+            listener: "",
+            client_cert: "",
+            generation: 0,
+            route: "",
+            claims: &[],
+            service: "",
+            version: "",
+            endpoint: "",
+            tries: 0,
+            color_requested: "",
+            color_served: "",
+            color_reason: "",
+            reason: "",
+            detail: "",
+            request_id: "",
+            trace_id: "",
+            bytes_in: 0,
+            bytes_out: 0,
+            duration: Duration::ZERO,
+            upstream: Duration::ZERO,
+        }
+    }
+
+    /// What this field holds. Claims are several; see [`Exchange::claims`].
+    pub fn value(&self, field: Field) -> Value<'e> {
+        let text = |text: &'e str| match text {
+            "" => Value::Absent,
+            text => Value::Text(text),
+        };
+        // A request that never became one has neither sizes nor durations.
+        let known = |value: Value<'e>| match self.method {
+            "" => Value::Absent,
+            _ => value,
+        };
+        match field {
+            Field::Time => Value::Time(self.time),
+            Field::Status => Value::Number(self.status.into()),
+            Field::Method => text(self.method),
+            Field::Host => known(Value::Text(self.host)),
+            Field::Path => known(Value::Text(self.path)),
+            Field::Query if self.query.is_empty() => Value::Absent,
+            Field::Query => Value::Query(self.query),
+            Field::Protocol => text(self.protocol),
+            Field::Client => Value::Address(self.client),
+            Field::UserAgent => text(self.user_agent),
+            Field::Referer => text(self.referer),
+            Field::Listener => text(self.listener),
+            Field::ClientCert => text(self.client_cert),
+            Field::Generation => Value::Number(self.generation),
+            Field::Route => text(self.route),
+            Field::Claims => Value::Absent,
+            Field::Service => text(self.service),
+            Field::Version => text(self.version),
+            Field::Endpoint => text(self.endpoint),
+            Field::Tries if self.service.is_empty() => Value::Absent,
+            Field::Tries => Value::Number(self.tries.into()),
+            Field::ColorRequested => text(self.color_requested),
+            Field::ColorServed => text(self.color_served),
+            Field::ColorReason => text(self.color_reason),
+            Field::Reason => text(self.reason),
+            Field::Detail => text(self.detail),
+            Field::RequestId => text(self.request_id),
+            Field::TraceId => text(self.trace_id),
+            Field::BytesIn => known(Value::Number(self.bytes_in)),
+            Field::BytesOut => known(Value::Number(self.bytes_out)),
+            Field::Duration => known(Value::Span(self.duration)),
+            Field::Upstream => known(Value::Span(self.upstream)),
+            Field::Gateway => known(Value::Span(self.duration.saturating_sub(self.upstream))),
+        }
+    }
+
+    /// Appends one JSON object with these fields, without a line feed; `redact` are words that
+    /// mask query parameters.
+    pub fn write_json(
+        &self,
+        out: &mut Vec<u8>,
+        fields: impl IntoIterator<Item = Field>,
+        redact: &[String],
+    ) {
+        out.push(b'{');
+        let start = out.len();
+        for field in fields {
+            if field == Field::Claims {
+                for (name, value) in self.claims {
+                    key(out, start, name);
+                    write_text(out, value);
+                }
+                continue;
+            }
+            let value = self.value(field);
+            if value != Value::Absent {
+                key(out, start, field.name());
+                value.write_json(out, redact);
+            }
+        }
+        out.push(b'}');
+    }
+}
+
+impl Value<'_> {
+    fn write_json(self, out: &mut Vec<u8>, redact: &[String]) {
+        match self {
+            Self::Text(text) => write_text(out, text),
+            Self::Number(_) | Self::Span(_) => self.write(out, redact),
+            Self::Query(query) => write_text(out, &redact::query(query, redact)),
+            Self::Absent | Self::Time(_) | Self::Address(_) => {
+                out.push(b'"');
+                self.write(out, redact);
+                out.push(b'"');
+            }
+        }
+    }
+
+    /// Appends the value as it is, unquoted.
+    pub fn write(self, out: &mut Vec<u8>, redact: &[String]) {
+        let _ = match self {
+            Self::Absent => Ok(()),
+            Self::Text(text) => out.write_all(text.as_bytes()),
+            Self::Number(number) => write!(out, "{number}"),
+            Self::Span(span) => {
+                let us = span.as_micros();
+                write!(out, "{}.{:03}", us / 1000, us % 1000)
+            }
+            Self::Time(time) => write!(out, "{time}"),
+            Self::Address(address) => write!(out, "{address}"),
+            Self::Query(query) => out.write_all(redact::query(query, redact).as_bytes()),
+        };
+    }
+}
+
+fn key(out: &mut Vec<u8>, start: usize, name: &str) {
+    if out.len() > start {
+        out.push(b',');
+    }
+    write_text(out, name);
+    out.push(b':');
+}
+
+/// Appends a JSON text.
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    escape(out, text);
+    out.push(b'"');
+}
+
+/// Appends with quotes, backslashes and controls escaped as JSON demands.
+pub fn escape(out: &mut Vec<u8>, value: &str) {
+    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    let mut rest = value.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| !plain(*byte)) {
+        let (head, tail) = rest.split_at(at);
+        out.extend_from_slice(head);
+        if let Some((special, tail)) = tail.split_first() {
+            match special {
+                b'"' => out.extend_from_slice(b"\\\""),
+                b'\\' => out.extend_from_slice(b"\\\\"),
+                other => {
+                    let _ = write!(out, "\\u{other:04x}");
+                }
+            }
+            rest = tail;
+        }
+    }
+    out.extend_from_slice(rest);
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::Exchange;
+    use crate::config::field::Field;
+    use std::time::Duration;
+
+    /// A request that was served.
+    pub fn served() -> Exchange<'static> {
+        Exchange {
+            method: "GET",
+            host: "a.example",
+            path: "/cart/7",
+            query: "page=2&token=hush",
+            protocol: "HTTP/1.1",
+            user_agent: "curl/8 \"x\"",
+            route: "cart",
+            service: "shop",
+            version: "v2",
+            tries: 1,
+            color_requested: "canary",
+            color_served: "canary",
+            request_id: "r-1",
+            bytes_out: 42,
+            duration: Duration::from_micros(12_345),
+            upstream: Duration::from_millis(12),
+            time: "2026-11-21T10:00:00Z".parse().unwrap(),
+            ..Exchange::new("192.0.2.7".parse().unwrap(), 200)
+        }
+    }
+
+    fn json(exchange: &Exchange, fields: &[Field]) -> serde_json::Value {
+        let mut out = Vec::new();
+        exchange.write_json(&mut out, fields.iter().copied(), &[]);
+        serde_json::from_slice(&out).unwrap()
+    }
+
+    #[test]
+    fn a_line_is_json_whatever_the_values_hold() {
+        let claims = [("jwt.sub".to_owned(), "a\"b".to_owned())];
+        let odd = Exchange {
+            path: "/a\"b\\c\nd\u{1}é",
+            claims: &claims,
+            ..served()
+        };
+        let line = json(&odd, Field::ALL);
+        assert_eq!(line["path"], "/a\"b\\c\nd\u{1}é");
+        assert_eq!(line["jwt.sub"], "a\"b");
+        assert_eq!(line["status"], 200);
+        assert_eq!(line["duration_ms"], 12.345);
+        assert_eq!(line["gateway_ms"], 0.345);
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out_and_secrets_are_masked() {
+        let line = json(&served(), Field::ALL);
+        assert_eq!(line["query"], "page=2&token=***");
+        assert!(line.get("reason").is_none() && line.get("trace_id").is_none());
+        let never_a_request = Exchange {
+            reason: "bad_request",
+            ..Exchange::new("192.0.2.7".parse().unwrap(), 400)
+        };
+        let line = json(&never_a_request, Field::ALL);
+        assert!(line.get("path").is_none() && line.get("duration_ms").is_none());
+    }
+}
