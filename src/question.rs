@@ -79,6 +79,7 @@ impl Question {
             client,
             trusted: trusted(config, client),
             claims: self.claims.as_ref().or(assumed.as_ref()),
+            bucket: None,
         };
         Ok(table.explain(config, &view, availability))
     }

@@ -16,6 +16,7 @@ const LAYERS: &[(&str, usize)] = &[
     ("routing", 1),
     ("outbound", 0),
     ("policy", 2),
+    ("rollout", 2),
     ("upstream", 3),
     ("snapshot", 4),
     ("edge", 5),

@@ -1,6 +1,6 @@
 //! `/v1`: JSON in, JSON out, problem+json when something is wrong.
 
-use super::{Admin, auth, control, view};
+use super::{Admin, auth, control, rollouts, view};
 use crate::live::{Outcome, Trigger};
 use crate::question::Question;
 use crate::routing::explain::Explanation;
@@ -47,6 +47,11 @@ pub fn router(admin: &Admin) -> Router<Admin> {
         .route(
             "/v1/services/{service}/{version}/endpoints/{address}",
             put(control::endpoint),
+        )
+        .route("/v1/rollouts", get(rollouts::list))
+        .route(
+            "/v1/rollouts/{name}",
+            get(rollouts::show).post(rollouts::act),
         )
         .route("/v1/explain", post(explain))
         .route("/v1/config", get(show))

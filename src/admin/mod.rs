@@ -4,6 +4,7 @@ mod api;
 mod auth;
 mod control;
 mod probes;
+mod rollouts;
 pub mod view;
 
 pub use auth::Token;

@@ -40,6 +40,7 @@ pub async fn status(admin: &Admin) -> Value {
         "services": snapshot.services.len(),
         "colors": snapshot.colors.len(),
         "endpoints_down": down,
+        "shares": admin.live.rollouts.list(&snapshot),
         "warnings": loaded.render_json().get("diagnostics"),
     })
 }
@@ -223,6 +224,10 @@ pub fn colors(config: &Config) -> Value {
             "versions": versions,
             "fallback": format!("{:?}", color.fallback).to_lowercase(),
             "hex": color.hex,
+            "share": color.share.as_ref().map(|share| json!({
+                "percent": share.percent,
+                "sticky": share.sticky.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            })),
             "at": place(&color.at),
         })
     };

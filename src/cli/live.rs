@@ -125,6 +125,9 @@ pub fn status(args: &Args) -> Exit {
             format!("rolled back to generation {generation}; the file differs"),
         ));
     }
+    for share in status["shares"].as_array().into_iter().flatten() {
+        rows.push(("share", super::rollout::line(share)));
+    }
     for listener in status["listeners"].as_array().into_iter().flatten() {
         rows.push((
             "listener",

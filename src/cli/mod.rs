@@ -28,6 +28,7 @@ mod live;
 mod logging;
 mod pages;
 mod process;
+mod rollout;
 mod run;
 mod schema;
 
@@ -72,6 +73,8 @@ enum Verb {
     Fmt(fmt::Args),
     /// Show what the running gateway is doing
     Status(live::Args),
+    /// Show and move the shares of colors
+    Rollout(rollout::Args),
     /// Exit 0 when the local gateway is ready
     Healthcheck(live::HealthArgs),
     /// Print the JSON Schema of the configuration
@@ -132,6 +135,7 @@ pub fn main() -> ExitCode {
         Verb::Config(args) => config::run(&args),
         Verb::Fmt(args) => fmt::run(&args),
         Verb::Status(args) => live::status(&args),
+        Verb::Rollout(args) => rollout::run(&args),
         Verb::Healthcheck(args) => live::healthcheck(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Demo(args) => demo::run(&args),

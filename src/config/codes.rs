@@ -45,7 +45,7 @@ codes! {
     "TY0312" "a version without endpoints"
     "Requests for this version fall back to the default one, or are refused.";
     "TY0313" "a color that no request can have"
-    "No `when` gives the color, and no listener trusts anybody to carry it. Carried colors are believed only from `clients.trust`.";
+    "No `when` gives the color, it has no share, and no listener trusts anybody to carry it. Carried colors are believed only from `clients.trust`.";
     "TY0314" "no listener"
     "Without a listener nobody can connect.";
     "TY0315" "no route"

@@ -1,9 +1,9 @@
 //! `[coloring]` and `[colors.NAME]`: which color a request has, and which versions it meets.
 
-use super::policy::Share;
 use super::reader::{Cx, Kind, Later, Node, Read, ReadNamed, Reference};
 use super::route::ValueMatch;
 use super::shape::Shape;
+use super::share::Share;
 use super::values::parsed;
 use super::{Name, Place};
 use crate::{table, words};
@@ -20,6 +20,8 @@ table! {
         "sources" => sources: Vec<Source> = (vec![Source::Header]) "[\"header\"]",
         /// What becomes of a color that is not configured.
         "unknown" => unknown: Unknown = (Unknown::Default) "\"default\"",
+        /// Changes which users the shares of colors fall on; the same in all gateways side by side.
+        "salt" => salt: String = (String::new()) "\"\"",
     }
 }
 
@@ -31,6 +33,7 @@ impl Default for Coloring {
             header: HEADER,
             sources: vec![Source::Header],
             unknown: Unknown::Default,
+            salt: String::new(),
         }
     }
 }
@@ -92,6 +95,8 @@ pub struct Color {
     /// Service to version; a service not named here serves its default.
     pub versions: BTreeMap<Name, Name>,
     pub fallback: Fallback,
+    /// Of uncolored traffic.
+    pub share: Option<Share>,
     /// `#rrggbb`, for the dashboard.
     pub hex: Option<String>,
     pub at: Place,
@@ -109,7 +114,7 @@ table! {
         /// When the color stops to count.
         "expires" => expires: Later<String> = (Later::default()),
         /// The share of uncolored traffic that gets the color.
-        "share" => share: Later<Share> = (Later::default()),
+        "share" => share: Option<Share> = none,
         /// `#rrggbb`: the color's color.
         "hex" => hex: Option<Hex> = none,
     }
@@ -122,6 +127,7 @@ impl ReadNamed for Color {
             when: table.when,
             versions: table.versions.0,
             fallback: table.fallback,
+            share: table.share,
             hex: table.hex.map(|Hex(hex)| hex),
             at,
         })

@@ -110,7 +110,7 @@ fn unreachable_colors(config: &Config, out: &mut Vec<Diagnostic>) {
         .any(|listener| !listener.clients.trust.is_empty());
     let carried = trusting && !config.coloring.sources.is_empty();
     for (name, color) in &config.colors {
-        if color.when.is_empty() && !carried {
+        if color.when.is_empty() && color.share.is_none() && !carried {
             let message = format!("no request can have color `{name}`");
             let by_header = config.coloring.sources.contains(&Source::Header);
             let help = if by_header && !trusting {

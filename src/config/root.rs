@@ -12,6 +12,7 @@ use super::limit::Limit;
 use super::listener::Listener;
 use super::policy;
 use super::reader::{Cx, Kind, Node, Read, ReadNamed, not_yet};
+use super::rollout::Rollout;
 use super::route::Route;
 use super::server::Server;
 use super::service::Service;
@@ -91,7 +92,7 @@ pub fn read(files: &[File], cx: &Cx) -> Root {
     let breakers = named::<Breaker>(files, "breakers", cx, &mut defined);
     providers(files, cx, &mut defined);
     later::<policy::Plugin>(files, "plugins", cx, &mut defined);
-    later::<policy::Rollout>(files, "rollouts", cx, &mut defined);
+    let rollouts = named::<Rollout>(files, "rollouts", cx, &mut defined);
     let tests = tests(files, cx);
     let whole = server.is_some()
         && listeners.1
@@ -99,6 +100,7 @@ pub fn read(files: &[File], cx: &Cx) -> Root {
         && services.1
         && coloring.is_some()
         && colors.1
+        && rollouts.1
         && jwt.1
         && api_keys.1
         && forward_auth.1
@@ -114,6 +116,7 @@ pub fn read(files: &[File], cx: &Cx) -> Root {
         services: services.0,
         coloring: coloring.flatten().unwrap_or_default(),
         colors: colors.0,
+        rollouts: rollouts.0,
         jwt: jwt.0,
         api_keys: api_keys.0,
         forward_auth: forward_auth.0,

@@ -3,6 +3,7 @@
 use super::matches::authority_of;
 use super::reader::{Cx, Node, Read};
 use super::shape::Shape;
+use super::units::Percent;
 use super::{Place, place_of};
 use crate::table;
 use http::{HeaderName, HeaderValue, Method};
@@ -24,6 +25,8 @@ pub struct Test {
     pub claims: Option<Vec<(String, Vec<String>)>>,
     /// Default 127.0.0.1.
     pub from: IpAddr,
+    /// The user's bucket, in place of the one that the request's key gives.
+    pub bucket: Option<u16>,
     pub expect: Expect,
     pub at: Place,
 }
@@ -41,6 +44,8 @@ table! {
         "claims" => claims: Option<Vec<(String, Vec<String>)>> = none "no token",
         /// The client's address.
         "from" => from: IpAddr = (IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)) "\"127.0.0.1\"",
+        /// The user's bucket, 0 to 9999, in place of the one that its key gives.
+        "bucket" => bucket: Option<Bucket> = none "as its key has it",
         /// What must become of it.
         "expect" => expect: Expect = required,
     }
@@ -63,6 +68,25 @@ table! {
         "reason" => reason: Option<String> = none,
         /// The path the upstream sees.
         "upstream_path" => upstream_path: Option<String> = none,
+    }
+}
+
+/// One of the ten thousand buckets that users fall into.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bucket(pub u16);
+
+impl Read for Bucket {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let bucket = u16::read(node, cx)?;
+        if bucket >= Percent::ALL.0 {
+            node.invalid(cx, "there are 10000 buckets", "expected 0 to 9999");
+            return None;
+        }
+        Some(Self(bucket))
+    }
+
+    fn shape() -> Shape {
+        Shape::Integer(0, 9999)
     }
 }
 
@@ -111,6 +135,7 @@ impl Read for Test {
             headers,
             claims,
             from,
+            bucket,
             expect,
         } = Table::read(node, cx)?;
         let Line {
@@ -143,6 +168,7 @@ impl Read for Test {
             headers: values,
             claims,
             from,
+            bucket: bucket.map(|Bucket(bucket)| bucket),
             expect,
             at,
         })

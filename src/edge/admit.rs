@@ -109,6 +109,7 @@ fn with_view<T>(
         client: journey.client.ip,
         trusted: journey.client.trusted,
         claims: journey.identity.as_ref().map(|identity| &identity.claims),
+        bucket: None,
     };
     let seen = look(&view);
     let changed = !raw.starts_with(path.as_bytes()) || path.len() != path_length(raw);

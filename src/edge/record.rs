@@ -4,6 +4,7 @@ use super::connection::Server;
 use super::context::{Journey, Refusal};
 use super::facts::Facts;
 use super::refusal::trace_id;
+use crate::snapshot::Ended;
 use crate::telemetry::access_log::{number_field, string_field};
 use crate::telemetry::series::{CodeLabel, Key, LabelId, MethodLabel, RouteSeries};
 use http::{HeaderValue, header};
@@ -53,6 +54,19 @@ fn count(session: &Session, journey: &Journey, status: u16, took: Duration) {
     series.series(key).duration.observe(took);
     if let Some(refusal) = &journey.refusal {
         series.refused(refusal.reason);
+    }
+    let watched = route.map_or(&[][..], |route| &route.watched);
+    if let Some(decision) = journey.decision.filter(|_| !watched.is_empty()) {
+        let ended = Ended {
+            decision,
+            version: journey.attempt.target.map(|(_, version)| version),
+            status,
+            refused: journey.refusal.as_ref().map(|refusal| refusal.reason),
+            took: (!journey.endless).then_some(took),
+        };
+        for watched in watched {
+            watched.observe(&ended);
+        }
     }
     metrics
         .overhead

@@ -5,6 +5,7 @@
 //! the last good generation serving.
 
 mod history;
+pub mod rollouts;
 mod verdict;
 pub mod watch;
 
@@ -21,6 +22,7 @@ use crate::telemetry::Metrics;
 use crate::upstream::{Carried, resolve};
 use arc_swap::ArcSwap;
 use history::History;
+use rollouts::Rollouts;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,6 +53,7 @@ pub enum Trigger {
 pub struct Live {
     pub current: Current,
     pub metrics: Arc<Metrics>,
+    pub rollouts: Arc<Rollouts>,
     surroundings: Surroundings,
     source: Source,
     state: Mutex<State>,
@@ -183,6 +186,8 @@ impl Live {
             }
         };
         resolve::spawn(&snapshot.services);
+        let rollouts = Rollouts::open(state_dir);
+        rollouts.settle(&snapshot);
         history.add(generation, Trigger::Start, &loaded, Vec::new());
         metrics.reload_succeeded(generation);
         let seen = loaded.hash;
@@ -194,9 +199,11 @@ impl Live {
         };
         let current = Arc::new(ArcSwap::from_pointee(snapshot));
         sweep(current.clone());
+        rollouts::drive(rollouts.clone(), current.clone());
         Ok(Arc::new(Self {
             current,
             metrics,
+            rollouts,
             surroundings,
             source,
             state: Mutex::new(state),
@@ -273,6 +280,7 @@ impl Live {
         };
         resolve::spawn(&snapshot.services);
         let changes = diff(&state.loaded.values, &loaded.values);
+        self.rollouts.settle(&snapshot);
         self.current.store(Arc::new(snapshot));
         retire(previous);
         self.metrics.reload_succeeded(generation);

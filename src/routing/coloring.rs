@@ -2,10 +2,12 @@
 //! the rules give it.
 
 use super::conditions::Clause;
+use super::shares::Shares;
 use super::table::InvalidRegex;
 use super::{ColorId, ServiceId, VersionId, View, carried, claims};
 use crate::config::Config;
 use crate::config::color::{Fallback, Source, Unknown};
+use crate::config::units::Percent;
 use http::HeaderName;
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
@@ -21,6 +23,7 @@ pub struct Coloring {
     rules: Vec<(Clause, ColorId)>,
     /// By [`ColorId`].
     colors: Vec<Versions>,
+    shares: Option<Shares>,
 }
 
 /// What a color means for each service it names.
@@ -63,6 +66,7 @@ impl Coloring {
                 .map(|(index, name)| (name.as_bytes().into(), id(index)))
                 .collect(),
             rules,
+            shares: Shares::build(config),
             colors: config
                 .colors
                 .values()
@@ -86,11 +90,23 @@ impl Coloring {
                 Carried::Nothing => {}
             }
         }
-        Ok(self
-            .rules
-            .iter()
-            .find(|(clause, _)| clause.holds(view))
-            .map(|(_, color)| *color))
+        let mut rules = self.rules.iter();
+        Ok(match rules.find(|(clause, _)| clause.holds(view)) {
+            Some((_, color)) => Some(*color),
+            None => self.shares.as_ref().and_then(|shares| shares.color(view)),
+        })
+    }
+
+    /// The shares of colors, if any has one.
+    pub fn shares(&self) -> Option<&Shares> {
+        self.shares.as_ref()
+    }
+
+    /// The bucket of a request that neither carries a color nor meets a rule.
+    pub fn bucket(&self, view: &View) -> Option<String> {
+        let shares = self.shares.as_ref()?;
+        let ruled = self.rules.iter().any(|(clause, _)| clause.holds(view));
+        (!ruled).then(|| shares.describe(view))
     }
 
     /// What a request carries: the first source that is present counts. What a stranger says
@@ -130,7 +146,13 @@ impl Coloring {
             Some((Source::Baggage(key), _)) => format!("baggage {key}"),
             Some((Source::Jwt(claim), _)) => format!("claim {claim}"),
             Some((Source::Header, _)) => format!("header {}", self.header),
-            None => "a rule of the color".to_owned(),
+            None => match (&self.shares, self.bucket(view)) {
+                (Some(shares), Some(bucket)) => {
+                    let share = shares.percent(color).unwrap_or(Percent(0));
+                    format!("the color's share of {share}: {bucket}")
+                }
+                _ => "a rule of the color".to_owned(),
+            },
         }
     }
 

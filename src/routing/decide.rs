@@ -43,7 +43,7 @@ impl Table {
             reason: None,
         };
         match self.rule(route).map(|rule| rule.action) {
-            Some(Action::Service(service)) => self.serve(route, service, color, availability),
+            Some(Action::Service(service)) => self.serve(route, service, color, view, availability),
             Some(Action::Respond) => Decision {
                 route: Some(route),
                 color: uncontested,
@@ -64,6 +64,7 @@ impl Table {
         route: RouteId,
         service: ServiceId,
         color: Option<ColorId>,
+        view: &View,
         availability: &impl Availability,
     ) -> Decision {
         let uncontested = ColorChoice {
@@ -71,9 +72,21 @@ impl Table {
             served: color,
             reason: None,
         };
-        let Some(default) = self.services.get(service.0 as usize).copied() else {
+        let Some((default, split)) = self.services.get(service.0 as usize) else {
             return refuse(Some(route), uncontested, Reason::NoHealthyEndpoint);
         };
+        let default = *default;
+        if let (None, Some(split)) = (color, split)
+            && let Some(version) = split.version(view)
+            && availability.available(service, version)
+            && !availability.broken(service, version)
+        {
+            return Decision {
+                route: Some(route),
+                color: uncontested,
+                outcome: Outcome::Upstream { service, version },
+            };
+        }
         let own = color.and_then(|color| self.coloring.version(color, service));
         let mut choice = uncontested;
         let mut version = default;

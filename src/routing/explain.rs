@@ -146,7 +146,10 @@ impl Table {
             None if self.coloring.disbelieved(view) => {
                 "the request carries one, but its sender is not trusted".to_owned()
             }
-            None => "none carried, no rule gives one".to_owned(),
+            None => match self.coloring.bucket(view) {
+                Some(bucket) => format!("none carried, no rule gives one, no share has {bucket}"),
+                None => "none carried, no rule gives one".to_owned(),
+            },
         };
         Color {
             requested: decision

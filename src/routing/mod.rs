@@ -13,6 +13,7 @@ mod matcher;
 pub mod path;
 pub mod rewrite;
 pub mod selftest;
+pub mod shares;
 mod table;
 #[cfg(test)]
 pub mod testing;
@@ -54,6 +55,8 @@ pub struct View<'a> {
     pub trusted: bool,
     /// What a verified token says. Believed from anyone: its issuer has signed it.
     pub claims: Option<&'a claims::Claims>,
+    /// The user's bucket, where a test states it in place of the one that its key gives.
+    pub bucket: Option<u16>,
 }
 
 /// What is known of upstream health at this moment.

@@ -126,6 +126,7 @@ fn find(table: &Table, config: &Config, test: &Test) -> Found {
         client: test.from,
         trusted: trusted(config, test.from),
         claims: claims.as_ref(),
+        bucket: test.bucket,
     };
     let decision = table.decide(&view, &AllHealthy(config));
     let mut found = Found::default();

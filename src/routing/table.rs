@@ -3,6 +3,7 @@
 use super::coloring::Coloring;
 use super::conditions::{Conditions, Verdict};
 use super::matcher::{Found, Judge, Paths};
+use super::shares::{Shares, Split};
 use super::{RouteId, ServiceId, VersionId, View};
 use crate::config::route::{HostMatch, Route, Target};
 use crate::config::{Config, Name};
@@ -17,8 +18,8 @@ pub struct Table {
     levels: Vec<Level>,
     /// By [`RouteId`].
     pub(super) routes: Vec<Rule>,
-    /// By [`ServiceId`]: the default version.
-    pub(super) services: Vec<VersionId>,
+    /// By [`ServiceId`]: the default version, and who meets another one.
+    pub(super) services: Vec<(VersionId, Option<Split>)>,
     pub(super) coloring: Coloring,
 }
 
@@ -95,7 +96,11 @@ impl Table {
         Ok(Self {
             levels: levels.into_values().collect(),
             routes,
-            services: config.services.values().map(default_version).collect(),
+            services: config
+                .services
+                .iter()
+                .map(|(name, service)| (default_version(service), Split::build(service, name)))
+                .collect(),
             coloring: Coloring::build(config)?,
         })
     }
@@ -132,6 +137,11 @@ impl Table {
         methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         methods.dedup();
         methods
+    }
+
+    /// The shares of colors, if any has one.
+    pub fn shares(&self) -> Option<&Shares> {
+        self.coloring.shares()
     }
 
     pub(super) fn rule(&self, route: RouteId) -> Option<&Rule> {

@@ -2,6 +2,7 @@
 //! generation before.
 
 use super::route::Policies;
+use super::watched::watched;
 use super::{Color, ListenerSettings, Route, Snapshot};
 use crate::config::route::Target;
 use crate::config::{Config, Name};
@@ -172,14 +173,11 @@ fn routes(
                 Target::Respond { .. } | Target::Redirect { .. } => None,
             };
             let logged = !skipped.contains(name);
-            Route::build(
-                name,
-                route,
-                service,
-                policies,
-                logged,
-                before.get(name.as_ref()).copied(),
-            )
+            let before = before.get(name.as_ref()).copied();
+            Route {
+                watched: watched(config, route, before),
+                ..Route::build(name, route, service, policies, logged, before)
+            }
         })
         .collect()
 }

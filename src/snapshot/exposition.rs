@@ -2,6 +2,7 @@
 
 use super::Snapshot;
 use super::policy_metrics::PolicyState;
+use crate::config::Name;
 use crate::telemetry::encode::{self, NamedSeries, family, histogram};
 use crate::telemetry::histogram::HTTP_BOUNDS;
 use crate::telemetry::{Metrics, encode::process, encode::process_wide};
@@ -19,6 +20,8 @@ struct Exposition {
     routes: Vec<NamedSeries>,
     services: Vec<Arc<Service>>,
     policies: PolicyState,
+    /// Colors and their shares.
+    shares: Vec<(Name, f64)>,
     metrics: Arc<Metrics>,
 }
 
@@ -33,6 +36,10 @@ impl Snapshot {
             routes: routes.collect(),
             services: self.services.clone(),
             policies: PolicyState::of(self),
+            shares: self
+                .shares()
+                .map(|(name, share)| (name, share.ratio()))
+                .collect(),
             metrics: metrics.clone(),
         };
         let mut registry = Registry::default();
@@ -52,6 +59,7 @@ impl Collector for Exposition {
         self.retries(&mut encoder)?;
         self.endpoints(&mut encoder)?;
         self.policies.encode(&mut encoder)?;
+        self.rollouts(&mut encoder)?;
         process_wide(&mut encoder, &self.metrics)?;
         process(&mut encoder)
     }
@@ -76,6 +84,21 @@ impl Exposition {
             }
         }
         Ok(())
+    }
+
+    fn rollouts(&self, encoder: &mut DescriptorEncoder) -> Result {
+        let shares = self.shares.iter();
+        let rows: Vec<_> = shares
+            .map(|(name, share)| ([("color", name.as_ref())], *share))
+            .collect();
+        let help = "Share of uncolored traffic that gets the color, 0 to 1";
+        family(
+            encoder,
+            "tyrian_rollout_share",
+            help,
+            MetricType::Gauge,
+            &rows,
+        )
     }
 
     fn retries(&self, encoder: &mut DescriptorEncoder) -> Result {

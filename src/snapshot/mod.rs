@@ -8,11 +8,14 @@ mod exposition;
 mod listener;
 mod policy_metrics;
 mod route;
+mod watched;
 
 pub use build::{BuildError, Surroundings};
 pub use listener::ListenerSettings;
 pub use route::{Fallback, Route, Toll};
+pub use watched::{Ended, Watched};
 
+use crate::config::units::Percent;
 use crate::config::{Config, Name};
 use crate::policy::auth::{Authorities, Authority};
 use crate::policy::limit::Limiter;
@@ -84,6 +87,15 @@ impl Snapshot {
 
     pub fn color(&self, id: ColorId) -> Option<&Color> {
         self.colors.get(usize::from(id.0))
+    }
+
+    /// Colors with a share, and what they have now.
+    pub fn shares(&self) -> impl Iterator<Item = (Name, Percent)> + '_ {
+        let colors = self.colors.iter().enumerate();
+        colors.filter_map(|(index, color)| {
+            let shares = self.table.shares()?;
+            Some((color.name.clone(), shares.percent(ColorId(index as u16))?))
+        })
     }
 
     /// The settings of a listener; `None` when this generation no longer has it (it stays open

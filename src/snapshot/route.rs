@@ -1,5 +1,6 @@
 //! A route as the road needs it: names resolved, timeouts merged, counters at hand.
 
+use super::Watched;
 use crate::config::Name;
 use crate::config::color;
 use crate::config::limit::KeyPart;
@@ -45,6 +46,8 @@ pub struct Route {
     pub mirror: Option<Arc<Mirror>>,
     /// Whether its requests appear in the access log.
     pub logged: bool,
+    /// Colors that a rollout compares here.
+    pub watched: Box<[Watched]>,
     pub series: Arc<RouteSeries>,
 }
 
@@ -82,6 +85,7 @@ impl Route {
                 Mirror::build(mirror, previous.and_then(|route| route.mirror.as_ref()))
             }),
             logged,
+            watched: Box::default(),
             series: previous
                 .map(|route| route.series.clone())
                 .unwrap_or_default(),

@@ -6,5 +6,6 @@ pub mod histogram;
 pub mod metrics;
 pub mod process;
 pub mod series;
+pub mod watch;
 
 pub use metrics::Metrics;

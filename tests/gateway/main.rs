@@ -19,6 +19,8 @@ mod malformed;
 mod observe;
 mod process;
 mod reload;
+mod rollouts;
+mod shares;
 mod tokens;
 mod upkeep;
 mod upstream;

@@ -65,7 +65,7 @@ pub fn shape() -> TableShape {
             key(
                 "rollouts",
                 "Shares that move by themselves.",
-                later("color", policy::Rollout::shape()),
+                map("color", crate::config::rollout::Table::shape()),
             ),
             key(
                 "jwt",
