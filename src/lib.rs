@@ -11,6 +11,7 @@ pub mod outbound;
 pub mod policy;
 pub mod question;
 pub mod reason;
+pub mod replay;
 pub mod rollout;
 pub mod routing;
 pub mod server;

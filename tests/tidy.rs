@@ -17,6 +17,7 @@ const LAYERS: &[(&str, usize)] = &[
     ("outbound", 0),
     ("policy", 2),
     ("rollout", 2),
+    ("replay", 2),
     ("upstream", 3),
     ("snapshot", 4),
     ("edge", 5),

@@ -1,12 +1,13 @@
 //! `/v1`: JSON in, JSON out, problem+json when something is wrong.
 
 use super::{Admin, auth, control, rollouts, view};
-use crate::live::{Outcome, Trigger};
+use crate::config::units::duration;
+use crate::live::{Outcome, Trigger, Wish};
 use crate::question::Question;
 use crate::routing::explain::Explanation;
 use crate::snapshot::Snapshot;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -57,6 +58,7 @@ pub fn router(admin: &Admin) -> Router<Admin> {
         .route("/v1/config", get(show))
         .route("/v1/config/check", post(check))
         .route("/v1/config/reload", post(reload))
+        .route("/v1/config/confirm", post(confirm))
         .route("/v1/config/history", get(history))
         .route("/v1/config/rollback", post(rollback))
         .route("/v1/log", put(log))
@@ -140,9 +142,17 @@ async fn show(State(admin): State<Admin>) -> String {
     crate::config::effective::show(admin.live.loaded().await.as_ref())
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CheckQuery {
+    /// `recent`: tell what would change for recent requests.
+    replay: Option<String>,
+}
+
 /// The body is TOML, or JSON with the text in `text`.
 async fn check(
     State(admin): State<Admin>,
+    Query(query): Query<CheckQuery>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
@@ -162,13 +172,48 @@ async fn check(
     } else {
         String::from_utf8(body.into()).map_err(|error| bad(error.to_string()))?
     };
-    let verdict = admin.live.preview(&text).await;
+    let replay = match query.replay.as_deref() {
+        None => false,
+        Some("recent") => true,
+        Some(_) => return Err(bad("`replay` is `recent`, or absent".to_owned())),
+    };
+    let verdict = admin.live.preview(&text, replay).await;
     Ok(answer(&verdict))
 }
 
-async fn reload(State(admin): State<Admin>) -> Response {
-    tracing::info!(action = "reload", "audit");
-    answer(&admin.live.reload(Trigger::Api).await)
+/// No body, or `{ "force": true, "confirm": "60s" }`.
+async fn reload(State(admin): State<Admin>, body: Bytes) -> Result<Response, Problem> {
+    #[derive(Deserialize, Default)]
+    #[serde(deny_unknown_fields)]
+    struct Wanted {
+        #[serde(default)]
+        force: bool,
+        confirm: Option<String>,
+    }
+    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
+    let wanted = match body.trim_ascii() {
+        b"" => Wanted::default(),
+        body => serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?,
+    };
+    let confirm = match &wanted.confirm {
+        None => None,
+        Some(text) => {
+            let within = duration(text).filter(|within| !within.is_zero());
+            Some(within.ok_or_else(|| bad(format!("`{text}` is no time to confirm in")))?)
+        }
+    };
+    let force = wanted.force;
+    tracing::info!(action = "reload", force, ?confirm, "audit");
+    let wish = Wish { force, confirm };
+    Ok(answer(&admin.live.reload_as(Trigger::Api, wish).await))
+}
+
+/// Keeps the generation that is on trial.
+async fn confirm(State(admin): State<Admin>) -> Result<Json<Value>, Problem> {
+    let none = || Problem::new(StatusCode::CONFLICT, "nothing waits to be confirmed");
+    let trial = admin.live.confirm().ok_or_else(none)?;
+    tracing::info!(action = "confirm", generation = trial.generation, "audit");
+    Ok(Json(json!({ "generation": trial.generation })))
 }
 
 async fn rollback(State(admin): State<Admin>, body: Bytes) -> Result<Response, Problem> {

@@ -32,6 +32,7 @@ pub async fn status(admin: &Admin) -> Value {
             "hash": crate::live::hex(&loaded.hash),
             "last_reload_successful": admin.live.metrics.last_reload_successful(),
             "rolled_back_to": admin.live.rolled_back_to().await,
+            "trial": admin.live.trial(),
         },
         "listeners": admin.addresses.iter().map(|(name, address)| {
             json!({ "name": name, "address": address.to_string() })

@@ -28,6 +28,7 @@ mod live;
 mod logging;
 mod pages;
 mod process;
+mod replay;
 mod rollout;
 mod run;
 mod schema;
@@ -65,8 +66,10 @@ enum Verb {
     Routes(live::RoutesArgs),
     /// Compare the running configuration with a file, or two files
     Diff(diff::Args),
+    /// Decide recorded requests again, and say what another configuration changes
+    Replay(replay::Args),
     /// Have the running gateway read its configuration again
-    Reload(live::Args),
+    Reload(live::ReloadArgs),
     /// Show the running configuration, its history, or its schema; roll it back
     Config(config::Args),
     /// Lay out a configuration file
@@ -131,6 +134,7 @@ pub fn main() -> ExitCode {
         Verb::Explain(args) => explain::run(&args),
         Verb::Routes(args) => live::routes(&args),
         Verb::Diff(args) => diff::run(&args),
+        Verb::Replay(args) => replay::run(&args),
         Verb::Reload(args) => live::reload(&args),
         Verb::Config(args) => config::run(&args),
         Verb::Fmt(args) => fmt::run(&args),

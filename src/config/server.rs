@@ -1,17 +1,19 @@
 //! `[server]`: the process as a whole.
 
-use super::reader::Later;
 use super::units::Percent;
 use crate::table;
 use std::time::Duration;
 
+#[expect(
+    clippy::derivable_impls,
+    reason = "the defaults of a table are written down beside their keys"
+)]
 impl Default for Server {
     fn default() -> Self {
-        let (drain, reload_guard) = (Drain::default(), Later::default());
         Self {
             threads: 0,
-            drain,
-            reload_guard,
+            drain: Drain::default(),
+            reload_guard: None,
         }
     }
 }
@@ -24,7 +26,7 @@ table! {
         /// How the process leaves.
         "drain" => drain: Drain = (Drain::default()) "{ delay = \"0s\", timeout = \"30s\" }",
         /// Refuses reloads that would move too many recent requests.
-        "reload_guard" => reload_guard: Later<ReloadGuard> = (Later::default()),
+        "reload_guard" => reload_guard: Option<ReloadGuard> = none,
     }
 }
 

@@ -131,41 +131,50 @@ impl std::fmt::Display for Sticky {
 /// All shares together are at most everything, and go by the same key: by two keys, one user
 /// would belong to two colors.
 pub fn check(config: &Config, out: &mut Vec<Diagnostic>) {
-    let shares = config
-        .colors
-        .iter()
-        .filter_map(|(name, color)| Some((name, color, color.share.as_ref()?)));
-    let shares: Vec<_> = shares.collect();
-    let Some((first_name, first, first_share)) = shares.first() else {
-        return;
-    };
+    let colors = config.colors.values();
+    let shares: Vec<_> = colors
+        .filter_map(|color| Some((color, color.share.as_ref()?)))
+        .collect();
     let sum: u32 = shares
         .iter()
-        .map(|(.., share)| u32::from(share.percent.0))
+        .map(|(_, share)| u32::from(share.percent.0))
         .sum();
     if sum > u32::from(Percent::ALL.0) {
         let sum = f64::from(sum) / 100.0;
         let message = format!("the shares of all colors come to {sum}%, which is more than all");
         let mut diagnostic = Diagnostic::error("TY0304", message);
-        for (_, color, share) in &shares {
+        for (color, share) in &shares {
             diagnostic = diagnostic.at(&color.at.spot(), format!("{} of it", share.percent));
         }
         out.push(diagnostic);
     }
-    for (name, color, share) in shares.iter().skip(1) {
-        if share.sticky != first_share.sticky {
-            let message = format!(
-                "the shares of `{first_name}` and `{name}` go by different keys, so they would overlap"
-            );
-            let diagnostic = Diagnostic::error("TY0304", message)
-                .at(&color.at.spot(), words(share))
-                .at(&first.at.spot(), words(first_share));
-            out.push(diagnostic.help("give both the same `sticky`; a list counts as one"));
-        }
+    one_key(config, out);
+}
+
+fn one_key(config: &Config, out: &mut Vec<Diagnostic>) {
+    let colors = config.colors.iter().filter_map(|(name, color)| {
+        let share = color.share.as_ref()?;
+        Some((format!("color `{name}`"), &color.at, &share.sticky))
+    });
+    let splits = config.services.iter().filter_map(|(name, service)| {
+        let split = service.split.as_ref()?;
+        Some((format!("service `{name}`"), &service.at, &split.sticky))
+    });
+    let mut all = colors.chain(splits);
+    let Some((first, first_at, key)) = all.next() else {
+        return;
+    };
+    for (name, at, other) in all.filter(|(.., other)| *other != key) {
+        let message =
+            format!("the shares of {first} and {name} go by different keys, so they would overlap");
+        let diagnostic = Diagnostic::error("TY0304", message)
+            .at(&at.spot(), words(other))
+            .at(&first_at.spot(), words(key));
+        out.push(diagnostic.help("give both the same `sticky`; a list counts as one"));
     }
 }
 
-fn words(share: &Share) -> String {
-    let keys: Vec<String> = share.sticky.iter().map(ToString::to_string).collect();
+fn words(sticky: &[Sticky]) -> String {
+    let keys: Vec<String> = sticky.iter().map(ToString::to_string).collect();
     format!("by {}", keys.join(", then "))
 }

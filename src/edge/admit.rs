@@ -71,6 +71,13 @@ pub fn dye(head: &RequestHeader, journey: &Journey, route: RouteId) -> Result<De
     decided.map(|(decision, _)| decision)
 }
 
+/// The bucket of the user who asks, where shares go by one.
+pub fn bucket(head: &RequestHeader, journey: &Journey) -> Option<u16> {
+    let table = &journey.snapshot.table;
+    let found = with_view(head, journey, |view| table.bucket(view));
+    found.ok().and_then(|(bucket, _)| bucket)
+}
+
 /// The methods that the routes of this request's path serve, as an `Allow` field has them.
 pub fn allowed_methods(head: &RequestHeader, journey: &Journey) -> String {
     let methods = with_view(head, journey, |view| {

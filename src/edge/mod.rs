@@ -12,6 +12,7 @@ mod facts;
 mod failure;
 mod forward;
 mod head;
+mod inputs;
 pub mod listener;
 mod plain_answer;
 mod policies;

@@ -3,11 +3,13 @@
 use super::connection::Server;
 use super::context::{Journey, Refusal};
 use super::facts::Facts;
+use super::inputs;
 use super::refusal::trace_id;
 use crate::snapshot::Ended;
 use crate::telemetry::access_log::{number_field, string_field};
 use crate::telemetry::series::{CodeLabel, Key, LabelId, MethodLabel, RouteSeries};
 use http::{HeaderValue, header};
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use std::time::Duration;
 
@@ -17,6 +19,8 @@ pub fn request(session: &Session, journey: &mut Journey) {
     let took = journey.started.elapsed();
     let status = status(session, journey);
     count(session, journey, status, took);
+    let kept = &journey.metrics().recent;
+    kept.remember(|out| recent(out, session, journey));
     let logged = journey.route().is_none_or(|route| route.logged);
     if logged && journey.snapshot.access_log.enabled() {
         let journey = &*journey;
@@ -79,26 +83,11 @@ fn line(out: &mut Vec<u8>, session: &Session, journey: &Journey, status: u16, to
         |value: Option<&HeaderValue>| value.and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
     string_field(out, "time", &jiff::Timestamp::now().to_string());
     number_field(out, "status", status);
-    string_field(out, "method", head.method.as_str());
-    let host = head
-        .uri
-        .authority()
-        .map(|authority| authority.as_str().to_owned());
-    string_field(
-        out,
-        "host",
-        &host.unwrap_or_else(|| text(head.headers.get(header::HOST))),
-    );
-    let raw = head.raw_path();
-    let path = raw.split(|byte| *byte == b'?').next().unwrap_or(&[]);
-    let path = journey
-        .path
-        .clone()
-        .unwrap_or_else(|| String::from_utf8_lossy(path).into_owned());
-    string_field(out, "path", &path);
+    asked(out, head, journey);
     string_field(out, "client", &journey.client.ip.to_string());
     string_field(out, "listener", &journey.client.listener);
     number_field(out, "generation", journey.snapshot.generation);
+    inputs::fields(out, head, journey);
     if let Some(route) = journey.route() {
         string_field(out, "route", &route.name);
     }
@@ -124,6 +113,33 @@ fn line(out: &mut Vec<u8>, session: &Session, journey: &Journey, status: u16, to
     number_field(out, "duration_ms", millis(took));
     number_field(out, "upstream_ms", millis(journey.attempt.upstream_time));
     out.extend_from_slice(b"}\n");
+}
+
+/// Method, host and path in normal form.
+fn asked(out: &mut Vec<u8>, head: &RequestHeader, journey: &Journey) {
+    string_field(out, "method", head.method.as_str());
+    let authority = head.uri.authority().map(http::uri::Authority::as_str);
+    let field = || head.headers.get(header::HOST)?.to_str().ok();
+    string_field(out, "host", authority.or_else(field).unwrap_or(""));
+    match &journey.path {
+        Some(path) => string_field(out, "path", path),
+        None => {
+            let raw = head.raw_path();
+            let path = raw.split(|byte| *byte == b'?').next().unwrap_or(&[]);
+            string_field(out, "path", &String::from_utf8_lossy(path));
+        }
+    }
+}
+
+/// A request as its decision saw it.
+fn recent(out: &mut Vec<u8>, session: &Session, journey: &Journey) {
+    use std::io::Write;
+    let head = session.req_header();
+    asked(out, head, journey);
+    out.extend_from_slice(b",\"client\":\"");
+    let _ = write!(out, "{}\"", journey.client.ip);
+    inputs::fields(out, head, journey);
+    out.push(b'}');
 }
 
 fn upstream_fields(out: &mut Vec<u8>, journey: &Journey) {

@@ -4,11 +4,14 @@
 //! file's tests → build off the hot path → one store. A failure anywhere before the store leaves
 //! the last good generation serving.
 
+mod confirm;
+mod guard;
 mod history;
 pub mod rollouts;
 mod verdict;
 pub mod watch;
 
+pub use confirm::Trial;
 pub use history::{Entry, hex, write_private};
 pub use verdict::{Outcome, Verdict};
 
@@ -46,6 +49,17 @@ pub enum Trigger {
     Signal,
     Api,
     Rollback,
+    /// A reload on trial was not confirmed.
+    Unconfirmed,
+}
+
+/// How a reload is wished for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wish {
+    /// Whatever `server.reload_guard` says.
+    pub force: bool,
+    /// Goes back by itself unless confirmed within this time.
+    pub confirm: Option<Duration>,
 }
 
 /// The live configuration and how it changes.
@@ -57,6 +71,7 @@ pub struct Live {
     surroundings: Surroundings,
     source: Source,
     state: Mutex<State>,
+    trial: parking_lot::Mutex<Option<Trial>>,
 }
 
 #[derive(Debug)]
@@ -207,11 +222,26 @@ impl Live {
             surroundings,
             source,
             state: Mutex::new(state),
+            trial: parking_lot::Mutex::default(),
         }))
+    }
+
+    /// As [`reload`](Self::reload), as it is wished for.
+    pub async fn reload_as(self: &Arc<Self>, trigger: Trigger, wish: Wish) -> Verdict {
+        let mut verdict = self.read_again(trigger, wish.force).await;
+        if let Some(within) = wish.confirm {
+            self.try_out(within, &verdict).await;
+            verdict.trial = self.trial();
+        }
+        verdict
     }
 
     /// Reads the source again and puts it to work if it is sound.
     pub async fn reload(&self, trigger: Trigger) -> Verdict {
+        self.read_again(trigger, false).await
+    }
+
+    async fn read_again(&self, trigger: Trigger, force: bool) -> Verdict {
         let mut state = self.state.lock().await;
         let source = self.source.clone();
         let started = Instant::now();
@@ -231,21 +261,43 @@ impl Live {
             return Verdict::unchanged(self.current.load().generation);
         }
         match checked {
-            Ok(checked) => aside(|| self.apply(&mut state, checked, trigger, started, None)),
+            Ok(checked) => aside(|| match self.guarded(&checked, force) {
+                Some(verdict) => verdict,
+                None => self.apply(&mut state, checked, trigger, started, None),
+            }),
             Err(loaded) => self.refuse(&loaded, trigger),
         }
     }
 
+    /// The refusal of a configuration that would move too many recent requests.
+    fn guarded(&self, (loaded, table, _): &Checked, force: bool) -> Option<Verdict> {
+        let live = self.current.load();
+        let guard = live.config.server.reload_guard.as_ref()?;
+        let config = loaded.config.as_ref().filter(|_| !force)?;
+        let report = guard::recently(&self.metrics, &self.rollouts, &live, (config, table));
+        let why = guard::refusal(guard, &report)?;
+        self.metrics.reload_failed();
+        tracing::error!(generation = live.generation, "configuration refused\n{why}");
+        Some(Verdict {
+            replay: Some(report),
+            ..Verdict::failed(live.generation, why.trim_end())
+        })
+    }
+
     /// Puts an earlier generation back to work, from the texts it was made of.
     pub async fn rollback(&self, generation: u64) -> Option<Verdict> {
+        self.restore(generation, Trigger::Rollback).await
+    }
+
+    async fn restore(&self, generation: u64, trigger: Trigger) -> Option<Verdict> {
         let mut state = self.state.lock().await;
         let sources = state.history.sources(generation)?;
         let started = Instant::now();
         let back_to = Some(generation);
         Some(aside(|| {
             match checked(load_sources(sources, &environment)) {
-                Ok(checked) => self.apply(&mut state, checked, Trigger::Rollback, started, back_to),
-                Err(loaded) => self.refuse(&loaded, Trigger::Rollback),
+                Ok(checked) => self.apply(&mut state, checked, trigger, started, back_to),
+                Err(loaded) => self.refuse(&loaded, trigger),
             }
         }))
     }
@@ -335,8 +387,9 @@ impl Live {
         self.state.lock().await.rolled_back_to
     }
 
-    /// Checks a text as if it were the file, and tells what it would change.
-    pub async fn preview(&self, text: &str) -> Verdict {
+    /// Checks a text as if it were the file, and tells what it would change; with `replay`, for
+    /// recent requests too.
+    pub async fn preview(&self, text: &str, replay: bool) -> Verdict {
         let generation = self.current.load().generation;
         let running = self.loaded().await;
         let name = match &self.source {
@@ -345,12 +398,19 @@ impl Live {
         };
         let started = Instant::now();
         match aside(|| checked(load_text(&name, text, &environment))) {
-            Ok((loaded, ..)) => {
+            Ok((loaded, table, _)) => {
+                let live = self.current.load();
+                let config = loaded.config.as_ref().filter(|_| replay);
+                let report = config.map(|config| {
+                    let new = (config, &table);
+                    aside(|| guard::recently(&self.metrics, &self.rollouts, &live, new))
+                });
                 let changes = diff(&running.values, &loaded.values);
                 let carried = Carried::default();
                 let verdict = Verdict::applied(generation, started, changes, carried, &loaded);
                 Verdict {
                     outcome: Outcome::Acceptable,
+                    replay: report,
                     ..verdict
                 }
             }

@@ -239,6 +239,12 @@ impl Value {
     }
 }
 
+/// The pairs of a query, each with its decoded key.
+pub fn query_pairs(query: &str) -> impl Iterator<Item = (std::borrow::Cow<'_, [u8]>, &str)> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| (decode(pair.split('=').next().unwrap_or("")), pair))
+}
+
 /// The decoded values of a key in a query (`application/x-www-form-urlencoded`).
 fn query_values<'q>(
     query: &'q str,

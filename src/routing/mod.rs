@@ -5,10 +5,11 @@
 pub mod carried;
 pub mod claims;
 mod coloring;
-mod conditions;
+pub mod conditions;
 mod decide;
 pub mod explain;
 pub mod host;
+pub mod inputs;
 mod matcher;
 pub mod path;
 pub mod rewrite;

@@ -16,17 +16,29 @@ use crate::reason::Reason;
 
 /// Every version that has endpoints is available.
 #[derive(Debug)]
-pub struct AllHealthy<'a>(pub &'a Config);
+pub struct AllHealthy(Vec<Vec<bool>>);
 
-impl Availability for AllHealthy<'_> {
+impl AllHealthy {
+    pub fn of(config: &Config) -> Self {
+        let services = config.services.values().map(|service| {
+            let versions = service.versions.values();
+            versions
+                .map(|version| !version.endpoints.is_empty())
+                .collect()
+        });
+        Self(services.collect())
+    }
+}
+
+impl Availability for AllHealthy {
     fn available(&self, service: ServiceId, version: VersionId) -> bool {
         self.exists(service, version)
     }
 
     fn exists(&self, service: ServiceId, version: VersionId) -> bool {
-        let service = self.0.services.values().nth(service.0 as usize);
-        let version = service.and_then(|s| s.versions.values().nth(usize::from(version.0)));
-        version.is_some_and(|version| !version.endpoints.is_empty())
+        let versions = self.0.get(service.0 as usize);
+        let known = versions.and_then(|versions| versions.get(usize::from(version.0)));
+        known.copied().unwrap_or(false)
     }
 }
 
@@ -128,7 +140,7 @@ fn find(table: &Table, config: &Config, test: &Test) -> Found {
         claims: claims.as_ref(),
         bucket: test.bucket,
     };
-    let decision = table.decide(&view, &AllHealthy(config));
+    let decision = table.decide(&view, &AllHealthy::of(config));
     let mut found = Found::default();
     let route = decision
         .route

@@ -70,6 +70,10 @@ impl Shares {
         Some(shares)
     }
 
+    pub(super) fn key(&self) -> &Key {
+        &self.key
+    }
+
     /// The color of a user's bucket.
     #[inline]
     pub fn color(&self, view: &View) -> Option<ColorId> {
@@ -132,6 +136,10 @@ pub(super) struct Split {
 }
 
 impl Split {
+    pub(super) fn key(&self) -> &Key {
+        &self.key
+    }
+
     /// The version of a user's bucket; `None`: the default one.
     pub(super) fn version(&self, view: &View) -> Option<super::VersionId> {
         let bucket = self.key.bucket(view);
@@ -139,7 +147,7 @@ impl Split {
         found.map(|(_, version)| *version)
     }
 
-    pub(super) fn build(config: &crate::config::service::Service, name: &str) -> Option<Self> {
+    pub(super) fn build(config: &crate::config::service::Service, salt: &str) -> Option<Self> {
         let split = config.split.as_ref()?;
         let mut end = 0;
         let ends = split.versions.iter().filter_map(|(version, part)| {
@@ -148,7 +156,7 @@ impl Split {
             Some((end, super::VersionId(at as u16)))
         });
         Some(Self {
-            key: Key::build(&split.sticky, name),
+            key: Key::build(&split.sticky, salt),
             ends: ends.collect(),
         })
     }
@@ -163,7 +171,7 @@ impl Key {
     }
 
     #[inline]
-    fn bucket(&self, view: &View) -> usize {
+    pub(super) fn bucket(&self, view: &View) -> usize {
         match view.bucket {
             Some(bucket) => usize::from(bucket),
             None => bucket_of(self.hash(view).0),

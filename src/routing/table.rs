@@ -3,7 +3,7 @@
 use super::coloring::Coloring;
 use super::conditions::{Conditions, Verdict};
 use super::matcher::{Found, Judge, Paths};
-use super::shares::{Shares, Split};
+use super::shares::{Key, Shares, Split};
 use super::{RouteId, ServiceId, VersionId, View};
 use crate::config::route::{HostMatch, Route, Target};
 use crate::config::{Config, Name};
@@ -98,8 +98,13 @@ impl Table {
             routes,
             services: config
                 .services
-                .iter()
-                .map(|(name, service)| (default_version(service), Split::build(service, name)))
+                .values()
+                .map(|service| {
+                    (
+                        default_version(service),
+                        Split::build(service, &config.coloring.salt),
+                    )
+                })
                 .collect(),
             coloring: Coloring::build(config)?,
         })
@@ -142,6 +147,22 @@ impl Table {
     /// The shares of colors, if any has one.
     pub fn shares(&self) -> Option<&Shares> {
         self.coloring.shares()
+    }
+
+    /// Whether any share, of a color or of a version, asks for a user's bucket.
+    pub fn has_shares(&self) -> bool {
+        self.key().is_some()
+    }
+
+    /// The bucket of the user who asks; all shares of a configuration go by the same key.
+    pub fn bucket(&self, view: &View) -> Option<u16> {
+        self.key().map(|key| key.bucket(view) as u16)
+    }
+
+    fn key(&self) -> Option<&Key> {
+        let of_splits = || self.services.iter().find_map(|(_, split)| split.as_ref());
+        let of_shares = self.coloring.shares().map(Shares::key);
+        of_shares.or_else(|| of_splits().map(Split::key))
     }
 
     pub(super) fn rule(&self, route: RouteId) -> Option<&Rule> {

@@ -9,6 +9,7 @@ use crate::config::{Config, Name};
 use crate::policy::limit::Limiter;
 use crate::policy::overload::Overload;
 use crate::policy::{Materials, auth};
+use crate::routing::inputs::Inputs;
 use crate::routing::{ServiceId, Table};
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
@@ -81,6 +82,7 @@ impl Snapshot {
             colors: colors.collect(),
             listeners: listeners.collect(),
             access_log: access_log(&config, previous, metrics)?,
+            inputs: Inputs::of(&config),
             guarded: auth::forwarded_headers(&config),
             secret_headers: config
                 .api_keys

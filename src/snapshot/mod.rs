@@ -20,6 +20,7 @@ use crate::config::{Config, Name};
 use crate::policy::auth::{Authorities, Authority};
 use crate::policy::limit::Limiter;
 use crate::policy::overload::Overload;
+use crate::routing::inputs::Inputs;
 use crate::routing::{Availability, ColorId, RouteId, ServiceId, Table, VersionId};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::series::LabelId;
@@ -47,6 +48,8 @@ pub struct Snapshot {
     pub access_log: AccessLog,
     pub authorities: Authorities,
     pub limiters: BTreeMap<Name, Arc<Limiter>>,
+    /// What the access log keeps of requests, for trying configurations on.
+    pub inputs: Inputs,
     /// Headers that only the gateway may set.
     pub guarded: Vec<HeaderName>,
     /// Headers that carry credentials of the gateway's own, and never go up.

@@ -194,6 +194,33 @@ pub fn string_field(out: &mut Vec<u8>, name: &str, value: &str) {
     out.push(b'"');
 }
 
+/// Appends `"name":{"key":"value",…}`; nothing when there are no pairs.
+pub fn object_field<'v>(
+    out: &mut Vec<u8>,
+    name: &str,
+    pairs: impl Iterator<Item = (&'v str, std::borrow::Cow<'v, str>)>,
+) {
+    let mut first = true;
+    for (key_text, value) in pairs {
+        if first {
+            key(out, name);
+        }
+        out.push(if std::mem::take(&mut first) {
+            b'{'
+        } else {
+            b','
+        });
+        out.push(b'"');
+        escape(out, key_text);
+        out.extend_from_slice(b"\":\"");
+        escape(out, &value);
+        out.push(b'"');
+    }
+    if !first {
+        out.push(b'}');
+    }
+}
+
 /// Appends `"name":value`.
 pub fn number_field(out: &mut Vec<u8>, name: &str, value: impl std::fmt::Display) {
     key(out, name);

@@ -5,6 +5,7 @@ pub mod encode;
 pub mod histogram;
 pub mod metrics;
 pub mod process;
+pub mod recent;
 pub mod series;
 pub mod watch;
 

@@ -19,6 +19,7 @@ mod malformed;
 mod observe;
 mod process;
 mod reload;
+mod replay;
 mod rollouts;
 mod shares;
 mod tokens;

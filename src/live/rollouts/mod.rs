@@ -10,6 +10,7 @@ use crate::config::rollout::{Rollout, Start};
 use crate::config::units::Percent;
 use crate::config::{Config, Name};
 use crate::rollout::{Book, By, Command, Event, Kind, Moment, Phase, State, Verdict, judge};
+use crate::routing::{ColorId, Table};
 use crate::snapshot::{Current, Snapshot};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -82,6 +83,16 @@ impl Rollouts {
         }
         inner.book.write();
         inner.show(snapshot);
+    }
+
+    /// Puts the shares that would hold into a table that may go live.
+    pub fn preview(&self, config: &Config, table: &Table) {
+        let mut book = self.inner.lock().book.clone();
+        book.settle(config);
+        if let Some(shares) = table.shares() {
+            let name = |id: ColorId| config.colors.keys().nth(usize::from(id.0));
+            shares.set(|id| book.share(config, name(id)?));
+        }
     }
 
     /// A color's share and rollout.
