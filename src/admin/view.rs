@@ -41,6 +41,12 @@ pub async fn status(admin: &Admin) -> Value {
         "services": snapshot.services.len(),
         "colors": snapshot.colors.len(),
         "endpoints_down": down,
+        "expiring": crate::config::expiry::all(&snapshot.config).map(|expiring| json!({
+            "kind": expiring.kind,
+            "name": expiring.name,
+            "expires": expiring.expires.to_string(),
+            "at": place(expiring.at),
+        })).collect::<Vec<_>>(),
         "shares": admin.live.rollouts.list(&snapshot),
         "warnings": loaded.render_json().get("diagnostics"),
     })

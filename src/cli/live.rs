@@ -167,6 +167,13 @@ pub fn status(args: &Args) -> Exit {
     for share in status["shares"].as_array().into_iter().flatten() {
         rows.push(("share", super::rollout::line(share)));
     }
+    for expiring in status["expiring"].as_array().into_iter().flatten() {
+        let (kind, name) = (text(&expiring["kind"]), text(&expiring["name"]));
+        rows.push((
+            "expires",
+            format!("{kind} {name} {}", text(&expiring["expires"])),
+        ));
+    }
     for listener in status["listeners"].as_array().into_iter().flatten() {
         rows.push((
             "listener",

@@ -19,6 +19,7 @@ macro_rules! eprintln {
 
 mod check;
 mod client;
+mod color;
 mod config;
 mod demo;
 mod diff;
@@ -78,6 +79,8 @@ enum Verb {
     Status(live::Args),
     /// Show and move the shares of colors
     Rollout(rollout::Args),
+    /// Sign colors, to let people in from outside
+    Color(color::Args),
     /// Exit 0 when the local gateway is ready
     Healthcheck(live::HealthArgs),
     /// Print the JSON Schema of the configuration
@@ -140,6 +143,7 @@ pub fn main() -> ExitCode {
         Verb::Fmt(args) => fmt::run(&args),
         Verb::Status(args) => live::status(&args),
         Verb::Rollout(args) => rollout::run(&args),
+        Verb::Color(args) => color::run(&args),
         Verb::Healthcheck(args) => live::healthcheck(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Demo(args) => demo::run(&args),

@@ -50,6 +50,8 @@ codes! {
     "Without a listener nobody can connect.";
     "TY0315" "no route"
     "Without a route every request is refused with 404.";
+    "TY0316" "something has expired, or soon will"
+    "A route or color past its `expires` does nothing: requests are decided as if it were not there, and a request that still carries the color is served as if it had none. It is warned about from a week before. Remove it, or give it more time.";
     "TY0320" "a policy that nobody uses"
     "A limit, breaker or provider is defined, and no route or service names it. Remove it, or name it where it was meant.";
     "TY0321" "a limit by claim without a token"

@@ -5,6 +5,7 @@ mod policies;
 use super::claim;
 use super::color::Source;
 use super::diagnostic::Diagnostic;
+use super::expiry;
 use super::matches::PathMatch;
 use super::route::{Route, Target};
 use super::{Config, Name};
@@ -21,6 +22,11 @@ pub fn all(config: &Config, out: &mut Vec<Diagnostic>) {
     wide_trust(config, out);
     nothing_served(config, out);
     policies::all(config, out);
+    expiry::lint(config, now(), out);
+}
+
+fn now() -> u64 {
+    jiff::Timestamp::now().as_second().max(0) as u64
 }
 
 fn unused_services(config: &Config, out: &mut Vec<Diagnostic>) {
@@ -110,7 +116,8 @@ fn unreachable_colors(config: &Config, out: &mut Vec<Diagnostic>) {
         .any(|listener| !listener.clients.trust.is_empty());
     let carried = trusting && !config.coloring.sources.is_empty();
     for (name, color) in &config.colors {
-        if color.when.is_empty() && color.share.is_none() && !carried {
+        let signed = !config.coloring.keys.is_empty();
+        if color.when.is_empty() && color.share.is_none() && !carried && !signed {
             let message = format!("no request can have color `{name}`");
             let by_header = config.coloring.sources.contains(&Source::Header);
             let help = if by_header && !trusting {

@@ -12,6 +12,7 @@ pub mod color;
 pub mod diagnostic;
 pub mod effective;
 pub mod entry;
+pub mod expiry;
 pub mod format;
 pub mod jwt;
 pub mod limit;

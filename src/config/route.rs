@@ -3,6 +3,7 @@
 use super::auth::Auth;
 use super::diagnostic::Diagnostic;
 use super::entry::{self, EntryName};
+use super::expiry::Expiry;
 use super::limit::{InFlightCap, LimitUse};
 use super::reader::{Cx, Kind, Later, Node, Read, ReadNamed, Reference};
 use super::service::Timeouts;
@@ -31,6 +32,7 @@ pub struct Route {
     pub mirror: Option<Mirror>,
     pub importance: Importance,
     pub max_in_flight: Option<InFlightCap>,
+    pub expires: Option<Expiry>,
     pub at: Place,
 }
 
@@ -82,7 +84,7 @@ table! {
         /// Who goes first when there is not enough for all.
         "importance" => importance: Importance = (Importance::Normal) "\"normal\"",
         /// When the route stops to count.
-        "expires" => expires: Later<String> = (Later::default()),
+        "expires" => expires: Option<Expiry> = none,
         /// Most requests in flight: a number, or `{ max = 100, queue = 10, wait = "50ms" }`.
         "max_in_flight" => max_in_flight: Option<InFlightCap> = none "no limit",
     }
@@ -103,6 +105,7 @@ impl ReadNamed for Route {
             mirror,
             importance,
             max_in_flight,
+            expires,
             ..
         } = table;
         if rewrite.strip_prefix.is_some() && rewrite.replace_prefix.is_some() {
@@ -127,6 +130,7 @@ impl ReadNamed for Route {
             mirror,
             importance,
             max_in_flight,
+            expires,
             at,
         })
     }

@@ -1,10 +1,11 @@
 //! `[[tests]]`: a request and what must become of it.
 
+use super::entry::{self, EntryName};
 use super::matches::authority_of;
 use super::reader::{Cx, Node, Read};
 use super::shape::Shape;
 use super::units::Percent;
-use super::{Place, place_of};
+use super::{Name, Place, place_of};
 use crate::table;
 use http::{HeaderName, HeaderValue, Method};
 use std::net::IpAddr;
@@ -25,6 +26,8 @@ pub struct Test {
     pub claims: Option<Vec<(String, Vec<String>)>>,
     /// Default 127.0.0.1.
     pub from: IpAddr,
+    /// The color that it brings with a sound signature.
+    pub signed: Option<Name>,
     /// The user's bucket, in place of the one that the request's key gives.
     pub bucket: Option<u16>,
     pub expect: Expect,
@@ -44,6 +47,8 @@ table! {
         "claims" => claims: Option<Vec<(String, Vec<String>)>> = none "no token",
         /// The client's address.
         "from" => from: IpAddr = (IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)) "\"127.0.0.1\"",
+        /// The color that it brings, taken for signed.
+        "signed" => signed: Option<EntryName<entry::Color>> = none,
         /// The user's bucket, 0 to 9999, in place of the one that its key gives.
         "bucket" => bucket: Option<Bucket> = none "as its key has it",
         /// What must become of it.
@@ -135,6 +140,7 @@ impl Read for Test {
             headers,
             claims,
             from,
+            signed,
             bucket,
             expect,
         } = Table::read(node, cx)?;
@@ -168,6 +174,7 @@ impl Read for Test {
             headers: values,
             claims,
             from,
+            signed: signed.map(|name| name.0.into()),
             bucket: bucket.map(|Bucket(bucket)| bucket),
             expect,
             at,

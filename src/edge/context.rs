@@ -31,6 +31,10 @@ pub struct Journey {
     pub request_id: Option<HeaderValue>,
     /// The normalised path when it differs from the one in the head.
     pub path: Option<String>,
+    /// The color that a sound signature has brought.
+    pub vouched: Option<ColorId>,
+    /// Keeps a color that a link has brought.
+    pub set_color: Option<HeaderValue>,
     pub decision: Option<Decision>,
     pub attempt: Attempt,
     /// Who it is, by a verified token, a key, or a service that was asked.
@@ -172,6 +176,8 @@ impl Journey {
             },
             request_id: None,
             path: None,
+            vouched: None,
+            set_color: None,
             decision: None,
             attempt: Attempt::default(),
             identity: None,

@@ -13,6 +13,10 @@ pub fn fields(out: &mut Vec<u8>, head: &RequestHeader, journey: &Journey) {
     if journey.client.trusted {
         number_field(out, "trusted", true);
     }
+    let vouched = journey.vouched.and_then(|id| journey.snapshot.color(id));
+    if let Some(color) = vouched {
+        string_field(out, "signed", &color.name);
+    }
     if !inputs.query.is_empty() {
         let raw = head.raw_path();
         let query = memchr::memchr(b'?', raw).and_then(|at| raw.get(at + 1..));

@@ -108,6 +108,7 @@ pub fn checked(mut loaded: Loaded) -> Result<Checked, Box<Loaded>> {
     };
     match Table::build(config) {
         Ok(table) => {
+            table.expire(config, crate::rollout::Moment::now().seconds());
             let failures = selftest::run_tests(&table, config);
             let materials = Materials::read(config);
             loaded.add(failures);
@@ -141,6 +142,8 @@ fn sweep(current: Current) {
         loop {
             tokio::time::sleep(SWEEP).await;
             let snapshot = current.load_full();
+            let now = crate::rollout::Moment::now().seconds();
+            snapshot.table.expire(&snapshot.config, now);
             if snapshot.limiters.is_empty() && snapshot.authorities.is_empty() {
                 continue;
             }

@@ -8,6 +8,9 @@ use crate::config::jwt::{self as config, Keys};
 use crate::config::{Config, Name, Place};
 use std::collections::BTreeMap;
 
+/// Shortest secret that signs colors.
+const COLOR_KEY_MIN: usize = 16;
+
 /// Everything, by the name of its table.
 #[derive(Debug, Default)]
 pub struct Materials {
@@ -43,6 +46,15 @@ impl Materials {
             match super::auth::consumers(keys) {
                 Ok(consumers) => drop(read.api_keys.insert(name.clone(), consumers)),
                 Err(error) => problem(&format!("api_keys.{name}"), &keys.at, &error),
+            }
+        }
+        for (id, secret) in &config.coloring.keys {
+            let long_enough = |secret: String| secret.len() >= COLOR_KEY_MIN;
+            if !secret.text().is_some_and(long_enough) {
+                let message = format!(
+                    "`coloring.keys.{id}` cannot be put to work: it is not there, or has fewer than {COLOR_KEY_MIN} characters"
+                );
+                problems.push(Diagnostic::error("TY0504", message));
             }
         }
         if problems.is_empty() {

@@ -31,6 +31,8 @@ pub struct Line<'l> {
     pub claims: Option<Claims>,
     pub bucket: Option<u16>,
     #[serde(borrow)]
+    pub signed: Option<Cow<'l, str>>,
+    #[serde(borrow)]
     pub route: Option<Cow<'l, str>>,
     #[serde(borrow)]
     pub service: Option<Cow<'l, str>>,

@@ -156,6 +156,8 @@ impl<'c> Replay<'c> {
         line.fill(&mut self.parts)?;
         let host = normalise_host(&line.host).ok()?;
         let target = normalise_target(line.path.as_bytes()).ok()?;
+        let signed = line.signed.as_deref();
+        let vouched = signed.and_then(|name| self.new.color_named(name));
         let view = View {
             method: &self.parts.method,
             host: &host,
@@ -165,11 +167,15 @@ impl<'c> Replay<'c> {
             client: line.client(),
             trusted: line.trusted.unwrap_or(false),
             claims: line.claims.as_ref(),
+            vouched,
             bucket: line.bucket,
         };
         let after = self.new.decide(&view, &mut self.names);
         let before = match &self.old {
-            Some(old) => old.decide(&view, &mut self.names),
+            Some(old) => {
+                let vouched = signed.and_then(|name| old.color_named(name));
+                old.decide(&View { vouched, ..view }, &mut self.names)
+            }
             None => recorded(&line, after, &mut self.names, &mut self.version),
         };
         self.report.requests += 1;

@@ -3,7 +3,7 @@
 use super::report::{Key, Names};
 use crate::config::Config;
 use crate::routing::selftest::AllHealthy;
-use crate::routing::{Outcome as Decided, Table, View};
+use crate::routing::{ColorId, Outcome as Decided, Table, View};
 
 /// A configuration and its table.
 #[derive(Debug)]
@@ -38,6 +38,10 @@ impl<'c> Side<'c> {
             routes,
             colors,
         }
+    }
+
+    pub(super) fn color_named(&self, name: &str) -> Option<ColorId> {
+        self.table.color_named(name)
     }
 
     /// What becomes of a request.

@@ -246,9 +246,9 @@ pub fn query_pairs(query: &str) -> impl Iterator<Item = (std::borrow::Cow<'_, [u
 }
 
 /// The decoded values of a key in a query (`application/x-www-form-urlencoded`).
-fn query_values<'q>(
+pub fn query_values<'q>(
     query: &'q str,
-    key: &'q str,
+    key: &str,
 ) -> impl Iterator<Item = std::borrow::Cow<'q, [u8]>> {
     query
         .split('&')

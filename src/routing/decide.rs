@@ -3,7 +3,7 @@
 use super::table::{Action, MethodOnly};
 use super::{
     Availability, ColorChoice, ColorId, Decision, FallbackReason, Outcome, RouteId, ServiceId,
-    Table, View,
+    Table, VersionId, View,
 };
 use crate::config::color::Fallback;
 use crate::reason::Reason;
@@ -76,33 +76,31 @@ impl Table {
             return refuse(Some(route), uncontested, Reason::NoHealthyEndpoint);
         };
         let default = *default;
-        if let (None, Some(split)) = (color, split)
-            && let Some(version) = split.version(view)
+        let split = split.as_ref().filter(|_| color.is_none());
+        if let Some(version) = split.and_then(|split| split.version(view))
             && availability.available(service, version)
             && !availability.broken(service, version)
         {
-            return Decision {
-                route: Some(route),
-                color: uncontested,
-                outcome: Outcome::Upstream { service, version },
-            };
+            return serve(route, uncontested, service, version);
         }
-        let own = color.and_then(|color| self.coloring.version(color, service));
+        let expired = color.is_some_and(|color| self.coloring.expired(color));
+        let own = color.filter(|_| !expired);
+        let own = own.and_then(|color| self.coloring.version(color, service));
         let mut choice = uncontested;
         let mut version = default;
+        if expired {
+            choice.served = None;
+            choice.reason = Some(FallbackReason::Expired);
+        } else if own.is_none() && color.is_some_and(|color| self.coloring.isolated(color)) {
+            choice.served = None;
+            choice.reason = Some(FallbackReason::Missing);
+            return refuse(Some(route), choice, Reason::NoHealthyEndpoint);
+        }
         if let Some((own, fallback)) = own {
             let available = availability.available(service, own);
             let broken = available && own != default && availability.broken(service, own);
             if available && !broken {
-                let outcome = Outcome::Upstream {
-                    service,
-                    version: own,
-                };
-                return Decision {
-                    route: Some(route),
-                    color: uncontested,
-                    outcome,
-                };
+                return serve(route, uncontested, service, own);
             }
             let missing = !availability.exists(service, own);
             choice.served = None;
@@ -111,7 +109,7 @@ impl Table {
                 (_, true) => FallbackReason::Breaker,
                 _ => FallbackReason::Unhealthy,
             });
-            if fallback == Fallback::Fail || own == default {
+            if fallback != Fallback::Default || own == default {
                 let reason = match broken {
                     true => Reason::BreakerOpen,
                     false => Reason::NoHealthyEndpoint,
@@ -123,12 +121,15 @@ impl Table {
         if !availability.available(service, version) {
             return refuse(Some(route), choice, Reason::NoHealthyEndpoint);
         }
-        let outcome = Outcome::Upstream { service, version };
-        Decision {
-            route: Some(route),
-            color: choice,
-            outcome,
-        }
+        serve(route, choice, service, version)
+    }
+}
+
+fn serve(route: RouteId, color: ColorChoice, service: ServiceId, version: VersionId) -> Decision {
+    Decision {
+        route: Some(route),
+        color,
+        outcome: Outcome::Upstream { service, version },
     }
 }
 

@@ -210,6 +210,9 @@ impl Table {
     /// Each thing about a route that this request does not meet.
     pub(super) fn failing(&self, id: RouteId, route: &Route, view: &View) -> Vec<String> {
         let mut failing = Vec::new();
+        if self.rule(id).is_some_and(super::table::Rule::is_expired) {
+            failing.push("it has expired".to_owned());
+        }
         if !host_matches(&route.matches.host, view.host) {
             failing.push(format!("host is not {}", host_text(&route.matches.host)));
         }

@@ -46,6 +46,7 @@ impl Inputs {
                 Source::Header => drop(headers.insert(config.coloring.header.as_str())),
                 Source::Cookie(name) => drop(cookies.insert(name)),
                 Source::Baggage(key) => drop(baggage.insert(key)),
+                Source::Query(key) => drop(query.insert(key)),
                 Source::Jwt(claim) => drop(claims.insert(claim)),
             }
         }

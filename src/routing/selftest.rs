@@ -129,6 +129,10 @@ fn find(table: &Table, config: &Config, test: &Test) -> Found {
     };
     let headers = test.headers.iter().cloned().collect();
     let claims = test.claims.as_deref().map(claims_of);
+    let vouched = test
+        .signed
+        .as_ref()
+        .and_then(|name| table.color_named(name));
     let view = View {
         method: &test.method,
         host: &host,
@@ -138,6 +142,7 @@ fn find(table: &Table, config: &Config, test: &Test) -> Found {
         client: test.from,
         trusted: trusted(config, test.from),
         claims: claims.as_ref(),
+        vouched,
         bucket: test.bucket,
     };
     let decision = table.decide(&view, &AllHealthy::of(config));

@@ -4,13 +4,15 @@ use super::coloring::Coloring;
 use super::conditions::{Conditions, Verdict};
 use super::matcher::{Found, Judge, Paths};
 use super::shares::{Key, Shares, Split};
-use super::{RouteId, ServiceId, VersionId, View};
+use super::signed::Vouched;
+use super::{ColorId, RouteId, ServiceId, VersionId, View};
 use crate::config::route::{HostMatch, Route, Target};
 use crate::config::{Config, Name};
-use http::Method;
+use http::{HeaderMap, Method};
 use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Everything a decision needs, built once per generation.
 #[derive(Debug)]
@@ -28,6 +30,22 @@ pub struct Table {
 pub struct Rule {
     pub conditions: Conditions,
     pub action: Action,
+    /// Past its end: as if it were not there.
+    expired: AtomicBool,
+}
+
+impl Rule {
+    #[inline]
+    fn judge(&self, view: &View) -> Verdict {
+        match self.expired.load(Relaxed) {
+            true => Verdict::Fails,
+            false => self.conditions.judge(view),
+        }
+    }
+
+    pub(super) fn is_expired(&self) -> bool {
+        self.expired.load(Relaxed)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +97,7 @@ impl Table {
             routes.push(Rule {
                 conditions,
                 action: action(route, &ids),
+                expired: AtomicBool::new(false),
             });
         }
         order.sort_by_key(|(conditions, index, ..)| (*conditions, *index));
@@ -147,6 +166,38 @@ impl Table {
     /// The shares of colors, if any has one.
     pub fn shares(&self) -> Option<&Shares> {
         self.coloring.shares()
+    }
+
+    /// Takes out what is past its end at a moment, in seconds since the epoch.
+    pub fn expire(&self, config: &Config, now: u64) {
+        for (rule, route) in self.routes.iter().zip(config.routes.values()) {
+            let over = route.expires.is_some_and(|expires| expires.is_over(now));
+            rule.expired.store(over, Relaxed);
+        }
+        for (index, color) in config.colors.values().enumerate() {
+            let over = color.expires.is_some_and(|expires| expires.is_over(now));
+            self.coloring.expire(ColorId(index as u16), over);
+        }
+    }
+
+    /// The color that a request brings with a sound signature.
+    pub fn vouched(&self, headers: &HeaderMap, query: &str, now: u64) -> Option<Vouched> {
+        self.coloring.vouched(headers, query, now)
+    }
+
+    /// Whether colors may be signed.
+    pub fn signs(&self) -> bool {
+        !self.coloring.keys().is_empty()
+    }
+
+    /// A token that brings a color; `None`: there is no such key.
+    pub fn sign(&self, color: &str, expires: u64, key: Option<&str>) -> Option<String> {
+        self.coloring.keys().sign(color, expires, key)
+    }
+
+    /// The color of a name.
+    pub fn color_named(&self, name: &str) -> Option<ColorId> {
+        self.coloring.named(name.as_bytes())
     }
 
     /// Whether any share, of a color or of a version, asks for a user's bucket.
@@ -239,7 +290,7 @@ impl Judge for Conditional<'_> {
     #[inline]
     fn judge(&mut self, route: RouteId) -> Verdict {
         let rule = self.table.routes.get(route.0 as usize);
-        let verdict = rule.map_or(Verdict::Fails, |rule| rule.conditions.judge(self.view));
+        let verdict = rule.map_or(Verdict::Fails, |rule| rule.judge(self.view));
         self.method_only |= verdict == Verdict::MethodOnly;
         verdict
     }
@@ -255,7 +306,7 @@ struct Collector<'a> {
 impl Judge for Collector<'_> {
     fn judge(&mut self, route: RouteId) -> Verdict {
         if let Some(rule) = self.table.rule(route)
-            && rule.conditions.judge(self.view) == Verdict::MethodOnly
+            && rule.judge(self.view) == Verdict::MethodOnly
         {
             self.methods.extend_from_slice(rule.conditions.methods());
         }

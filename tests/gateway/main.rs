@@ -22,6 +22,7 @@ mod reload;
 mod replay;
 mod rollouts;
 mod shares;
+mod signed;
 mod tokens;
 mod upkeep;
 mod upstream;
