@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tyrian color sign canary --for 8h
-  curl -H \"x-tyrian-color: $(tyrian color sign canary)\" https://shop.example/")]
+  tyrian color sign canary --for 15m --key k2 -c tyrian.toml")]
 pub struct Args {
     #[command(subcommand)]
     what: What,
