@@ -8,6 +8,7 @@ pub mod demo;
 pub mod edge;
 pub mod live;
 pub mod outbound;
+pub mod plugin;
 pub mod policy;
 pub mod question;
 pub mod reason;
@@ -18,3 +19,30 @@ pub mod server;
 pub mod snapshot;
 pub mod telemetry;
 pub mod upstream;
+
+use std::process::ExitCode;
+use tyrian_plugin::{Factory, Plugin};
+
+/// A gateway with plugins of one's own: `Gateway::builder().plugin::<Mine>().main()`.
+#[derive(Debug, Default)]
+pub struct Gateway {
+    plugins: Vec<Factory>,
+}
+
+impl Gateway {
+    pub fn builder() -> Self {
+        Self::default()
+    }
+
+    /// Adds a plugin. One of the name of a bundled one takes its place.
+    pub fn plugin<P: Plugin>(mut self) -> Self {
+        self.plugins.push(Factory::of::<P>());
+        self
+    }
+
+    /// The command line, with these plugins known. Call it first thing in `main`.
+    pub fn main(self) -> ExitCode {
+        plugin::register(&self.plugins);
+        cli::main()
+    }
+}

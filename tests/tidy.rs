@@ -13,6 +13,7 @@ const LAYERS: &[(&str, usize)] = &[
     ("config", 0),
     ("reason", 0),
     ("telemetry", 1),
+    ("plugin", 1),
     ("routing", 1),
     ("outbound", 0),
     ("policy", 2),

@@ -28,6 +28,7 @@ mod fmt;
 mod live;
 mod logging;
 mod pages;
+mod plugin;
 mod process;
 mod replay;
 mod rollout;
@@ -79,6 +80,8 @@ enum Verb {
     Status(live::Args),
     /// Show and move the shares of colors
     Rollout(rollout::Args),
+    /// List plugins, show what they take, begin a new one
+    Plugin(plugin::Args),
     /// Sign colors, to let people in from outside
     Color(color::Args),
     /// Exit 0 when the local gateway is ready
@@ -143,6 +146,7 @@ pub fn main() -> ExitCode {
         Verb::Fmt(args) => fmt::run(&args),
         Verb::Status(args) => live::status(&args),
         Verb::Rollout(args) => rollout::run(&args),
+        Verb::Plugin(args) => plugin::run(&args),
         Verb::Color(args) => color::run(&args),
         Verb::Healthcheck(args) => live::healthcheck(&args),
         Verb::Schema(args) => schema::run(&args),

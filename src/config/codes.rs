@@ -57,7 +57,7 @@ codes! {
     "TY0318" "a rule that comes too late"
     "Of rules with as many conditions, that of the color first by name counts. Another color asks for the same or for more values, so this rule never gives its color; the help has a request that shows it. Add a condition, or remove one of the two.";
     "TY0320" "a policy that nobody uses"
-    "A limit, breaker or provider is defined, and no route or service names it. Remove it, or name it where it was meant.";
+    "A limit, breaker, provider or plugin is defined, and no route or service names it. Remove it, or name it where it was meant.";
     "TY0321" "a limit by claim without a token"
     "The limit goes by a claim, but the route asks nobody for a token, so all of its requests share one bucket. Add `auth`, or choose another key.";
     "TY0322" "a breaker that never sees a slow request"

@@ -19,6 +19,7 @@ pub mod limit;
 mod lint;
 pub mod listener;
 pub mod matches;
+pub mod plugin;
 pub mod policy;
 pub mod reader;
 pub mod reference;
@@ -68,6 +69,7 @@ pub struct Config {
     pub forward_auth: BTreeMap<Name, auth::ForwardAuth>,
     pub limits: BTreeMap<Name, limit::Limit>,
     pub breakers: BTreeMap<Name, breaker::Breaker>,
+    pub plugins: BTreeMap<Name, plugin::Plugin>,
     pub routes: BTreeMap<Name, route::Route>,
     pub telemetry: telemetry::Telemetry,
     pub tests: Vec<test::Test>,

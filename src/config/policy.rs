@@ -4,7 +4,6 @@
 //! When a feature lands, its tables move to a file of their own and lose their `Later`.
 
 use super::units::Percent;
-use super::values::Anything;
 use crate::{table, words};
 use std::path::PathBuf;
 
@@ -29,16 +28,6 @@ table! {
         "ca" => ca: Option<PathBuf> = none,
         /// Certificate shown to the upstream.
         "client_cert" => client_cert: Option<super::listener::Certificate> = none,
-    }
-}
-
-table! {
-    /// A plugin and its configuration.
-    pub struct Plugin {
-        /// The plugin's name.
-        "use" => r#use: String = required,
-        /// What the plugin takes.
-        "config" => config: Anything = (Anything) "{}",
     }
 }
 

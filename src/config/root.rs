@@ -10,8 +10,8 @@ use super::diagnostic::{Diagnostic, Spot, nearest};
 use super::jwt::Jwt;
 use super::limit::Limit;
 use super::listener::Listener;
-use super::policy;
-use super::reader::{Cx, Kind, Node, Read, ReadNamed, not_yet};
+use super::plugin::Plugin;
+use super::reader::{Cx, Kind, Node, Read, ReadNamed};
 use super::rollout::Rollout;
 use super::route::Route;
 use super::server::Server;
@@ -91,7 +91,7 @@ pub fn read(files: &[File], cx: &Cx) -> Root {
     let limits = named::<Limit>(files, "limits", cx, &mut defined);
     let breakers = named::<Breaker>(files, "breakers", cx, &mut defined);
     providers(files, cx, &mut defined);
-    later::<policy::Plugin>(files, "plugins", cx, &mut defined);
+    let plugins = named::<Plugin>(files, "plugins", cx, &mut defined);
     let rollouts = named::<Rollout>(files, "rollouts", cx, &mut defined);
     let tests = tests(files, cx);
     let whole = server.is_some()
@@ -106,6 +106,7 @@ pub fn read(files: &[File], cx: &Cx) -> Root {
         && forward_auth.1
         && limits.1
         && breakers.1
+        && plugins.1
         && routes.1
         && telemetry.is_some()
         && tests.is_some();
@@ -122,6 +123,7 @@ pub fn read(files: &[File], cx: &Cx) -> Root {
         forward_auth: forward_auth.0,
         limits: limits.0,
         breakers: breakers.0,
+        plugins: plugins.0,
         routes: routes.0,
         telemetry: telemetry.flatten().unwrap_or_default(),
         tests: tests.unwrap_or_default(),
@@ -307,20 +309,6 @@ fn providers(files: &[File], cx: &Cx, defined: &mut Defined) {
                 let diagnostic = Diagnostic::error("TY0102", message);
                 cx.report(diagnostic.at(&spot, "again here").at(&first, "first here"));
             }
-        }
-    }
-}
-
-/// A section that is checked, but not supported yet.
-fn later<T: Read>(files: &[File], section: &'static str, cx: &Cx, defined: &mut Defined) {
-    for (name, node) in entries(files, section, cx) {
-        defined.add(section, name.get_ref());
-        if T::read(&node, cx).is_some() {
-            let spot = Spot {
-                file: node.file.clone(),
-                span: name.span(),
-            };
-            not_yet(cx, &spot, &format!("`[{section}.{}]`", name.get_ref()));
         }
     }
 }

@@ -5,7 +5,7 @@ use super::diagnostic::Diagnostic;
 use super::entry::{self, EntryName};
 use super::expiry::Expiry;
 use super::limit::{InFlightCap, LimitUse};
-use super::reader::{Cx, Kind, Later, Node, Read, ReadNamed, Reference};
+use super::reader::{Cx, Kind, Node, Read, ReadNamed, Reference};
 use super::service::Timeouts;
 use super::shape::Shape;
 use super::units::Bytes;
@@ -33,6 +33,7 @@ pub struct Route {
     pub importance: Importance,
     pub max_in_flight: Option<InFlightCap>,
     pub expires: Option<Expiry>,
+    pub plugins: Vec<Name>,
     pub at: Place,
 }
 
@@ -78,7 +79,7 @@ table! {
         /// Rate limits, all of which must agree: names, or `{ name = "…", cost = 5 }`.
         "limits" => limits: Vec<LimitUse> = (Vec::new()) "[]",
         /// Plugins, in this order.
-        "plugins" => plugins: Later<Vec<EntryName<entry::Plugin>>> = (Later::default()),
+        "plugins" => plugins: Vec<EntryName<entry::Plugin>> = (Vec::new()) "[]",
         /// A copy of requests for another service.
         "mirror" => mirror: Option<Mirror> = none,
         /// Who goes first when there is not enough for all.
@@ -106,6 +107,7 @@ impl ReadNamed for Route {
             importance,
             max_in_flight,
             expires,
+            plugins,
             ..
         } = table;
         if rewrite.strip_prefix.is_some() && rewrite.replace_prefix.is_some() {
@@ -131,6 +133,7 @@ impl ReadNamed for Route {
             importance,
             max_in_flight,
             expires,
+            plugins: plugins.into_iter().map(|name| name.0.into()).collect(),
             at,
         })
     }

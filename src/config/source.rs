@@ -349,6 +349,10 @@ fn fill_lines(config: &mut Config, sources: &[Source]) {
         .values_mut()
         .for_each(|color| fill(&mut color.at));
     config
+        .plugins
+        .values_mut()
+        .for_each(|plugin| fill(&mut plugin.at));
+    config
         .rollouts
         .values_mut()
         .for_each(|rollout| fill(&mut rollout.at));

@@ -2,11 +2,13 @@
 
 use super::entry::{self, EntryName};
 use super::matches::authority_of;
-use super::reader::{Cx, Node, Read};
+use super::reader::{Cx, Kind, Node, Read, Reference};
 use super::shape::Shape;
 use super::units::Percent;
+use super::values::parsed;
 use super::{Name, Place, place_of};
 use crate::table;
+use http::header::COOKIE;
 use http::{HeaderName, HeaderValue, Method};
 use std::net::IpAddr;
 
@@ -22,6 +24,9 @@ pub struct Test {
     /// Path and query as the client would send them.
     pub target: String,
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Versions without a healthy endpoint, and with an open breaker.
+    pub down: Vec<Member>,
+    pub open: Vec<Member>,
     /// What a verified token says; `None`: there is no token.
     pub claims: Option<Vec<(String, Vec<String>)>>,
     /// Default 127.0.0.1.
@@ -43,6 +48,12 @@ table! {
         "request" => request: Line = required,
         /// Header fields.
         "headers" => headers: Vec<(HeaderName, String)> = (Vec::new()) "{}",
+        /// Cookies.
+        "cookies" => cookies: Vec<(String, String)> = (Vec::new()) "{}",
+        /// Versions that have no healthy endpoint, as `service/version`.
+        "down" => down: Vec<Member> = (Vec::new()) "[]",
+        /// Versions whose breaker is open, as `service/version`.
+        "open" => open: Vec<Member> = (Vec::new()) "[]",
         /// Claims of its verified token; without them it has none.
         "claims" => claims: Option<Vec<(String, Vec<String>)>> = none "no token",
         /// The client's address.
@@ -73,6 +84,49 @@ table! {
         "reason" => reason: Option<String> = none,
         /// The path the upstream sees.
         "upstream_path" => upstream_path: Option<String> = none,
+        /// Fields that the gateway adds on the way up: the color, and claims that a provider
+        /// forwards. An empty value: the field is not added.
+        "upstream_headers" => upstream_headers: Vec<(HeaderName, String)> = (Vec::new()) "{}",
+    }
+}
+
+/// A version of a service, as `service/version`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    pub service: Name,
+    pub version: Name,
+}
+
+impl Read for Member {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let member = parsed(node, cx, "`service/version`", |text| {
+            let (service, version) = text.split_once('/')?;
+            Some(Self {
+                service: service.into(),
+                version: version.into(),
+            })
+        })?;
+        for (kind, name) in [
+            (Kind::Service, &member.service),
+            (
+                Kind::Version {
+                    service: member.service.to_string(),
+                },
+                &member.version,
+            ),
+        ] {
+            cx.refer(Reference {
+                kind,
+                name: name.to_string(),
+                spot: node.spot(),
+                from: format!("`{}`", node.path),
+            });
+        }
+        Some(member)
+    }
+
+    fn shape() -> Shape {
+        Shape::Text("`service/version`", "^.+/.+$")
     }
 }
 
@@ -138,6 +192,9 @@ impl Read for Test {
             name,
             request,
             headers,
+            cookies,
+            down,
+            open,
             claims,
             from,
             signed,
@@ -151,7 +208,10 @@ impl Read for Test {
             target,
         } = request;
         let mut values = Vec::new();
-        for (name, value) in headers {
+        let cookies = cookies
+            .iter()
+            .map(|(name, value)| (COOKIE, format!("{name}={value}")));
+        for (name, value) in headers.into_iter().chain(cookies) {
             match HeaderValue::from_str(&value) {
                 Ok(value) => values.push((name, value)),
                 Err(_) => {
@@ -172,6 +232,8 @@ impl Read for Test {
             host,
             target,
             headers: values,
+            down,
+            open,
             claims,
             from,
             signed: signed.map(|name| name.0.into()),

@@ -122,7 +122,7 @@ pub fn allowed_methods(head: &RequestHeader, journey: &Journey) -> String {
 }
 
 /// Shows the request in normal form to `look`; also returns the path if normalising changed it.
-fn with_view<T>(
+pub fn with_view<T>(
     head: &RequestHeader,
     journey: &Journey,
     look: impl FnOnce(&View) -> T,

@@ -1,6 +1,7 @@
 //! What one request carries along the road: facts and decisions, never services.
 
 use super::facts::Facts;
+use super::plugins::Hooks;
 use crate::config::Name;
 use crate::config::breaker::Failures;
 use crate::policy::breaker::{Outcome, Permit};
@@ -46,6 +47,8 @@ pub struct Journey {
     pub copy: Option<Copy>,
     /// An answer that is kept for worse times, as far as it has come.
     pub keeping: Option<Reading>,
+    /// What the route's plugins keep.
+    pub hooks: Hooks,
     pub refusal: Option<Refusal>,
     /// When the whole exchange must be over.
     pub deadline: Option<Instant>,
@@ -185,6 +188,7 @@ impl Journey {
             readings: SmallVec::new(),
             copy: None,
             keeping: None,
+            hooks: Hooks::default(),
             refusal: None,
             deadline: None,
             body_bytes: 0,

@@ -2,7 +2,7 @@
 
 use super::context::Journey;
 use super::facts::Facts;
-use super::policies;
+use super::{plugins, policies};
 use crate::routing::{carried, rewrite};
 use http::{HeaderName, HeaderValue, Version, header};
 use pingora::Result;
@@ -256,6 +256,7 @@ pub fn stamp(head: &mut ResponseHeader, journey: &Journey) -> Result<()> {
     if let Some(cookie) = &journey.set_color {
         head.append_header(header::SET_COOKIE, cookie.clone())?;
     }
+    plugins::response_head(head, journey);
     for (name, value) in policies::readings(journey) {
         head.append_header(name.clone(), value.clone())?;
     }

@@ -15,6 +15,7 @@ mod head;
 mod inputs;
 pub mod listener;
 mod plain_answer;
+mod plugins;
 mod policies;
 mod record;
 mod refusal;

@@ -4,6 +4,7 @@ use super::connection::Server;
 use super::context::{Journey, Refusal};
 use super::facts::Facts;
 use super::inputs;
+use super::plugins;
 use super::refusal::trace_id;
 use crate::snapshot::Ended;
 use crate::telemetry::access_log::{number_field, string_field};
@@ -19,6 +20,7 @@ pub fn request(session: &Session, journey: &mut Journey) {
     let took = journey.started.elapsed();
     let status = status(session, journey);
     count(session, journey, status, took);
+    plugins::log(journey, status, took);
     let kept = &journey.metrics().recent;
     kept.remember(|out| recent(out, session, journey));
     let logged = journey.route().is_none_or(|route| route.logged);
@@ -96,6 +98,9 @@ fn line(out: &mut Vec<u8>, session: &Session, journey: &Journey, status: u16, to
         .iter()
         .flat_map(|identity| &identity.logged)
     {
+        string_field(out, field, value);
+    }
+    for (field, value) in &journey.hooks.logged {
         string_field(out, field, value);
     }
     upstream_fields(out, journey);

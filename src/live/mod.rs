@@ -206,6 +206,7 @@ impl Live {
         resolve::spawn(&snapshot.services);
         let rollouts = Rollouts::open(state_dir);
         rollouts.settle(&snapshot);
+        snapshot.start_plugins();
         history.add(generation, Trigger::Start, &loaded, Vec::new());
         metrics.reload_succeeded(generation);
         let seen = loaded.hash;
@@ -336,6 +337,7 @@ impl Live {
         resolve::spawn(&snapshot.services);
         let changes = diff(&state.loaded.values, &loaded.values);
         self.rollouts.settle(&snapshot);
+        snapshot.start_plugins();
         self.current.store(Arc::new(snapshot));
         retire(previous);
         self.metrics.reload_succeeded(generation);

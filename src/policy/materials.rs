@@ -6,6 +6,7 @@ use super::jwt::{KeySet, Materials as Jwt, UnusableKeys, revoked::Revoked};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::jwt::{self as config, Keys};
 use crate::config::{Config, Name, Place};
+use crate::plugin::Plugins;
 use std::collections::BTreeMap;
 
 /// Shortest secret that signs colors.
@@ -16,6 +17,8 @@ const COLOR_KEY_MIN: usize = 16;
 pub struct Materials {
     pub jwt: BTreeMap<Name, Jwt>,
     pub api_keys: BTreeMap<Name, Consumers>,
+    /// Made, and not started.
+    pub plugins: Plugins,
 }
 
 impl Materials {
@@ -47,6 +50,10 @@ impl Materials {
                 Ok(consumers) => drop(read.api_keys.insert(name.clone(), consumers)),
                 Err(error) => problem(&format!("api_keys.{name}"), &keys.at, &error),
             }
+        }
+        match Plugins::make(config) {
+            Ok(plugins) => read.plugins = plugins,
+            Err(wrong) => problems.extend(wrong),
         }
         for (id, secret) in &config.coloring.keys {
             let long_enough = |secret: String| secret.len() >= COLOR_KEY_MIN;

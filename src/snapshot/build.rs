@@ -1,6 +1,7 @@
 //! The only place that makes a snapshot: from a checked configuration and the state of the
 //! generation before.
 
+use super::plugins;
 use super::route::Policies;
 use super::watched::watched;
 use super::{Color, ListenerSettings, Route, Snapshot};
@@ -47,12 +48,14 @@ impl Snapshot {
     pub fn build(
         config: Arc<Config>,
         table: Table,
-        materials: Materials,
+        mut materials: Materials,
         previous: Option<&Self>,
         generation: u64,
         surroundings: &Surroundings,
     ) -> Result<(Self, Carried), BuildError> {
         let metrics = &surroundings.metrics;
+        let made = std::mem::take(&mut materials.plugins);
+        let plugins = plugins::host(&config, made, previous.map(|previous| &previous.plugins));
         let mut carried = Carried::default();
         let services = services(&config, previous, metrics, &mut carried);
         let before = previous.map(|previous| &previous.authorities);
@@ -63,6 +66,7 @@ impl Snapshot {
         let policies = Policies {
             authorities: &authorities,
             limiters: &limiters,
+            plugins: &plugins,
         };
         let routes = routes(&config, &services, &policies, previous);
         let colors = config.colors.keys().map(|name| Color {
@@ -91,6 +95,7 @@ impl Snapshot {
                 .collect(),
             authorities,
             limiters,
+            plugins,
             overload: surroundings.overload.clone(),
             table,
             config,

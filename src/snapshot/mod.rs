@@ -6,12 +6,14 @@
 mod build;
 mod exposition;
 mod listener;
+mod plugins;
 mod policy_metrics;
 mod route;
 mod watched;
 
 pub use build::{BuildError, Surroundings};
 pub use listener::ListenerSettings;
+pub use plugins::Hosted;
 pub use route::{Fallback, Route, Toll};
 pub use watched::{Ended, Watched};
 
@@ -48,6 +50,7 @@ pub struct Snapshot {
     pub access_log: AccessLog,
     pub authorities: Authorities,
     pub limiters: BTreeMap<Name, Arc<Limiter>>,
+    pub plugins: BTreeMap<Name, Arc<Hosted>>,
     /// What the access log keeps of requests, for trying configurations on.
     pub inputs: Inputs,
     /// Headers that only the gateway may set.
@@ -105,6 +108,13 @@ impl Snapshot {
     /// until the process restarts, with nothing to serve).
     pub fn listener(&self, name: &str) -> Option<Arc<ListenerSettings>> {
         self.listeners.get(name).cloned()
+    }
+
+    /// Its plugins begin to run.
+    pub fn start_plugins(&self) {
+        for hosted in self.plugins.values() {
+            hosted.start();
+        }
     }
 
     /// Forgets what policies no longer need: full buckets, expired verdicts.

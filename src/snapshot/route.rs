@@ -1,6 +1,6 @@
 //! A route as the road needs it: names resolved, timeouts merged, counters at hand.
 
-use super::Watched;
+use super::{Hosted, Watched};
 use crate::config::Name;
 use crate::config::color;
 use crate::config::limit::KeyPart;
@@ -48,6 +48,8 @@ pub struct Route {
     pub logged: bool,
     /// Colors that a rollout compares here.
     pub watched: Box<[Watched]>,
+    /// In the order in which they run.
+    pub plugins: Box<[Arc<Hosted>]>,
     pub series: Arc<RouteSeries>,
 }
 
@@ -86,6 +88,11 @@ impl Route {
             }),
             logged,
             watched: Box::default(),
+            plugins: config
+                .plugins
+                .iter()
+                .filter_map(|name| policies.plugins.get(name).cloned())
+                .collect(),
             series: previous
                 .map(|route| route.series.clone())
                 .unwrap_or_default(),
@@ -105,6 +112,7 @@ pub struct Toll {
 pub struct Policies<'p> {
     pub authorities: &'p Authorities,
     pub limiters: &'p BTreeMap<Name, Arc<Limiter>>,
+    pub plugins: &'p BTreeMap<Name, Arc<Hosted>>,
 }
 
 impl Policies<'_> {

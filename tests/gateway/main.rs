@@ -17,6 +17,7 @@ mod identity;
 mod limits;
 mod malformed;
 mod observe;
+mod plugins;
 mod process;
 mod reload;
 mod replay;
