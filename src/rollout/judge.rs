@@ -1,7 +1,7 @@
 //! Whether a color's version is worse than it may be, by numbers that are no accident.
 //!
 //! Every question becomes "so many of n, where at most p were due": the tail of a binomial
-//! distribution. All looks that a rollout ever takes may together err with [`ALPHA`]: the k-th may
+//! distribution. All looks that a rollout ever takes may together err with `ALPHA`: the k-th may
 //! with 6/π²k² of that. Routes are compared one by one and then added up, so a color whose users
 //! prefer a slow route is not slow.
 

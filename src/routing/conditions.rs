@@ -14,7 +14,7 @@ const REGEX_SIZE_MAX: usize = 1 << 20;
 /// A regular expression that must match from end to end.
 ///
 /// # Errors
-/// When it does not parse or compiles to more than [`REGEX_SIZE_MAX`].
+/// When it does not parse or compiles to more than `REGEX_SIZE_MAX`.
 pub fn anchored(pattern: &str) -> Result<Regex, regex::Error> {
     regex::bytes::RegexBuilder::new(&format!("^(?:{pattern})$"))
         .size_limit(REGEX_SIZE_MAX)
