@@ -9,9 +9,12 @@ pub mod edge;
 pub mod fuzz;
 pub mod live;
 pub mod outbound;
+pub mod plugin;
 pub mod policy;
 pub mod question;
 pub mod reason;
+pub mod replay;
+pub mod rollout;
 pub mod routing;
 pub mod server;
 pub mod snapshot;
@@ -19,3 +22,30 @@ pub mod sockets;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;
+
+use std::process::ExitCode;
+use tyrian_plugin::{Factory, Plugin};
+
+/// A gateway with plugins of one's own: `Gateway::builder().plugin::<Mine>().main()`.
+#[derive(Debug, Default)]
+pub struct Gateway {
+    plugins: Vec<Factory>,
+}
+
+impl Gateway {
+    pub fn builder() -> Self {
+        Self::default()
+    }
+
+    /// Adds a plugin. One of the name of a bundled one takes its place.
+    pub fn plugin<P: Plugin>(mut self) -> Self {
+        self.plugins.push(Factory::of::<P>());
+        self
+    }
+
+    /// The command line, with these plugins known. Call it first thing in `main`.
+    pub fn main(self) -> ExitCode {
+        plugin::register(&self.plugins);
+        cli::main()
+    }
+}

@@ -70,6 +70,10 @@ impl Question {
             .from
             .unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
         let assumed = Self::assumed_claims(&headers);
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = now.unwrap_or_default().as_secs();
+        let vouched = table.vouched(&headers, target.query, now);
+        let vouched = vouched.map(|vouched| vouched.color);
         let view = View {
             method: &method,
             host: &host,
@@ -79,6 +83,8 @@ impl Question {
             client,
             trusted: trusted(config, client),
             claims: self.claims.as_ref().or(assumed.as_ref()),
+            vouched,
+            bucket: None,
         };
         Ok(table.explain(config, &view, availability))
     }

@@ -26,6 +26,7 @@ pub enum Reason {
     NoHealthyEndpoint,
     NoRoute,
     Overloaded,
+    Plugin,
     RateLimited,
     RequestTimeout,
     TooManyInFlight,
@@ -37,7 +38,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the enum; the index of one is `reason as usize`.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::ApiKey,
         Self::AuthDenied,
         Self::AuthUnavailable,
@@ -61,6 +62,7 @@ impl Reason {
         Self::NoHealthyEndpoint,
         Self::NoRoute,
         Self::Overloaded,
+        Self::Plugin,
         Self::RateLimited,
         Self::RequestTimeout,
         Self::TooManyInFlight,
@@ -96,6 +98,7 @@ impl Reason {
             Self::NoHealthyEndpoint => "no_healthy_endpoint",
             Self::NoRoute => "no_route",
             Self::Overloaded => "overloaded",
+            Self::Plugin => "plugin",
             Self::RateLimited => "rate_limited",
             Self::RequestTimeout => "request_timeout",
             Self::TooManyInFlight => "too_many_in_flight",
@@ -119,7 +122,7 @@ impl Reason {
             | Self::JwtMissing
             | Self::JwtNotYetValid
             | Self::JwtUnknownKey => 401,
-            Self::AuthDenied | Self::JwtScope => 403,
+            Self::AuthDenied | Self::JwtScope | Self::Plugin => 403,
             Self::NoRoute => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use tyrian::config::{Loaded, codes, load, load_text, reference, schema};
+use tyrian::config::{Loaded, codes, load, load_text, reference};
 use tyrian::live::checked;
 
 fn root() -> PathBuf {
@@ -174,7 +174,7 @@ fn as_committed(path: &Path, text: &str) {
 fn the_schema_is_as_committed() {
     as_committed(
         &root().join("config/tyrian.schema.json"),
-        &format!("{:#}\n", schema::schema()),
+        &format!("{:#}\n", tyrian::plugin::schema()),
     );
 }
 

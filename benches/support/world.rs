@@ -88,6 +88,8 @@ impl World {
             client: [10, 0, 0, 1].into(),
             trusted: true,
             claims: None,
+            vouched: None,
+            bucket: None,
         };
         self.table.decide(&view, &Up)
     }

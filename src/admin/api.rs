@@ -2,13 +2,14 @@
 
 use super::audit::Deed;
 use super::auth::Role;
-use super::{Admin, audit, auth, control, etag, profile, stream, tap, view};
-use crate::live::{Outcome, Trigger};
+use super::{Admin, audit, auth, control, etag, profile, rollouts, stream, tap, view};
+use crate::config::units::duration;
+use crate::live::{Outcome, Trigger, Wish};
 use crate::question::Question;
 use crate::routing::explain::Explanation;
 use crate::snapshot::Snapshot;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 const BODY_MAX: usize = 16 << 20;
 
 /// Everything below `/v1`; all of it needs the token.
+#[expect(clippy::too_many_lines, reason = "one line a resource")]
 pub fn router(admin: &Admin) -> Router<Admin> {
     Router::new()
         .route(
@@ -56,10 +58,16 @@ pub fn router(admin: &Admin) -> Router<Admin> {
         )
         .route("/v1/stream", get(stream::listen))
         .route("/v1/tap", get(tap::watch))
+        .route("/v1/rollouts", get(rollouts::list))
+        .route(
+            "/v1/rollouts/{name}",
+            get(rollouts::show).post(rollouts::act),
+        )
         .route("/v1/explain", post(explain))
         .route("/v1/config", get(show))
         .route("/v1/config/check", post(check))
         .route("/v1/config/reload", post(reload))
+        .route("/v1/config/confirm", post(confirm))
         .route("/v1/config/history", get(history))
         .route("/v1/config/history/{generation}", get(texts))
         .route("/v1/config/rollback", post(rollback))
@@ -175,15 +183,31 @@ async fn show(State(admin): State<Admin>) -> String {
     crate::config::effective::show(admin.live.loaded().await.as_ref())
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CheckQuery {
+    /// `recent`: tell what would change for recent requests.
+    replay: Option<String>,
+}
+
 /// The body is TOML, or JSON with the text in `text`.
 async fn check(
     State(admin): State<Admin>,
-    query: Asked,
+    asked: Asked,
+    Query(query): Query<CheckQuery>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let text = text_of(&headers, body)?;
-    Ok(answer(&admin.live.preview(&text).await, &query))
+    let replay = match query.replay.as_deref() {
+        None => false,
+        Some("recent") => true,
+        Some(_) => {
+            let detail = "`replay` is `recent`, or absent";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+        }
+    };
+    Ok(answer(&admin.live.preview(&text, replay).await, &asked))
 }
 
 fn text_of(headers: &HeaderMap, body: Bytes) -> Result<String, Problem> {
@@ -205,8 +229,44 @@ fn text_of(headers: &HeaderMap, body: Bytes) -> Result<String, Problem> {
     }
 }
 
-async fn reload(State(admin): State<Admin>, query: Asked) -> Response {
-    answer(&admin.live.reload(Trigger::Api).await, &query)
+/// No body, or `{ "force": true, "confirm": "60s" }`.
+async fn reload(
+    State(admin): State<Admin>,
+    query: Asked,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    #[derive(Deserialize, Default)]
+    #[serde(deny_unknown_fields)]
+    struct Wanted {
+        #[serde(default)]
+        force: bool,
+        confirm: Option<String>,
+    }
+    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
+    let wanted = match body.trim_ascii() {
+        b"" => Wanted::default(),
+        body => serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?,
+    };
+    let confirm = match &wanted.confirm {
+        None => None,
+        Some(text) => {
+            let within = duration(text).filter(|within| !within.is_zero());
+            Some(within.ok_or_else(|| bad(format!("`{text}` is no time to confirm in")))?)
+        }
+    };
+    let wish = Wish {
+        force: wanted.force,
+        confirm,
+    };
+    let verdict = admin.live.reload_as(Trigger::Api, wish).await;
+    Ok(answer(&verdict, &query))
+}
+
+/// Keeps the generation that is on trial.
+async fn confirm(State(admin): State<Admin>) -> Result<Json<Value>, Problem> {
+    let none = || Problem::new(StatusCode::CONFLICT, "nothing waits to be confirmed");
+    let trial = admin.live.confirm().ok_or_else(none)?;
+    Ok(Json(json!({ "generation": trial.generation })))
 }
 
 /// Puts a text to work; the file stays as it is.

@@ -8,6 +8,7 @@ mod dashboard;
 mod etag;
 mod probes;
 mod profile;
+mod rollouts;
 mod stream;
 mod tap;
 pub mod view;

@@ -39,6 +39,7 @@ pub async fn status(admin: &Admin, role: Role) -> Value {
             "rolled_back_to": admin.live.rolled_back_to().await,
             "applied": admin.live.is_applied_text().await,
             "rejected": admin.live.rejected().as_deref(),
+            "trial": admin.live.trial(),
         },
         "listeners": admin.serving.addresses().into_iter().map(|(name, address)| {
             json!({ "name": name, "address": address })
@@ -47,6 +48,13 @@ pub async fn status(admin: &Admin, role: Role) -> Value {
         "services": snapshot.services.len(),
         "colors": snapshot.colors.len(),
         "endpoints_down": down,
+        "expiring": crate::config::expiry::all(&snapshot.config).map(|expiring| json!({
+            "kind": expiring.kind,
+            "name": expiring.name,
+            "expires": expiring.expires.to_string(),
+            "at": place(expiring.at),
+        })).collect::<Vec<_>>(),
+        "shares": admin.live.rollouts.list(&snapshot),
         "warnings": loaded.render_json().get("diagnostics"),
     })
 }
@@ -262,6 +270,10 @@ pub fn colors(config: &Config) -> Value {
             "versions": versions,
             "fallback": format!("{:?}", color.fallback).to_lowercase(),
             "hex": color.hex,
+            "share": color.share.as_ref().map(|share| json!({
+                "percent": share.percent,
+                "sticky": share.sticky.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            })),
             "at": place(&color.at),
         })
     };

@@ -1,9 +1,10 @@
 //! `tyrian check` and `tyrian test`
 
 use super::{Exit, doctor, find_config, print, print_json, wants_color};
-use crate::config::Loaded;
 use crate::config::diagnostic::Severity;
+use crate::config::{Loaded, Name};
 use crate::live::{self, Source};
+use crate::routing::{Table, selftest};
 use std::path::PathBuf;
 
 /// Check a configuration: all errors at once, then warnings, then its own tests.
@@ -40,10 +41,13 @@ enum Format {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tyrian test tyrian.toml
-  tyrian test conf.d/")]
+  tyrian test conf.d/ --coverage")]
 pub struct TestArgs {
     /// Configuration file or directory
     file: Option<PathBuf>,
+    /// Also list routes and colors that no test meets
+    #[arg(long)]
+    coverage: bool,
 }
 
 fn load(file: Option<PathBuf>) -> Option<Loaded> {
@@ -90,6 +94,28 @@ pub fn check(args: &Args) -> Exit {
     }
 }
 
+/// What the tests leave out.
+fn coverage(loaded: &Loaded) -> String {
+    let Some(config) = &loaded.config else {
+        return String::new();
+    };
+    // It has been built before, so it can be built.
+    let Ok(table) = Table::build(config) else {
+        return String::new();
+    };
+    let left = selftest::uncovered(&table, config);
+    let line = |what: &str, all: usize, left: &[Name]| {
+        let met = all - left.len();
+        let names = match left {
+            [] => String::new(),
+            left => format!("; not: {}", left.join(", ")),
+        };
+        format!("{met} of {all} {what} are met by tests{names}\n")
+    };
+    line("routes", config.routes.len(), &left.routes)
+        + &line("colors", config.colors.len(), &left.colors)
+}
+
 pub fn test(args: &TestArgs) -> Exit {
     let Some(loaded) = load(args.file.clone()) else {
         return Exit::Usage;
@@ -111,6 +137,9 @@ pub fn test(args: &TestArgs) -> Exit {
             .as_ref()
             .map_or(0, |config| config.tests.len());
         print(&format!("{count} passed, 0 failed\n"));
+        if args.coverage {
+            print(&coverage(&loaded));
+        }
         return Exit::Ok;
     }
     eprint!("{}", loaded.render_human(wants_color(&std::io::stderr())));

@@ -28,6 +28,8 @@ enum What {
     Schema(schema::Args),
     /// The generations that can be returned to
     History,
+    /// Keep the generation that `reload --confirm` has put on trial
+    Confirm,
     /// Return to a generation
     Rollback {
         /// Its number
@@ -50,6 +52,16 @@ pub fn run(args: &Args) -> Exit {
             Ok(history) => show_history(&history, args.output),
             Err(failure) => failure.tell(),
         },
+        What::Confirm => {
+            let answer = client.post("/v1/config/confirm", &json!({}));
+            match answer.and_then(|(status, text)| parse(status, &text)) {
+                Ok(kept) => {
+                    print(&format!("generation {} stays\n", kept["generation"]));
+                    Exit::Ok
+                }
+                Err(failure) => failure.tell(),
+            }
+        }
         What::Rollback { generation } => {
             let answer = client.post("/v1/config/rollback", &json!({ "generation": generation }));
             match answer.and_then(|(status, text)| parse(status, &text)) {

@@ -1,7 +1,7 @@
 //! `tyrian diff`
 
 use super::client::{Target, parse};
-use super::live::changes;
+use super::live::{changes, replayed};
 use super::{Exit, Output, find_config, print, print_json, wants_color};
 use crate::config::{self, Loaded};
 use crate::live::{self, Source};
@@ -13,13 +13,16 @@ use std::path::PathBuf;
 /// Exits 0 when they are the same, 1 when they differ.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  tyrian diff tyrian.toml
+  tyrian diff tyrian.toml --replay
   tyrian diff old.toml new.toml")]
 pub struct Args {
     /// The new file; or the old one, when two are named
     one: Option<PathBuf>,
     /// The new file
     two: Option<PathBuf>,
+    /// Also say what changes for recent requests of the running gateway
+    #[arg(long, conflicts_with = "two")]
+    replay: bool,
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
     #[command(flatten)]
@@ -65,9 +68,21 @@ fn running(args: &Args) -> Exit {
         return Exit::InvalidConfig;
     };
     let body = json!({ "text": &*source.text });
-    let answer = args.target.client().post("/v1/config/check", &body);
+    let path = match args.replay {
+        true => "/v1/config/check?replay=recent",
+        false => "/v1/config/check",
+    };
+    let answer = args.target.client().post(path, &body);
     match answer.and_then(|(status, text)| parse(status, &text)) {
-        Ok(verdict) => show(args, &verdict["changes"]),
+        Ok(verdict) if args.replay && args.output == Output::Json => {
+            print_json(&json!({ "changes": verdict["changes"], "replay": verdict["replay"] }));
+            exit(&verdict["changes"])
+        }
+        Ok(verdict) => {
+            let exit = show(args, &verdict["changes"]);
+            print(&replayed(&verdict["replay"]));
+            exit
+        }
         Err(failure) => failure.tell(),
     }
 }
@@ -77,6 +92,10 @@ fn show(args: &Args, found: &serde_json::Value) -> Exit {
         Output::Json => print_json(found),
         Output::Table => print(&changes(found)),
     }
+    exit(found)
+}
+
+fn exit(found: &serde_json::Value) -> Exit {
     if found.as_array().is_none_or(Vec::is_empty) {
         Exit::Ok
     } else {

@@ -4,12 +4,13 @@ use super::client::{Target, parse};
 use super::{Exit, Output, print, print_json};
 use crate::admin::view;
 use crate::live::{self, Source};
+use crate::replay::{self, Report};
 use serde_json::{Value, json};
 
 /// Talk to the running gateway.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  tyrian reload
+  tyrian status
   tyrian status -o json")]
 pub struct Args {
     #[command(flatten)]
@@ -40,8 +41,30 @@ pub struct HealthArgs {
     target: Target,
 }
 
-pub fn reload(args: &Args) -> Exit {
-    let answer = args.target.client().post("/v1/config/reload", &json!({}));
+/// Have the running gateway read its configuration again, and print its verdict.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tyrian reload
+  tyrian reload --confirm 60s && ./look && tyrian config confirm")]
+pub struct ReloadArgs {
+    /// Go back after this time, or as soon as a route gets worse, unless `tyrian config confirm`
+    #[arg(long, value_name = "TIME")]
+    confirm: Option<String>,
+    /// Whatever `server.reload_guard` says
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    target: Target,
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Output,
+}
+
+pub fn reload(args: &ReloadArgs) -> Exit {
+    let mut wish = json!({ "force": args.force });
+    if let Some(confirm) = &args.confirm {
+        wish["confirm"] = confirm.as_str().into();
+    }
+    let answer = args.target.client().post("/v1/config/reload", &wish);
     let verdict = match answer.and_then(|(status, text)| parse(status, &text)) {
         Ok(verdict) => verdict,
         Err(failure) => return failure.tell(),
@@ -65,12 +88,25 @@ pub fn show_verdict(verdict: &Value, output: Output) -> Exit {
             _ => print(&format!("refused; still serving generation {generation}\n")),
         }
         print(&changes(&verdict["changes"]));
+        print(&replayed(&verdict["replay"]));
+        if let Some(until) = verdict["trial"]["until"].as_str() {
+            let back = &verdict["trial"]["back_to"];
+            print(&format!(
+                "on trial: goes back to generation {back} at {until} unless `tyrian config confirm`\n"
+            ));
+        }
     }
     if outcome == "rejected" {
         Exit::InvalidConfig
     } else {
         Exit::Ok
     }
+}
+
+/// What changes for recent requests; empty where that was not asked.
+pub fn replayed(report: &Value) -> String {
+    let report = serde_json::from_value::<Report>(report.clone());
+    report.map_or_else(|_| String::new(), |report| replay::table(&report))
 }
 
 /// Changes, one a line.
@@ -135,6 +171,19 @@ pub fn status(args: &Args) -> Exit {
     for warning in status["warnings"].as_array().into_iter().flatten() {
         let words = format!("{} {}", text(&warning["code"]), text(&warning["message"]));
         rows.push(("warning", words));
+    }
+    if let Some(until) = status["config"]["trial"]["until"].as_str() {
+        rows.push(("on trial", format!("until {until}; tyrian config confirm")));
+    }
+    for share in status["shares"].as_array().into_iter().flatten() {
+        rows.push(("share", super::rollout::line(share)));
+    }
+    for expiring in status["expiring"].as_array().into_iter().flatten() {
+        let (kind, name) = (text(&expiring["kind"]), text(&expiring["name"]));
+        rows.push((
+            "expires",
+            format!("{kind} {name} {}", text(&expiring["expires"])),
+        ));
     }
     for listener in status["listeners"].as_array().into_iter().flatten() {
         rows.push((

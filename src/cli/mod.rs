@@ -19,6 +19,7 @@ macro_rules! eprintln {
 
 mod check;
 mod client;
+mod color;
 mod config;
 mod demo;
 mod dev_cert;
@@ -29,7 +30,10 @@ mod fmt;
 mod live;
 mod logging;
 mod pages;
+mod plugin;
 mod process;
+mod replay;
+mod rollout;
 mod run;
 mod schema;
 mod tap;
@@ -69,8 +73,10 @@ enum Verb {
     Routes(live::RoutesArgs),
     /// Compare the running configuration with a file, or two files
     Diff(diff::Args),
+    /// Decide recorded requests again, and say what another configuration changes
+    Replay(replay::Args),
     /// Have the running gateway read its configuration again
-    Reload(live::Args),
+    Reload(live::ReloadArgs),
     /// Show the running configuration, its history, or its schema; roll it back
     Config(config::Args),
     /// Lay out a configuration file
@@ -81,6 +87,12 @@ enum Verb {
     Top(top::Args),
     /// Watch single requests as they end
     Tap(tap::Args),
+    /// Show and move the shares of colors
+    Rollout(rollout::Args),
+    /// List plugins, show what they take, begin a new one
+    Plugin(plugin::Args),
+    /// Sign colors, to let people in from outside
+    Color(color::Args),
     /// Exit 0 when the local gateway is ready
     Healthcheck(live::HealthArgs),
     /// Print the JSON Schema of the configuration
@@ -139,12 +151,16 @@ pub fn main() -> ExitCode {
         Verb::Explain(args) => explain::run(&args),
         Verb::Routes(args) => live::routes(&args),
         Verb::Diff(args) => diff::run(&args),
+        Verb::Replay(args) => replay::run(&args),
         Verb::Reload(args) => live::reload(&args),
         Verb::Config(args) => config::run(&args),
         Verb::Fmt(args) => fmt::run(&args),
         Verb::Status(args) => live::status(&args),
         Verb::Top(args) => top::run(&args),
         Verb::Tap(args) => tap::run(&args),
+        Verb::Rollout(args) => rollout::run(&args),
+        Verb::Plugin(args) => plugin::run(&args),
+        Verb::Color(args) => color::run(&args),
         Verb::Healthcheck(args) => live::healthcheck(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Demo(args) => demo::run(&args),

@@ -1,7 +1,7 @@
 //! `tyrian schema`
 
 use super::{Exit, print_json};
-use crate::config::{reference, schema};
+use crate::config::reference;
 use std::path::PathBuf;
 
 /// Print the JSON Schema (draft-07) of the configuration, for editors.
@@ -17,7 +17,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Exit {
     let Some(directory) = &args.reference else {
-        print_json(&schema::schema());
+        print_json(&crate::plugin::schema());
         return Exit::Ok;
     };
     for (name, text) in reference::pages() {

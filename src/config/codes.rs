@@ -41,17 +41,23 @@ codes! {
     "TY0310" "a service that no route uses"
     "The service gets no requests. Remove it, or add the route that was forgotten.";
     "TY0311" "a route that can never match"
-    "Another route comes first and takes every request that this one asks for.";
+    "Another route comes first and takes every request that this one asks for. The help has such a request, for `tyrian explain`.";
     "TY0312" "a version without endpoints"
     "Requests for this version fall back to the default one, or are refused.";
     "TY0313" "a color that no request can have"
-    "No `when` gives the color, and no listener trusts anybody to carry it. Carried colors are believed only from `clients.trust`.";
+    "No `when` gives the color, it has no share, and no listener trusts anybody to carry it. Carried colors are believed only from `clients.trust`.";
     "TY0314" "no listener"
     "Without a listener nobody can connect.";
     "TY0315" "no route"
     "Without a route every request is refused with 404.";
+    "TY0316" "something has expired, or soon will"
+    "A route or color past its `expires` does nothing: requests are decided as if it were not there, and a request that still carries the color is served as if it had none. It is warned about from a week before. Remove it, or give it more time.";
+    "TY0317" "a version that no request meets"
+    "The version is not the default, and no color, split or breaker names it, so it gets no requests. Name it where it was meant, or remove it.";
+    "TY0318" "a rule that comes too late"
+    "Of rules with as many conditions, that of the color first by name counts. Another color asks for the same or for more values, so this rule never gives its color; the help has a request that shows it. Add a condition, or remove one of the two.";
     "TY0320" "a policy that nobody uses"
-    "A limit, breaker or provider is defined, and no route or service names it. Remove it, or name it where it was meant.";
+    "A limit, breaker, provider or plugin is defined, and no route or service names it. Remove it, or name it where it was meant.";
     "TY0321" "a limit by claim without a token"
     "The limit goes by a claim, but the route asks nobody for a token, so all of its requests share one bucket. Add `auth`, or choose another key.";
     "TY0322" "a breaker that never sees a slow request"

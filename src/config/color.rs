@@ -1,9 +1,12 @@
 //! `[coloring]` and `[colors.NAME]`: which color a request has, and which versions it meets.
 
-use super::policy::Share;
-use super::reader::{Cx, Kind, Later, Node, Read, ReadNamed, Reference};
+use super::admin::Secret;
+use super::expiry::Expiry;
+use super::reader::{Cx, Kind, Node, Read, ReadNamed, Reference};
 use super::route::ValueMatch;
 use super::shape::Shape;
+use super::share::Share;
+use super::upkeep::CookieName;
 use super::values::parsed;
 use super::{Name, Place};
 use crate::{table, words};
@@ -20,6 +23,12 @@ table! {
         "sources" => sources: Vec<Source> = (vec![Source::Header]) "[\"header\"]",
         /// What becomes of a color that is not configured.
         "unknown" => unknown: Unknown = (Unknown::Default) "\"default\"",
+        /// Changes which users the shares of colors fall on; the same in all gateways side by side.
+        "salt" => salt: String = (String::new()) "\"\"",
+        /// Secrets, by id: a color that one of them has signed is believed from anyone.
+        "keys" => keys: Vec<(String, Secret)> = (Vec::new()) "{}",
+        /// The W3C baggage member that also carries the color on the way up.
+        "baggage" => baggage: Option<BaggageKey> = none,
     }
 }
 
@@ -31,7 +40,25 @@ impl Default for Coloring {
             header: HEADER,
             sources: vec![Source::Header],
             unknown: Unknown::Default,
+            salt: String::new(),
+            keys: Vec::new(),
+            baggage: None,
         }
+    }
+}
+
+/// The key of a baggage member (a token of RFC 9110).
+#[derive(Debug, Clone, PartialEq)]
+pub struct BaggageKey(pub String);
+
+impl Read for BaggageKey {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let name = CookieName::read(node, cx)?;
+        Some(Self(name.0))
+    }
+
+    fn shape() -> Shape {
+        Shape::Text("key of a baggage member", "")
     }
 }
 
@@ -44,16 +71,18 @@ pub enum Source {
     Cookie(String),
     /// `baggage:KEY`, a member of the W3C `baggage` header.
     Baggage(String),
+    /// `query:KEY`, for links.
+    Query(String),
     /// `jwt:CLAIM`, a claim of a verified token; believed from anyone.
     Jwt(String),
 }
 
 impl Read for Source {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        let what = "`header`, `cookie:NAME`, `baggage:KEY` or `jwt:CLAIM`";
+        let what = "`header`, `cookie:NAME`, `baggage:KEY`, `query:KEY` or `jwt:CLAIM`";
         let text = parsed(node, cx, what, |text| {
             let sound = text == "header"
-                || ["cookie:", "baggage:", "jwt:"]
+                || ["cookie:", "baggage:", "query:", "jwt:"]
                     .iter()
                     .any(|kind| text.strip_prefix(kind).is_some_and(|name| !name.is_empty()));
             sound.then(|| text.to_owned())
@@ -61,6 +90,7 @@ impl Read for Source {
         match text.split_once(':') {
             Some(("cookie", name)) => Some(Self::Cookie(name.to_owned())),
             Some(("baggage", key)) => Some(Self::Baggage(key.to_owned())),
+            Some(("query", key)) => Some(Self::Query(key.to_owned())),
             Some((_, claim)) => Some(Self::Jwt(claim.to_owned())),
             None => Some(Self::Header),
         }
@@ -68,8 +98,8 @@ impl Read for Source {
 
     fn shape() -> Shape {
         Shape::Text(
-            "`header`, `cookie:NAME`, `baggage:KEY` or `jwt:CLAIM`",
-            "^(header|cookie:.+|baggage:.+|jwt:.+)$",
+            "`header`, `cookie:NAME`, `baggage:KEY`, `query:KEY` or `jwt:CLAIM`",
+            "^(header|cookie:.+|baggage:.+|query:.+|jwt:.+)$",
         )
     }
 }
@@ -92,6 +122,9 @@ pub struct Color {
     /// Service to version; a service not named here serves its default.
     pub versions: BTreeMap<Name, Name>,
     pub fallback: Fallback,
+    /// Of uncolored traffic.
+    pub share: Option<Share>,
+    pub expires: Option<Expiry>,
     /// `#rrggbb`, for the dashboard.
     pub hex: Option<String>,
     pub at: Place,
@@ -107,9 +140,9 @@ table! {
         /// What happens when the color's version cannot serve.
         "fallback" => fallback: Fallback = (Fallback::Default) "\"default\"",
         /// When the color stops to count.
-        "expires" => expires: Later<String> = (Later::default()),
+        "expires" => expires: Option<Expiry> = none,
         /// The share of uncolored traffic that gets the color.
-        "share" => share: Later<Share> = (Later::default()),
+        "share" => share: Option<Share> = none,
         /// `#rrggbb`: the color's color.
         "hex" => hex: Option<Hex> = none,
     }
@@ -122,6 +155,8 @@ impl ReadNamed for Color {
             when: table.when,
             versions: table.versions.0,
             fallback: table.fallback,
+            share: table.share,
+            expires: table.expires,
             hex: table.hex.map(|Hex(hex)| hex),
             at,
         })
@@ -135,6 +170,9 @@ words! {
         "default" => Default,
         /// 503 `no_healthy_endpoint`.
         "fail" => Fail,
+        /// As `fail`, and services that the color does not name refuse it too: test data stays
+        /// among the versions that are meant for it.
+        "isolate" => Isolate,
     }
 }
 

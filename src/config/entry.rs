@@ -27,6 +27,7 @@ macro_rules! sections {
 sections! {
     Auth "auth";
     Breaker "breakers";
+    Color "colors";
     Limit "limits";
     Plugin "plugins";
 }

@@ -1,10 +1,13 @@
 //! What is allowed but probably not meant: warnings, each with a reason.
 
+mod colors;
 mod policies;
+mod witness;
 
 use super::claim;
 use super::color::Source;
 use super::diagnostic::Diagnostic;
+use super::expiry;
 use super::matches::PathMatch;
 use super::route::{Route, Target};
 use super::{Config, Name};
@@ -20,7 +23,13 @@ pub fn all(config: &Config, out: &mut Vec<Diagnostic>) {
     open_admin(config, out);
     wide_trust(config, out);
     nothing_served(config, out);
+    colors::all(config, out);
     policies::all(config, out);
+    expiry::lint(config, now(), out);
+}
+
+fn now() -> u64 {
+    jiff::Timestamp::now().as_second().max(0) as u64
 }
 
 fn unused_services(config: &Config, out: &mut Vec<Diagnostic>) {
@@ -78,14 +87,20 @@ fn shadowed_routes(config: &Config, out: &mut Vec<Diagnostic>) {
         let above = claim::prefixes_above(&route.matches);
         let above = above.filter_map(|place| prefixes.get(&place).copied());
         let by = above.chain(beside).find(|(_, rival)| {
-            rival.priority > route.priority && claim::covers(&rival.matches, &route.matches)
+            rival.priority > route.priority
+                && rival.expires.is_none()
+                && claim::covers(&rival.matches, &route.matches)
         });
         let Some((rival_name, rival)) = by else {
             continue;
         };
         let message = format!("route `{name}` can never match: `{rival_name}` takes all of it");
         let diagnostic = Diagnostic::warning("TY0311", message).at(&route.at.spot(), "unreachable");
-        out.push(diagnostic.at(&rival.at.spot(), format!("priority {}", rival.priority)));
+        let diagnostic = diagnostic.at(&rival.at.spot(), format!("priority {}", rival.priority));
+        out.push(match witness::of(&route.matches) {
+            Some(request) => diagnostic.help(format!("see it: tyrian explain {request}")),
+            None => diagnostic,
+        });
     }
 }
 
@@ -110,7 +125,8 @@ fn unreachable_colors(config: &Config, out: &mut Vec<Diagnostic>) {
         .any(|listener| !listener.clients.trust.is_empty());
     let carried = trusting && !config.coloring.sources.is_empty();
     for (name, color) in &config.colors {
-        if color.when.is_empty() && !carried {
+        let signed = !config.coloring.keys.is_empty();
+        if color.when.is_empty() && color.share.is_none() && !carried && !signed {
             let message = format!("no request can have color `{name}`");
             let by_header = config.coloring.sources.contains(&Source::Header);
             let help = if by_header && !trusting {

@@ -14,6 +14,7 @@ pub mod compress;
 pub mod diagnostic;
 pub mod effective;
 pub mod entry;
+pub mod expiry;
 pub mod field;
 pub mod format;
 pub mod jwt;
@@ -21,17 +22,20 @@ pub mod limit;
 mod lint;
 pub mod listener;
 pub mod matches;
+pub mod plugin;
 pub mod policy;
 pub mod reader;
 pub mod reference;
 mod render;
 mod rivals;
+pub mod rollout;
 mod root;
 pub mod route;
 pub mod schema;
 pub mod server;
 pub mod service;
 pub mod shape;
+pub mod share;
 pub mod source;
 pub mod telemetry;
 pub mod test;
@@ -48,6 +52,7 @@ fn render_position(text: &str, at: usize) -> usize {
 pub use effective::{Change, diff};
 pub use source::{Loaded, load, load_text};
 
+use diagnostic::Diagnostic;
 use reader::{Cx, Node};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -62,11 +67,13 @@ pub struct Config {
     pub services: BTreeMap<Name, service::Service>,
     pub coloring: color::Coloring,
     pub colors: BTreeMap<Name, color::Color>,
+    pub rollouts: BTreeMap<Name, rollout::Rollout>,
     pub jwt: BTreeMap<Name, jwt::Jwt>,
     pub api_keys: BTreeMap<Name, auth::ApiKeys>,
     pub forward_auth: BTreeMap<Name, auth::ForwardAuth>,
     pub limits: BTreeMap<Name, limit::Limit>,
     pub breakers: BTreeMap<Name, breaker::Breaker>,
+    pub plugins: BTreeMap<Name, plugin::Plugin>,
     pub routes: BTreeMap<Name, route::Route>,
     pub telemetry: telemetry::Telemetry,
     pub tests: Vec<test::Test>,
@@ -132,7 +139,7 @@ fn name_is_sound(name: &str, node: &Node, span: Range<usize>, cx: &Cx) -> bool {
         let message = format!("`{name}` is not a name");
         let label =
             "expected 1 to 64 letters, digits, `-`, `_` or `.`, starting with a letter or digit";
-        cx.report(diagnostic::Diagnostic::error("TY0203", message).at(&spot, label));
+        cx.report(Diagnostic::error("TY0203", message).at(&spot, label));
     }
     sound
 }

@@ -10,8 +10,9 @@ use super::diagnostic::{Diagnostic, Spot, nearest};
 use super::jwt::Jwt;
 use super::limit::Limit;
 use super::listener::Listener;
-use super::policy;
-use super::reader::{Cx, Kind, Node, Read, ReadNamed, not_yet};
+use super::plugin::Plugin;
+use super::reader::{Cx, Kind, Node, Read, ReadNamed};
+use super::rollout::Rollout;
 use super::route::Route;
 use super::server::Server;
 use super::service::Service;
@@ -90,8 +91,8 @@ pub fn read(files: &[File], cx: &Cx) -> Root {
     let limits = named::<Limit>(files, "limits", cx, &mut defined);
     let breakers = named::<Breaker>(files, "breakers", cx, &mut defined);
     providers(files, cx, &mut defined);
-    later::<policy::Plugin>(files, "plugins", cx, &mut defined);
-    later::<policy::Rollout>(files, "rollouts", cx, &mut defined);
+    let plugins = named::<Plugin>(files, "plugins", cx, &mut defined);
+    let rollouts = named::<Rollout>(files, "rollouts", cx, &mut defined);
     let tests = tests(files, cx);
     let whole = server.is_some()
         && listeners.1
@@ -99,11 +100,13 @@ pub fn read(files: &[File], cx: &Cx) -> Root {
         && services.1
         && coloring.is_some()
         && colors.1
+        && rollouts.1
         && jwt.1
         && api_keys.1
         && forward_auth.1
         && limits.1
         && breakers.1
+        && plugins.1
         && routes.1
         && telemetry.is_some()
         && tests.is_some();
@@ -114,11 +117,13 @@ pub fn read(files: &[File], cx: &Cx) -> Root {
         services: services.0,
         coloring: coloring.flatten().unwrap_or_default(),
         colors: colors.0,
+        rollouts: rollouts.0,
         jwt: jwt.0,
         api_keys: api_keys.0,
         forward_auth: forward_auth.0,
         limits: limits.0,
         breakers: breakers.0,
+        plugins: plugins.0,
         routes: routes.0,
         telemetry: telemetry.flatten().unwrap_or_default(),
         tests: tests.unwrap_or_default(),
@@ -304,20 +309,6 @@ fn providers(files: &[File], cx: &Cx, defined: &mut Defined) {
                 let diagnostic = Diagnostic::error("TY0102", message);
                 cx.report(diagnostic.at(&spot, "again here").at(&first, "first here"));
             }
-        }
-    }
-}
-
-/// A section that is checked, but not supported yet.
-fn later<T: Read>(files: &[File], section: &'static str, cx: &Cx, defined: &mut Defined) {
-    for (name, node) in entries(files, section, cx) {
-        defined.add(section, name.get_ref());
-        if T::read(&node, cx).is_some() {
-            let spot = Spot {
-                file: node.file.clone(),
-                span: name.span(),
-            };
-            not_yet(cx, &spot, &format!("`[{section}.{}]`", name.get_ref()));
         }
     }
 }

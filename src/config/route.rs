@@ -4,8 +4,9 @@ use super::auth::Auth;
 use super::compress::Compress;
 use super::diagnostic::Diagnostic;
 use super::entry::{self, EntryName};
+use super::expiry::Expiry;
 use super::limit::{InFlightCap, LimitUse};
-use super::reader::{Cx, Kind, Later, Node, Read, ReadNamed, Reference};
+use super::reader::{Cx, Kind, Node, Read, ReadNamed, Reference};
 use super::service::Timeouts;
 use super::shape::Shape;
 use super::units::Bytes;
@@ -33,6 +34,8 @@ pub struct Route {
     pub importance: Importance,
     pub max_in_flight: Option<InFlightCap>,
     pub compress: Option<Compress>,
+    pub expires: Option<Expiry>,
+    pub plugins: Vec<Name>,
     pub at: Place,
 }
 
@@ -80,13 +83,13 @@ table! {
         /// Which answers are compressed: `true`, `false`, or a table.
         "compress" => compress: Option<Compress> = none "what `server.compress` says",
         /// Plugins, in this order.
-        "plugins" => plugins: Later<Vec<EntryName<entry::Plugin>>> = (Later::default()),
+        "plugins" => plugins: Vec<EntryName<entry::Plugin>> = (Vec::new()) "[]",
         /// A copy of requests for another service.
         "mirror" => mirror: Option<Mirror> = none,
         /// Who goes first when there is not enough for all.
         "importance" => importance: Importance = (Importance::Normal) "\"normal\"",
         /// When the route stops to count.
-        "expires" => expires: Later<String> = (Later::default()),
+        "expires" => expires: Option<Expiry> = none,
         /// Most requests in flight: a number, or `{ max = 100, queue = 10, wait = "50ms" }`.
         "max_in_flight" => max_in_flight: Option<InFlightCap> = none "no limit",
     }
@@ -108,6 +111,8 @@ impl ReadNamed for Route {
             importance,
             max_in_flight,
             compress,
+            expires,
+            plugins,
             ..
         } = table;
         if rewrite.strip_prefix.is_some() && rewrite.replace_prefix.is_some() {
@@ -133,6 +138,8 @@ impl ReadNamed for Route {
             importance,
             max_in_flight,
             compress,
+            expires,
+            plugins: plugins.into_iter().map(|name| name.0.into()).collect(),
             at,
         })
     }

@@ -1,19 +1,17 @@
 //! `[server]`: the process as a whole.
 
 use super::compress::Compress;
-use super::reader::Later;
 use super::units::Percent;
 use crate::table;
 use std::time::Duration;
 
 impl Default for Server {
     fn default() -> Self {
-        let (drain, reload_guard) = (Drain::default(), Later::default());
         Self {
             threads: 0,
-            drain,
+            drain: Drain::default(),
             compress: Compress(None),
-            reload_guard,
+            reload_guard: None,
         }
     }
 }
@@ -28,7 +26,7 @@ table! {
         /// Which answers are compressed, where a route does not say.
         "compress" => compress: Compress = (Compress(None)) "false",
         /// Refuses reloads that would move too many recent requests.
-        "reload_guard" => reload_guard: Later<ReloadGuard> = (Later::default()),
+        "reload_guard" => reload_guard: Option<ReloadGuard> = none,
     }
 }
 

@@ -5,6 +5,7 @@ use super::entry::{Breaker, EntryName};
 use super::limit::{InFlightCap, KeyPart};
 use super::reader::{Cx, Kind, Later, Node, Read, ReadNamed, Reference};
 use super::shape::Shape;
+use super::share::Split;
 use super::tls::VersionTls;
 use super::units::Percent;
 use super::upkeep::{Adaptive, Health, Outliers, Sticky};
@@ -19,6 +20,7 @@ use std::time::Duration;
 pub struct Service {
     /// The version of uncolored traffic (may be left out when there is only one version).
     pub default: Name,
+    pub split: Option<Split>,
     pub balance: Balance,
     pub timeouts: Timeouts,
     pub retry: Retry,
@@ -45,6 +47,8 @@ table! {
     pub struct Table {
         /// The version of uncolored traffic. May be left out when there is only one.
         "default" => default: Option<DefaultVersion> = none "the only version",
+        /// Shares of uncolored traffic that meet other versions than the default.
+        "split" => split: Option<Split> = none,
         /// How endpoints share the requests of a version.
         "balance" => balance: Balance = (Balance::P2c) "\"p2c\"",
         /// What the hashing balancers hash: `header:NAME`, `cookie:NAME`, `jwt:CLAIM`, `ip`.
@@ -100,6 +104,7 @@ impl ReadNamed for Service {
         };
         Some(Self {
             default,
+            split: table.split,
             balance: table.balance,
             timeouts: table.timeouts,
             retry: table.retry,

@@ -2,7 +2,7 @@
 
 use super::diagnostic::{Diagnostic, Severity, Spot};
 use super::reader::{Cx, Env, Value};
-use super::{Config, Place, check, lint, root};
+use super::{Config, Place, check, lint, rollout, root, share};
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -270,6 +270,8 @@ fn finish(files: Files, env: Env) -> Loaded {
     check::references(&findings.references, &defined, &mut diagnostics);
     check::claims(&config, &mut diagnostics);
     check::breaker_fallbacks(&config, &mut diagnostics);
+    share::check(&config, &mut diagnostics);
+    rollout::check(&config, &mut diagnostics);
     // About half a configuration, a lint would say what is not so.
     if whole && !broken {
         lint::all(&config, &mut diagnostics);
@@ -346,6 +348,14 @@ fn fill_lines(config: &mut Config, sources: &[Source]) {
         .colors
         .values_mut()
         .for_each(|color| fill(&mut color.at));
+    config
+        .plugins
+        .values_mut()
+        .for_each(|plugin| fill(&mut plugin.at));
+    config
+        .rollouts
+        .values_mut()
+        .for_each(|rollout| fill(&mut rollout.at));
     config
         .routes
         .values_mut()

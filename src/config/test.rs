@@ -1,10 +1,14 @@
 //! `[[tests]]`: a request and what must become of it.
 
+use super::entry::{self, EntryName};
 use super::matches::authority_of;
-use super::reader::{Cx, Node, Read};
+use super::reader::{Cx, Kind, Node, Read, Reference};
 use super::shape::Shape;
-use super::{Place, place_of};
+use super::units::Percent;
+use super::values::parsed;
+use super::{Name, Place, place_of};
 use crate::table;
+use http::header::COOKIE;
 use http::{HeaderName, HeaderValue, Method};
 use std::net::IpAddr;
 
@@ -20,10 +24,17 @@ pub struct Test {
     /// Path and query as the client would send them.
     pub target: String,
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Versions without a healthy endpoint, and with an open breaker.
+    pub down: Vec<Member>,
+    pub open: Vec<Member>,
     /// What a verified token says; `None`: there is no token.
     pub claims: Option<Vec<(String, Vec<String>)>>,
     /// Default 127.0.0.1.
     pub from: IpAddr,
+    /// The color that it brings with a sound signature.
+    pub signed: Option<Name>,
+    /// The user's bucket, in place of the one that the request's key gives.
+    pub bucket: Option<u16>,
     pub expect: Expect,
     pub at: Place,
 }
@@ -37,10 +48,20 @@ table! {
         "request" => request: Line = required,
         /// Header fields.
         "headers" => headers: Vec<(HeaderName, String)> = (Vec::new()) "{}",
+        /// Cookies.
+        "cookies" => cookies: Vec<(String, String)> = (Vec::new()) "{}",
+        /// Versions that have no healthy endpoint, as `service/version`.
+        "down" => down: Vec<Member> = (Vec::new()) "[]",
+        /// Versions whose breaker is open, as `service/version`.
+        "open" => open: Vec<Member> = (Vec::new()) "[]",
         /// Claims of its verified token; without them it has none.
         "claims" => claims: Option<Vec<(String, Vec<String>)>> = none "no token",
         /// The client's address.
         "from" => from: IpAddr = (IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)) "\"127.0.0.1\"",
+        /// The color that it brings, taken for signed.
+        "signed" => signed: Option<EntryName<entry::Color>> = none,
+        /// The user's bucket, 0 to 9999, in place of the one that its key gives.
+        "bucket" => bucket: Option<Bucket> = none "as its key has it",
         /// What must become of it.
         "expect" => expect: Expect = required,
     }
@@ -63,6 +84,68 @@ table! {
         "reason" => reason: Option<String> = none,
         /// The path the upstream sees.
         "upstream_path" => upstream_path: Option<String> = none,
+        /// Fields that the gateway adds on the way up: the color, and claims that a provider
+        /// forwards. An empty value: the field is not added.
+        "upstream_headers" => upstream_headers: Vec<(HeaderName, String)> = (Vec::new()) "{}",
+    }
+}
+
+/// A version of a service, as `service/version`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    pub service: Name,
+    pub version: Name,
+}
+
+impl Read for Member {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let member = parsed(node, cx, "`service/version`", |text| {
+            let (service, version) = text.split_once('/')?;
+            Some(Self {
+                service: service.into(),
+                version: version.into(),
+            })
+        })?;
+        for (kind, name) in [
+            (Kind::Service, &member.service),
+            (
+                Kind::Version {
+                    service: member.service.to_string(),
+                },
+                &member.version,
+            ),
+        ] {
+            cx.refer(Reference {
+                kind,
+                name: name.to_string(),
+                spot: node.spot(),
+                from: format!("`{}`", node.path),
+            });
+        }
+        Some(member)
+    }
+
+    fn shape() -> Shape {
+        Shape::Text("`service/version`", "^.+/.+$")
+    }
+}
+
+/// One of the ten thousand buckets that users fall into.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bucket(pub u16);
+
+impl Read for Bucket {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let bucket = u16::read(node, cx)?;
+        if bucket >= Percent::ALL.0 {
+            node.invalid(cx, "there are 10000 buckets", "expected 0 to 9999");
+            return None;
+        }
+        Some(Self(bucket))
+    }
+
+    fn shape() -> Shape {
+        Shape::Integer(0, 9999)
     }
 }
 
@@ -109,8 +192,13 @@ impl Read for Test {
             name,
             request,
             headers,
+            cookies,
+            down,
+            open,
             claims,
             from,
+            signed,
+            bucket,
             expect,
         } = Table::read(node, cx)?;
         let Line {
@@ -120,7 +208,10 @@ impl Read for Test {
             target,
         } = request;
         let mut values = Vec::new();
-        for (name, value) in headers {
+        let cookies = cookies
+            .iter()
+            .map(|(name, value)| (COOKIE, format!("{name}={value}")));
+        for (name, value) in headers.into_iter().chain(cookies) {
             match HeaderValue::from_str(&value) {
                 Ok(value) => values.push((name, value)),
                 Err(_) => {
@@ -141,8 +232,12 @@ impl Read for Test {
             host,
             target,
             headers: values,
+            down,
+            open,
             claims,
             from,
+            signed: signed.map(|name| name.0.into()),
+            bucket: bucket.map(|Bucket(bucket)| bucket),
             expect,
             at,
         })

@@ -7,12 +7,37 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 /// A share in hundredths of a percent (0 to 10 000), so that equality and hashing are exact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Percent(pub u16);
 
 impl Percent {
-    /// 100 %.
+    /// 100%.
     pub const ALL: Self = Self(10_000);
+
+    /// 0 to 1.
+    pub fn ratio(self) -> f64 {
+        f64::from(self.0) / f64::from(Self::ALL.0)
+    }
+}
+
+impl std::fmt::Display for Percent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}%", f64::from(self.0) / 100.0)
+    }
+}
+
+impl serde::Serialize for Percent {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Percent {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let wrong = || serde::de::Error::custom(format!("`{text}` is not a percentage"));
+        percent(&text).ok_or_else(wrong)
+    }
 }
 
 /// A size in bytes.

@@ -86,7 +86,7 @@ impl Read for String {
 
 /// Fills in `${NAME}`, `${NAME:-default}`, `${NAME:?why}`; `$$` is a dollar sign. Works on parsed
 /// text, so a value can neither break the file nor add to it.
-fn interpolate(raw: &str, node: &Node, cx: &Cx) -> Option<(String, Vec<String>)> {
+pub fn interpolate(raw: &str, node: &Node, cx: &Cx) -> Option<(String, Vec<String>)> {
     let mut out = String::with_capacity(raw.len());
     let mut used = Vec::new();
     let mut rest = raw;
@@ -339,19 +339,5 @@ impl FromKey for HeaderName {
     const WHAT: &'static str = "a header name";
     fn from_key(text: &str) -> Option<Self> {
         text.to_ascii_lowercase().parse().ok()
-    }
-}
-
-/// Anything at all: what a plugin takes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Anything;
-
-impl Read for Anything {
-    fn read(_: &Node, _: &Cx) -> Option<Self> {
-        Some(Self)
-    }
-
-    fn shape() -> Shape {
-        Shape::Anything
     }
 }

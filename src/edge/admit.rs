@@ -16,6 +16,7 @@ use pingora::proxy::Session;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What is known of a request before its credentials are.
 pub enum Found {
@@ -37,6 +38,9 @@ pub fn request(session: &mut Session, journey: &mut Journey) -> Result<Found, Re
         journey.request_id = request_id::kept(head.headers.get(&forward::X_REQUEST_ID));
     }
     journey.request_id.get_or_insert_with(request_id::fresh);
+    if journey.snapshot.table.signs() {
+        vouch(head, journey);
+    }
     remove_impostors(head, journey);
     show_certificate(head, journey);
     let snapshot = &journey.snapshot;
@@ -81,6 +85,32 @@ fn show_certificate(head: &mut RequestHeader, journey: &Journey) {
     }
 }
 
+/// Believes a color that is signed; one that a link brought is kept in a cookie, if colors are
+/// read from one.
+fn vouch(head: &RequestHeader, journey: &mut Journey) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.unwrap_or_default().as_secs();
+    let raw = head.raw_path();
+    let query = raw.get(path_length(raw)..).unwrap_or_default();
+    let query = std::str::from_utf8(query).unwrap_or("");
+    let query = query.strip_prefix('?').unwrap_or("");
+    let snapshot = &journey.snapshot;
+    let Some(vouched) = snapshot.table.vouched(&head.headers, query, now) else {
+        return;
+    };
+    let sources = &snapshot.config.coloring.sources;
+    let cookie = sources.iter().find_map(|source| match source {
+        Source::Cookie(name) => Some(name),
+        _ => None,
+    });
+    if let (Some(name), Some(token)) = (cookie, vouched.link) {
+        let left = vouched.expires.saturating_sub(now);
+        let set = format!("{name}={token}; Path=/; Max-Age={left}; HttpOnly; SameSite=Lax");
+        journey.set_color = HeaderValue::try_from(set).ok();
+    }
+    journey.vouched = Some(vouched.color);
+}
+
 /// The rest of the decision, once it is known who asks.
 ///
 /// # Errors
@@ -91,6 +121,13 @@ pub fn dye(head: &RequestHeader, journey: &Journey, route: RouteId) -> Result<De
         snapshot.table.dye(route, view, snapshot.as_ref())
     });
     decided.map(|(decision, _)| decision)
+}
+
+/// The bucket of the user who asks, where shares go by one.
+pub fn bucket(head: &RequestHeader, journey: &Journey) -> Option<u16> {
+    let table = &journey.snapshot.table;
+    let found = with_view(head, journey, |view| table.bucket(view));
+    found.ok().and_then(|(bucket, _)| bucket)
 }
 
 /// The methods that the routes of this request's path serve, as an `Allow` field has them.
@@ -107,7 +144,7 @@ pub fn allowed_methods(head: &RequestHeader, journey: &Journey) -> String {
 }
 
 /// Shows the request in normal form to `look`; also returns the path if normalising changed it.
-fn with_view<T>(
+pub fn with_view<T>(
     head: &RequestHeader,
     journey: &Journey,
     look: impl FnOnce(&View) -> T,
@@ -131,6 +168,8 @@ fn with_view<T>(
         client: journey.client.ip,
         trusted: journey.client.trusted,
         claims: journey.identity.as_ref().map(|identity| &identity.claims),
+        vouched: journey.vouched,
+        bucket: None,
     };
     let seen = look(&view);
     let changed = !raw.starts_with(path.as_bytes()) || path.len() != path_length(raw);
@@ -270,7 +309,7 @@ fn remove_baggage_colors(head: &mut RequestHeader, snapshot: &Snapshot) {
         .iter()
         .filter_map(|source| match source {
             Source::Baggage(key) => Some(key.as_str()),
-            Source::Header | Source::Cookie(_) | Source::Jwt(_) => None,
+            Source::Header | Source::Cookie(_) | Source::Query(_) | Source::Jwt(_) => None,
         })
         .collect();
     if keys.is_empty() {

@@ -3,6 +3,7 @@
 use super::compress::Encoder;
 use super::facts::Facts;
 use super::grpc::Bridge;
+use super::plugins::Hooks;
 use crate::config::Name;
 use crate::config::breaker::Failures;
 use crate::policy::breaker::{Outcome, Permit};
@@ -38,6 +39,10 @@ pub struct Journey {
     pub request_id: Option<HeaderValue>,
     /// The normalised path when it differs from the one in the head.
     pub path: Option<String>,
+    /// The color that a sound signature has brought.
+    pub vouched: Option<ColorId>,
+    /// Keeps a color that a link has brought.
+    pub set_color: Option<HeaderValue>,
     pub decision: Option<Decision>,
     pub attempt: Attempt,
     /// Who it is, by a verified token, a key, or a service that was asked.
@@ -53,6 +58,8 @@ pub struct Journey {
     pub encoder: Option<Box<Encoder>>,
     /// The client speaks gRPC-Web, its upstream gRPC.
     pub bridge: Option<Box<Bridge>>,
+    /// What the route's plugins keep.
+    pub hooks: Hooks,
     pub refusal: Option<Refusal>,
     /// When the whole exchange must be over.
     pub deadline: Option<Instant>,
@@ -185,6 +192,8 @@ impl Journey {
             forwards_certificate: true,
             request_id: None,
             path: None,
+            vouched: None,
+            set_color: None,
             decision: None,
             attempt: Attempt::default(),
             identity: None,
@@ -194,6 +203,7 @@ impl Journey {
             keeping: None,
             encoder: None,
             bridge: None,
+            hooks: Hooks::default(),
             refusal: None,
             deadline: None,
             body_bytes: 0,

@@ -2,8 +2,8 @@
 
 use super::context::Journey;
 use super::facts::Facts;
-use super::policies;
-use crate::routing::rewrite;
+use super::{plugins, policies};
+use crate::routing::{carried, rewrite};
 use http::{HeaderName, HeaderValue, Version, header};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -176,7 +176,43 @@ fn color(head: &mut RequestHeader, journey: &Journey) -> Result<()> {
         Some(color) => head.insert_header(name.clone(), color.value.clone())?,
         None => drop(head.remove_header(name)),
     }
-    Ok(())
+    match &journey.snapshot.config.coloring.baggage {
+        Some(key) => baggage(head, &key.0, color.map(|color| color.name.as_ref())),
+        None => Ok(()),
+    }
+}
+
+/// Most members and bytes of a baggage (W3C Baggage, section 3.3.2).
+const BAGGAGE_MEMBERS_MAX: usize = 64;
+const BAGGAGE_MAX: usize = 8192;
+
+/// The color as a member beside those of others. Where there is no room, theirs stay.
+fn baggage(head: &mut RequestHeader, key: &str, color: Option<&str>) -> Result<()> {
+    let lines = head.headers.get_all(&BAGGAGE).iter();
+    let lines: Vec<Cow<str>> = lines
+        .filter_map(|line| carried::strip_baggage_members(line.to_str().ok()?, &[key]))
+        .collect();
+    let others = lines.join(",");
+    let members = others
+        .split(',')
+        .filter(|member| !member.is_empty())
+        .count();
+    let room = members < BAGGAGE_MEMBERS_MAX;
+    let whole = match color.filter(|_| room) {
+        Some(color) if others.is_empty() => format!("{key}={color}"),
+        Some(color) => format!("{others},{key}={color}"),
+        None => others.clone(),
+    };
+    let whole = if whole.len() > BAGGAGE_MAX {
+        others
+    } else {
+        whole
+    };
+    head.remove_header(&BAGGAGE);
+    match HeaderValue::try_from(whole) {
+        Ok(value) if !value.is_empty() => head.insert_header(BAGGAGE.clone(), value),
+        _ => Ok(()),
+    }
 }
 
 /// Largest head of an answer, in bytes of names and values; clients take less, most of them.
@@ -240,6 +276,10 @@ pub fn stamp(head: &mut ResponseHeader, journey: &Journey) -> Result<()> {
     if let Some(id) = &journey.request_id {
         head.insert_header(X_REQUEST_ID.clone(), id.clone())?;
     }
+    if let Some(cookie) = &journey.set_color {
+        head.append_header(header::SET_COOKIE, cookie.clone())?;
+    }
+    plugins::response_head(head, journey);
     for (name, value) in policies::readings(journey) {
         head.append_header(name.clone(), value.clone())?;
     }

@@ -65,7 +65,7 @@ pub async fn enforce(
 }
 
 /// What a request whose route is known, and nothing else, is counted as.
-fn undecided(route: Option<RouteId>) -> Decision {
+pub fn undecided(route: Option<RouteId>) -> Decision {
     Decision {
         route,
         color: ColorChoice::default(),

@@ -4,10 +4,15 @@
 use super::connection::Server;
 use super::context::{Journey, Refusal};
 use super::facts::Facts;
+use super::inputs;
+use super::plugins;
 use super::refusal::trace_id;
+use crate::snapshot::Ended;
 use crate::telemetry::exchange::Exchange;
+use crate::telemetry::json::string_field;
 use crate::telemetry::series::{CodeLabel, Key, LabelId, MethodLabel, RouteSeries};
 use http::{HeaderName, HeaderValue, Version, header};
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use std::time::Duration;
 
@@ -17,12 +22,23 @@ pub fn request(session: &Session, journey: &mut Journey) {
     let took = journey.started.elapsed();
     let status = status(session, journey);
     count(session, journey, status, took);
+    plugins::log(journey, status, took);
+    let kept = &journey.metrics().recent;
+    kept.remember(|out| recent(out, session, journey));
     let log = &journey.snapshot.access_log;
     let logged = log.enabled() && journey.route().is_none_or(|route| route.logged);
     let tap = &journey.metrics().tap;
     let tapped = tap.is_open();
     if logged || tapped {
-        gathered(session, journey, status, took, |exchange| {
+        let journey = &*journey;
+        let mut inputs = Vec::new();
+        if logged && log.is_json() {
+            inputs::fields(&mut inputs, session.req_header(), journey);
+            for (field, value) in &journey.hooks.logged {
+                string_field(&mut inputs, field, value);
+            }
+        }
+        gathered(session, journey, status, took, &inputs, |exchange| {
             if logged {
                 log.tell(exchange);
             }
@@ -61,9 +77,49 @@ fn count(session: &Session, journey: &Journey, status: u16, took: Duration) {
     if let Some(refusal) = &journey.refusal {
         series.refused(refusal.reason);
     }
+    let watched = route.map_or(&[][..], |route| &route.watched);
+    if let Some(decision) = journey.decision.filter(|_| !watched.is_empty()) {
+        let ended = Ended {
+            decision,
+            version: journey.attempt.target.map(|(_, version)| version),
+            status,
+            refused: journey.refusal.as_ref().map(|refusal| refusal.reason),
+            took: (!journey.endless).then_some(took),
+        };
+        for watched in watched {
+            watched.observe(&ended);
+        }
+    }
     metrics
         .overhead
         .observe(took.saturating_sub(journey.attempt.upstream_time));
+}
+
+/// Method, host and path in normal form.
+fn asked(out: &mut Vec<u8>, head: &RequestHeader, journey: &Journey) {
+    string_field(out, "method", head.method.as_str());
+    let authority = head.uri.authority().map(http::uri::Authority::as_str);
+    let field = || head.headers.get(header::HOST)?.to_str().ok();
+    string_field(out, "host", authority.or_else(field).unwrap_or(""));
+    match &journey.path {
+        Some(path) => string_field(out, "path", path),
+        None => {
+            let raw = head.raw_path();
+            let path = raw.split(|byte| *byte == b'?').next().unwrap_or(&[]);
+            string_field(out, "path", &String::from_utf8_lossy(path));
+        }
+    }
+}
+
+/// A request as its decision saw it.
+fn recent(out: &mut Vec<u8>, session: &Session, journey: &Journey) {
+    use std::io::Write;
+    let head = session.req_header();
+    asked(out, head, journey);
+    out.extend_from_slice(b",\"client\":\"");
+    let _ = write!(out, "{}\"", journey.client.ip);
+    inputs::fields(out, head, journey);
+    out.push(b'}');
 }
 
 /// Hands over the facts of an exchange, borrowed for as long as `tell` takes.
@@ -72,6 +128,7 @@ fn gathered(
     journey: &Journey,
     status: u16,
     took: Duration,
+    inputs: &[u8],
     tell: impl FnOnce(&Exchange),
 ) {
     let head = session.req_header();
@@ -119,6 +176,7 @@ fn gathered(
         bytes_out: session.body_bytes_sent() as u64,
         duration: took,
         upstream: journey.attempt.upstream_time,
+        inputs,
         ..Exchange::new(journey.client.ip, status)
     });
 }

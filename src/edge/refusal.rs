@@ -35,7 +35,10 @@ pub async fn write(session: &mut Session, journey: &Journey, refusal: &Refusal) 
     for (name, value) in more.into_iter().flat_map(|more| &more.headers) {
         head.append_header(name.clone(), value.clone())?;
     }
-    head.set_content_length(body.len())?;
+    // 204 has no body, and says nothing about its length (RFC 9110, section 8.6).
+    if refusal.status != 204 {
+        head.set_content_length(body.len())?;
+    }
     if refusal.status == 405 {
         allow(&mut head, session, journey)?;
     }
@@ -85,6 +88,7 @@ pub fn proxy_status(reason: Reason) -> &'static str {
         Reason::JwtExpired | Reason::JwtMalformed | Reason::JwtMissing => DENIED,
         Reason::JwtNotYetValid | Reason::JwtScope | Reason::JwtUnknownKey => DENIED,
         Reason::ApiKey | Reason::AuthDenied | Reason::RateLimited => DENIED,
+        Reason::Plugin => DENIED,
         Reason::AuthUnavailable => {
             "tyrian; error=proxy_internal_error; details=\"auth_unavailable\""
         }
@@ -119,7 +123,7 @@ async fn trailers_only(session: &mut Session, journey: &Journey, refusal: &Refus
 fn grpc_status(reason: Reason) -> &'static str {
     match reason {
         Reason::BadRequest | Reason::ColorUnknown => "3", // INVALID_ARGUMENT
-        Reason::JwtScope | Reason::AuthDenied => "7",     // PERMISSION_DENIED
+        Reason::JwtScope | Reason::Plugin | Reason::AuthDenied => "7", // PERMISSION_DENIED
         Reason::RateLimited => "8",                       // RESOURCE_EXHAUSTED
         Reason::JwtAlgorithm | Reason::JwtBadClaims | Reason::JwtBadSignature => "16",
         Reason::JwtExpired | Reason::JwtMalformed | Reason::JwtMissing => "16",

@@ -13,7 +13,8 @@
 use super::context::{Journey, Refusal};
 use super::facts::Facts;
 use super::{
-    admit, beside, compress, failure, forward, grpc, policies, record, refusal, respond, target,
+    admit, beside, compress, failure, forward, grpc, plugins, policies, record, refusal, respond,
+    target,
 };
 use crate::reason::Reason;
 use crate::routing::Outcome;
@@ -85,7 +86,11 @@ impl ProxyHttp for Road {
         let found = self.shield(journey, |journey| {
             admit::request(session, journey).map_err(|refusal| refused(journey, refusal))
         })?;
+        let early = plugins::early(session, journey, &found).await;
+        early.map_err(|refusal| refused(journey, refusal))?;
         let outcome = policies::enforce(session, journey, found).await;
+        let outcome = outcome.map_err(|refusal| refused(journey, refusal))?;
+        let outcome = plugins::request_head(session, journey, outcome).await;
         match outcome.map_err(|refusal| refused(journey, refusal))? {
             _ if session.req_header().raw_path() == b"*" => {
                 respond::to_asterisk(session, journey).await?;
@@ -155,26 +160,25 @@ impl ProxyHttp for Road {
         journey: &mut Journey,
     ) -> Result<()> {
         beside::copy_body(body.as_ref(), end, journey);
-        let Some(chunk) = body else { return Ok(()) };
-        if chunk.is_empty() {
-            // An empty last chunk would be written as a second end of the chunked body.
-            *body = None;
-            return Ok(());
-        }
-        journey.body_bytes += chunk.len() as u64;
+        let own = body.as_ref().map_or(0, Bytes::len);
+        journey.body_bytes += own as u64;
         let bridged = match &mut journey.bridge {
-            Some(bridge) => bridge.request_piece(body),
-            None => Ok(()),
+            Some(bridge) if own > 0 => bridge.request_piece(body),
+            _ => Ok(()),
         };
         if bridged.is_err() {
             let refusal = Refusal::new(Reason::BadRequest, "the body is not base64");
             return Err(refused(journey, refusal));
         }
         let max = journey.route().and_then(|route| route.body_max);
-        match max {
-            Some(max) if journey.body_bytes > max => Err(refused(journey, body_too_large())),
-            _ => Ok(()),
+        if max.is_some_and(|max| journey.body_bytes > max) {
+            return Err(refused(journey, body_too_large()));
         }
+        let passed = plugins::request_body(journey, body, end);
+        passed.map_err(|refusal| refused(journey, refusal))?;
+        // An empty last chunk would be written as a second end of the chunked body.
+        body.take_if(|chunk| chunk.is_empty());
+        Ok(())
     }
 
     async fn response_filter(
@@ -248,6 +252,8 @@ impl ProxyHttp for Road {
             let refusal = Refusal::new(Reason::UpstreamTimeout, "the answer took too long");
             return Err(refused(journey, refusal));
         }
+        let passed = plugins::response_body(journey, body, end);
+        passed.map_err(|refusal| refused(journey, refusal))?;
         Ok(None)
     }
 

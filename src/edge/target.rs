@@ -3,6 +3,7 @@
 use super::context::{Attempt, Journey, Refusal};
 use super::{beside, grpc, peer};
 use crate::config::breaker as config;
+use crate::config::color::Fallback as OnTrouble;
 use crate::config::limit::KeyPart;
 use crate::policy::limit;
 use crate::reason::Reason;
@@ -144,7 +145,7 @@ fn fall_back(journey: &mut Journey, reason: FallbackReason) -> bool {
     };
     let other = match reason {
         FallbackReason::Breaker => named_by_breaker(journey, version),
-        FallbackReason::Missing | FallbackReason::Unhealthy => None,
+        FallbackReason::Missing | FallbackReason::Unhealthy | FallbackReason::Expired => None,
     };
     let Some(other) = other.or_else(|| fallback(journey, version)) else {
         return false;
@@ -164,6 +165,14 @@ fn fall_back(journey: &mut Journey, reason: FallbackReason) -> bool {
 /// Where the breaker of a version sends its requests while it is open; each version only once.
 fn named_by_breaker(journey: &mut Journey, from: VersionId) -> Option<VersionId> {
     if std::mem::replace(&mut journey.attempt.rerouted, true) {
+        return None;
+    }
+    let isolated = journey.requested_color().is_some_and(|id| {
+        let color = journey.snapshot.color(id);
+        let color = color.and_then(|color| journey.snapshot.config.colors.get(&color.name));
+        color.is_some_and(|color| color.fallback == OnTrouble::Isolate)
+    });
+    if isolated {
         return None;
     }
     let breaker = journey.version()?.breaker.as_ref()?;

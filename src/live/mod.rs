@@ -4,10 +4,16 @@
 //! file's tests → build off the hot path → one store. A failure anywhere before the store leaves
 //! the last good generation serving.
 
+mod ask;
+mod background;
+mod confirm;
+mod guard;
 mod history;
+pub mod rollouts;
 mod verdict;
 pub mod watch;
 
+pub use confirm::Trial;
 pub use history::{Entry, hex, write_private};
 pub use verdict::{Outcome, Rejected, Verdict};
 
@@ -18,9 +24,11 @@ use crate::policy::Materials;
 use crate::routing::{Table, selftest};
 use crate::snapshot::{Current, Snapshot, Surroundings};
 use crate::telemetry::Metrics;
-use crate::upstream::{Carried, resolve};
+use crate::upstream::resolve;
 use arc_swap::ArcSwap;
+use background::{retire, sweep};
 use history::History;
+use rollouts::Rollouts;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -46,6 +54,8 @@ pub enum Trigger {
     Rollback,
     /// A text that came through the API.
     Applied,
+    /// A reload on trial was not confirmed.
+    Unconfirmed,
 }
 
 /// What the gateway listens on: follows the configuration.
@@ -58,17 +68,28 @@ pub trait Doors: Send + Sync + std::fmt::Debug {
     fn prepare(&self, config: &Config) -> Result<Box<dyn FnOnce() + Send>, String>;
 }
 
+/// How a reload is wished for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wish {
+    /// Whatever `server.reload_guard` says.
+    pub force: bool,
+    /// Goes back by itself unless confirmed within this time.
+    pub confirm: Option<Duration>,
+}
+
 /// The live configuration and how it changes.
 #[derive(Debug)]
 pub struct Live {
     pub current: Current,
     pub metrics: Arc<Metrics>,
+    pub rollouts: Arc<Rollouts>,
     surroundings: Surroundings,
     source: Source,
     doors: OnceLock<Box<dyn Doors>>,
     state: Mutex<State>,
     /// The last configuration that was refused, until another one is live.
     rejected: parking_lot::Mutex<Option<Arc<Rejected>>>,
+    trial: parking_lot::Mutex<Option<Trial>>,
 }
 
 #[derive(Debug)]
@@ -107,6 +128,7 @@ pub fn checked(mut loaded: Loaded) -> Result<Checked, Box<Loaded>> {
     };
     match Table::build(config) {
         Ok(table) => {
+            table.expire(config, crate::rollout::Moment::now().seconds());
             let failures = selftest::run_tests(&table, config);
             let materials = Materials::read(config);
             loaded.add(failures);
@@ -132,43 +154,6 @@ pub fn checked(mut loaded: Loaded) -> Result<Checked, Box<Loaded>> {
 /// Runs long work where it holds up no request: what waits for this thread moves to another.
 fn aside<T>(work: impl FnOnce() -> T) -> T {
     tokio::task::block_in_place(work)
-}
-
-/// How often policies forget what is idle.
-const SWEEP: Duration = Duration::from_secs(1);
-
-/// Forgets full buckets and expired verdicts, for as long as the process lives.
-fn sweep(current: Current) {
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(SWEEP).await;
-            let snapshot = current.load_full();
-            if snapshot.limiters.is_empty() && snapshot.authorities.is_empty() {
-                continue;
-            }
-            let _ = tokio::task::spawn_blocking(move || snapshot.sweep()).await;
-        }
-    });
-}
-
-/// How often a replaced snapshot is looked at.
-const RETIRE_POLL: Duration = Duration::from_secs(1);
-
-/// Frees a replaced snapshot once its last request has ended, off the road: taking thousands of
-/// routes apart would hold up whichever request happened to be the last.
-fn retire(mut snapshot: Arc<Snapshot>) {
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(RETIRE_POLL).await;
-            match Arc::try_unwrap(snapshot) {
-                Ok(last) => {
-                    let _ = tokio::task::spawn_blocking(move || drop(last)).await;
-                    return;
-                }
-                Err(used) => snapshot = used,
-            }
-        }
-    });
 }
 
 impl Live {
@@ -203,6 +188,9 @@ impl Live {
             }
         };
         resolve::spawn(&snapshot.services);
+        let rollouts = Rollouts::open(state_dir);
+        rollouts.settle(&snapshot);
+        snapshot.start_plugins();
         history.add(generation, Trigger::Start, &loaded, Vec::new());
         metrics.reload_succeeded(generation);
         let seen = loaded.hash;
@@ -215,14 +203,17 @@ impl Live {
         };
         let current = Arc::new(ArcSwap::from_pointee(snapshot));
         sweep(current.clone());
+        rollouts::drive(rollouts.clone(), current.clone());
         Ok(Arc::new(Self {
             current,
             metrics,
+            rollouts,
             surroundings,
             source,
             doors: OnceLock::new(),
             state: Mutex::new(state),
             rejected: parking_lot::Mutex::default(),
+            trial: parking_lot::Mutex::default(),
         }))
     }
 
@@ -231,8 +222,22 @@ impl Live {
         let _ = self.doors.set(Box::new(doors));
     }
 
+    /// As [`reload`](Self::reload), as it is wished for.
+    pub async fn reload_as(self: &Arc<Self>, trigger: Trigger, wish: Wish) -> Verdict {
+        let mut verdict = self.read_again(trigger, wish.force).await;
+        if let Some(within) = wish.confirm {
+            self.try_out(within, &verdict).await;
+            verdict.trial = self.trial();
+        }
+        verdict
+    }
+
     /// Reads the source again and puts it to work if it is sound.
     pub async fn reload(&self, trigger: Trigger) -> Verdict {
+        self.read_again(trigger, false).await
+    }
+
+    async fn read_again(&self, trigger: Trigger, force: bool) -> Verdict {
         let mut state = self.state.lock().await;
         let source = self.source.clone();
         let started = Instant::now();
@@ -258,21 +263,43 @@ impl Live {
             return Verdict::unchanged(self.current.load().generation);
         }
         match checked {
-            Ok(checked) => aside(|| self.apply(&mut state, checked, trigger, started, None)),
+            Ok(checked) => aside(|| match self.guarded(&checked, force) {
+                Some(verdict) => verdict,
+                None => self.apply(&mut state, checked, trigger, started, None),
+            }),
             Err(loaded) => self.refuse(&loaded, trigger),
         }
     }
 
+    /// The refusal of a configuration that would move too many recent requests.
+    fn guarded(&self, (loaded, table, _): &Checked, force: bool) -> Option<Verdict> {
+        let live = self.current.load();
+        let guard = live.config.server.reload_guard.as_ref()?;
+        let config = loaded.config.as_ref().filter(|_| !force)?;
+        let report = guard::recently(&self.metrics, &self.rollouts, &live, (config, table));
+        let why = guard::refusal(guard, &report)?;
+        self.metrics.reload_failed();
+        tracing::error!(generation = live.generation, "configuration refused\n{why}");
+        Some(Verdict {
+            replay: Some(report),
+            ..Verdict::failed(live.generation, why.trim_end())
+        })
+    }
+
     /// Puts an earlier generation back to work, from the texts it was made of.
     pub async fn rollback(&self, generation: u64) -> Option<Verdict> {
+        self.restore(generation, Trigger::Rollback).await
+    }
+
+    async fn restore(&self, generation: u64, trigger: Trigger) -> Option<Verdict> {
         let mut state = self.state.lock().await;
         let sources = state.history.sources(generation)?;
         let started = Instant::now();
         let back_to = Some(generation);
         Some(aside(|| {
             match checked(load_sources(sources, &environment)) {
-                Ok(checked) => self.apply(&mut state, checked, Trigger::Rollback, started, back_to),
-                Err(loaded) => self.refuse(&loaded, Trigger::Rollback),
+                Ok(checked) => self.apply(&mut state, checked, trigger, started, back_to),
+                Err(loaded) => self.refuse(&loaded, trigger),
             }
         }))
     }
@@ -341,6 +368,8 @@ impl Live {
         };
         resolve::spawn(&snapshot.services);
         let changes = diff(&state.loaded.values, &loaded.values);
+        self.rollouts.settle(&snapshot);
+        snapshot.start_plugins();
         self.current.store(Arc::new(snapshot));
         if let Some(follow) = doors {
             follow();
@@ -375,72 +404,5 @@ impl Live {
             "configuration refused; still serving\n{problems}"
         );
         Verdict::rejected(generation, loaded)
-    }
-
-    /// The files whose change may change the configuration.
-    pub async fn inputs(&self) -> Vec<PathBuf> {
-        let mut inputs = self.state.lock().await.loaded.inputs.clone();
-        if let Source::Path(path) = &self.source {
-            inputs.push(path.clone());
-        }
-        inputs
-    }
-
-    /// What is live, as it was loaded.
-    pub async fn loaded(&self) -> Arc<Loaded> {
-        self.state.lock().await.loaded.clone()
-    }
-
-    /// Generations that can be returned to, the newest first.
-    pub async fn history(&self) -> Vec<Entry> {
-        self.state.lock().await.history.entries()
-    }
-
-    /// Names and texts of a generation that is still kept.
-    pub async fn texts(&self, generation: u64) -> Option<Vec<(String, String)>> {
-        let sources = self.state.lock().await.history.sources(generation)?;
-        let text = |source: &crate::config::source::Source| {
-            (source.name.to_string(), source.text.to_string())
-        };
-        Some(sources.iter().map(text).collect())
-    }
-
-    /// The generation that a rollback restored, while the file says something else.
-    pub async fn rolled_back_to(&self) -> Option<u64> {
-        self.state.lock().await.rolled_back_to
-    }
-
-    /// What was refused last, while nothing newer is live.
-    pub fn rejected(&self) -> Option<Arc<Rejected>> {
-        self.rejected.lock().clone()
-    }
-
-    /// Whether what is live came as a text, while the file says something else.
-    pub async fn is_applied_text(&self) -> bool {
-        self.state.lock().await.applied
-    }
-
-    /// Checks a text as if it were the file, and tells what it would change.
-    pub async fn preview(&self, text: &str) -> Verdict {
-        let generation = self.current.load().generation;
-        let running = self.loaded().await;
-        let name = self.name();
-        let started = Instant::now();
-        match aside(|| checked(load_text(&name, text, &environment))) {
-            Ok((loaded, ..)) => {
-                let changes = diff(&running.values, &loaded.values);
-                let carried = Carried::default();
-                let verdict = Verdict::applied(generation, started, changes, carried, &loaded);
-                Verdict {
-                    outcome: Outcome::Acceptable,
-                    ..verdict
-                }
-            }
-            Err(loaded) => Verdict::rejected(generation, &loaded),
-        }
-    }
-
-    pub fn source(&self) -> &Source {
-        &self.source
     }
 }

@@ -1,6 +1,8 @@
 //! What a reload has come to: told to whoever asked, in the same words everywhere.
 
+use super::Trial;
 use crate::config::{Change, Loaded};
+use crate::replay::Report;
 use crate::upstream::Carried;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -21,7 +23,7 @@ pub enum Outcome {
 }
 
 /// The verdict on a configuration.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Verdict {
     pub outcome: Outcome,
     /// The generation that is live now.
@@ -35,6 +37,12 @@ pub struct Verdict {
     pub diagnostics: serde_json::Value,
     /// The diagnostics as people read them.
     pub rendered: String,
+    /// What would change for recent requests, where that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Report>,
+    /// Until when it must be confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
 }
 
 /// A configuration that was refused: what `status` tells of it as long as it matters.
@@ -67,6 +75,8 @@ impl Verdict {
             needs_restart: Vec::new(),
             diagnostics: serde_json::json!([]),
             rendered: String::new(),
+            replay: None,
+            trial: None,
         }
     }
 

@@ -5,10 +5,15 @@ use super::auth::Consumers;
 use super::jwt::{KeySet, Materials as Jwt, UnusableKeys, revoked::Revoked};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::jwt::{self as config, Keys};
+use crate::config::tls::VersionTls;
 use crate::config::{Config, Name, Place};
+use crate::plugin::Plugins;
 use crate::tls::{Certified, ListenerTls, UpstreamTls};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Shortest secret that signs colors.
+const COLOR_KEY_MIN: usize = 16;
 
 /// Everything, by the name of its table.
 #[derive(Debug, Default)]
@@ -21,6 +26,8 @@ pub struct Materials {
     pub upstreams: BTreeMap<(Name, Name), Arc<UpstreamTls>>,
     /// What can be used and is not right all the same.
     pub warnings: Vec<Diagnostic>,
+    /// Made, and not started.
+    pub plugins: Plugins,
 }
 
 impl Materials {
@@ -71,19 +78,26 @@ impl Materials {
                 }
             }
         }
-        for (service, versions) in &config.services {
-            for (name, version) in &versions.versions {
-                let Some(tls) = &version.tls else { continue };
-                match UpstreamTls::read(tls) {
-                    Ok(usable) => {
-                        let key = (service.clone(), name.clone());
-                        read.upstreams.insert(key, Arc::new(usable));
-                    }
-                    Err(error) => {
-                        let table = format!("services.{service}.versions.{name}");
-                        problem(&table, &version.at, &error);
-                    }
+        for (key, at, tls) in upstreams(config) {
+            match UpstreamTls::read(tls) {
+                Ok(usable) => drop(read.upstreams.insert(key, Arc::new(usable))),
+                Err(error) => {
+                    let table = format!("services.{}.versions.{}", key.0, key.1);
+                    problem(&table, at, &error);
                 }
+            }
+        }
+        match Plugins::make(config) {
+            Ok(plugins) => read.plugins = plugins,
+            Err(wrong) => problems.extend(wrong),
+        }
+        for (id, secret) in &config.coloring.keys {
+            let long_enough = |secret: String| secret.len() >= COLOR_KEY_MIN;
+            if !secret.text().is_some_and(long_enough) {
+                let message = format!(
+                    "`coloring.keys.{id}` cannot be put to work: it is not there, or has fewer than {COLOR_KEY_MIN} characters"
+                );
+                problems.push(Diagnostic::error("TY0504", message));
             }
         }
         if problems.is_empty() {
@@ -92,6 +106,21 @@ impl Materials {
             Err(problems)
         }
     }
+}
+
+/// A version that is reached by TLS, and its place.
+type Reached<'c> = ((Name, Name), &'c Place, &'c VersionTls);
+
+fn upstreams(config: &Config) -> Vec<Reached<'_>> {
+    let mut reached = Vec::new();
+    for (service, of) in &config.services {
+        for (name, version) in &of.versions {
+            if let Some(tls) = &version.tls {
+                reached.push(((service.clone(), name.clone()), &version.at, tls));
+            }
+        }
+    }
+    reached
 }
 
 /// How long before its end a certificate is warned about, in seconds.

@@ -2,13 +2,17 @@
 //! the rules give it.
 
 use super::conditions::Clause;
+use super::shares::Shares;
+use super::signed::Keys;
 use super::table::InvalidRegex;
 use super::{ColorId, ServiceId, VersionId, View, carried, claims};
 use crate::config::Config;
 use crate::config::color::{Fallback, Source, Unknown};
+use crate::config::units::Percent;
 use http::HeaderName;
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The colors of a configuration, ready to be told apart.
 #[derive(Debug)]
@@ -21,6 +25,10 @@ pub struct Coloring {
     rules: Vec<(Clause, ColorId)>,
     /// By [`ColorId`].
     colors: Vec<Versions>,
+    shares: Option<Shares>,
+    keys: Keys,
+    /// By [`ColorId`].
+    expired: Box<[AtomicBool]>,
 }
 
 /// What a color means for each service it names.
@@ -63,6 +71,13 @@ impl Coloring {
                 .map(|(index, name)| (name.as_bytes().into(), id(index)))
                 .collect(),
             rules,
+            shares: Shares::build(config),
+            keys: Keys::build(config),
+            expired: config
+                .colors
+                .iter()
+                .map(|_| AtomicBool::new(false))
+                .collect(),
             colors: config
                 .colors
                 .values()
@@ -77,6 +92,9 @@ impl Coloring {
     /// When it carries one that is not configured, and that is to be refused.
     #[inline]
     pub fn color(&self, view: &View) -> Result<Option<ColorId>, UnknownColor> {
+        if view.vouched.is_some() {
+            return Ok(view.vouched);
+        }
         if view.trusted || view.claims.is_some() {
             match self.carried(view, view.trusted) {
                 Carried::Known(color) => return Ok(Some(color)),
@@ -86,11 +104,56 @@ impl Coloring {
                 Carried::Nothing => {}
             }
         }
-        Ok(self
-            .rules
-            .iter()
-            .find(|(clause, _)| clause.holds(view))
-            .map(|(_, color)| *color))
+        let mut rules = self.rules.iter();
+        let given = match rules.find(|(clause, color)| clause.holds(view) && !self.expired(*color))
+        {
+            Some((_, color)) => return Ok(Some(*color)),
+            None => self.shares.as_ref().and_then(|shares| shares.color(view)),
+        };
+        Ok(given.filter(|color| !self.expired(*color)))
+    }
+
+    /// Whether a color is past its end.
+    #[inline]
+    pub fn expired(&self, color: ColorId) -> bool {
+        let expired = self.expired.get(usize::from(color.0));
+        expired.is_some_and(|expired| expired.load(Relaxed))
+    }
+
+    /// Notes that a color is past its end, or is not.
+    pub fn expire(&self, color: ColorId, over: bool) {
+        if let Some(expired) = self.expired.get(usize::from(color.0)) {
+            expired.store(over, Relaxed);
+        }
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    pub(super) fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    pub(super) fn header(&self) -> &HeaderName {
+        &self.header
+    }
+
+    /// The color of a name.
+    pub fn named(&self, name: &[u8]) -> Option<ColorId> {
+        self.names.get(name).copied()
+    }
+
+    /// The shares of colors, if any has one.
+    pub fn shares(&self) -> Option<&Shares> {
+        self.shares.as_ref()
+    }
+
+    /// The bucket of a request that neither carries a color nor meets a rule.
+    pub fn bucket(&self, view: &View) -> Option<String> {
+        let shares = self.shares.as_ref()?;
+        let ruled = self.rules.iter().any(|(clause, _)| clause.holds(view));
+        (!ruled).then(|| shares.describe(view))
     }
 
     /// What a request carries: the first source that is present counts. What a stranger says
@@ -116,6 +179,7 @@ impl Coloring {
                 }
                 Source::Cookie(name) => carried::cookie(view.headers, name).map(Cow::Borrowed),
                 Source::Baggage(key) => carried::baggage(view.headers, key),
+                Source::Query(key) => super::query_value(view.query, key),
             };
             value.map(|value| (source, value))
         })
@@ -123,20 +187,36 @@ impl Coloring {
 
     /// Where the color of a request came from, in words.
     pub fn origin(&self, view: &View, color: ColorId) -> String {
+        if view.vouched.is_some() {
+            return "a signature that is sound".to_owned();
+        }
         let source = self.source(view, view.trusted);
         let source = source.filter(|(_, name)| self.names.get(name.as_ref()) == Some(&color));
         match source {
             Some((Source::Cookie(name), _)) => format!("cookie {name}"),
             Some((Source::Baggage(key), _)) => format!("baggage {key}"),
+            Some((Source::Query(key), _)) => format!("query {key}"),
             Some((Source::Jwt(claim), _)) => format!("claim {claim}"),
             Some((Source::Header, _)) => format!("header {}", self.header),
-            None => "a rule of the color".to_owned(),
+            None => match (&self.shares, self.bucket(view)) {
+                (Some(shares), Some(bucket)) => {
+                    let share = shares.percent(color).unwrap_or(Percent(0));
+                    format!("the color's share of {share}: {bucket}")
+                }
+                _ => "a rule of the color".to_owned(),
+            },
         }
     }
 
     /// Whether the request carries a color that is not believed.
     pub fn disbelieved(&self, view: &View) -> bool {
         !view.trusted && self.carried(view, true) != Carried::Nothing
+    }
+
+    /// Whether a color never meets a version that is not its own.
+    pub fn isolated(&self, color: ColorId) -> bool {
+        let color = self.colors.get(usize::from(color.0));
+        color.is_some_and(|color| color.fallback == Fallback::Isolate)
     }
 
     /// The version that a color names for a service, and what happens when that version cannot

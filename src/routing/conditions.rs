@@ -14,7 +14,7 @@ const REGEX_SIZE_MAX: usize = 1 << 20;
 /// A regular expression that must match from end to end.
 ///
 /// # Errors
-/// When it does not parse or compiles to more than [`REGEX_SIZE_MAX`].
+/// When it does not parse or compiles to more than `REGEX_SIZE_MAX`.
 pub fn anchored(pattern: &str) -> Result<Regex, regex::Error> {
     regex::bytes::RegexBuilder::new(&format!("^(?:{pattern})$"))
         .size_limit(REGEX_SIZE_MAX)
@@ -239,10 +239,16 @@ impl Value {
     }
 }
 
+/// The pairs of a query, each with its decoded key.
+pub fn query_pairs(query: &str) -> impl Iterator<Item = (std::borrow::Cow<'_, [u8]>, &str)> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| (decode(pair.split('=').next().unwrap_or("")), pair))
+}
+
 /// The decoded values of a key in a query (`application/x-www-form-urlencoded`).
-fn query_values<'q>(
+pub fn query_values<'q>(
     query: &'q str,
-    key: &'q str,
+    key: &str,
 ) -> impl Iterator<Item = std::borrow::Cow<'q, [u8]>> {
     query
         .split('&')

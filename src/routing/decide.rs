@@ -3,7 +3,7 @@
 use super::table::{Action, MethodOnly};
 use super::{
     Availability, ColorChoice, ColorId, Decision, FallbackReason, Outcome, RouteId, ServiceId,
-    Table, View,
+    Table, VersionId, View,
 };
 use crate::config::color::Fallback;
 use crate::reason::Reason;
@@ -43,7 +43,7 @@ impl Table {
             reason: None,
         };
         match self.rule(route).map(|rule| rule.action) {
-            Some(Action::Service(service)) => self.serve(route, service, color, availability),
+            Some(Action::Service(service)) => self.serve(route, service, color, view, availability),
             Some(Action::Respond) => Decision {
                 route: Some(route),
                 color: uncontested,
@@ -64,6 +64,7 @@ impl Table {
         route: RouteId,
         service: ServiceId,
         color: Option<ColorId>,
+        view: &View,
         availability: &impl Availability,
     ) -> Decision {
         let uncontested = ColorChoice {
@@ -71,25 +72,35 @@ impl Table {
             served: color,
             reason: None,
         };
-        let Some(default) = self.services.get(service.0 as usize).copied() else {
+        let Some((default, split)) = self.services.get(service.0 as usize) else {
             return refuse(Some(route), uncontested, Reason::NoHealthyEndpoint);
         };
-        let own = color.and_then(|color| self.coloring.version(color, service));
+        let default = *default;
+        let split = split.as_ref().filter(|_| color.is_none());
+        if let Some(version) = split.and_then(|split| split.version(view))
+            && availability.available(service, version)
+            && !availability.broken(service, version)
+        {
+            return serve(route, uncontested, service, version);
+        }
+        let expired = color.is_some_and(|color| self.coloring.expired(color));
+        let own = color.filter(|_| !expired);
+        let own = own.and_then(|color| self.coloring.version(color, service));
         let mut choice = uncontested;
         let mut version = default;
+        if expired {
+            choice.served = None;
+            choice.reason = Some(FallbackReason::Expired);
+        } else if own.is_none() && color.is_some_and(|color| self.coloring.isolated(color)) {
+            choice.served = None;
+            choice.reason = Some(FallbackReason::Missing);
+            return refuse(Some(route), choice, Reason::NoHealthyEndpoint);
+        }
         if let Some((own, fallback)) = own {
             let available = availability.available(service, own);
             let broken = available && own != default && availability.broken(service, own);
             if available && !broken {
-                let outcome = Outcome::Upstream {
-                    service,
-                    version: own,
-                };
-                return Decision {
-                    route: Some(route),
-                    color: uncontested,
-                    outcome,
-                };
+                return serve(route, uncontested, service, own);
             }
             let missing = !availability.exists(service, own);
             choice.served = None;
@@ -98,7 +109,7 @@ impl Table {
                 (_, true) => FallbackReason::Breaker,
                 _ => FallbackReason::Unhealthy,
             });
-            if fallback == Fallback::Fail || own == default {
+            if fallback != Fallback::Default || own == default {
                 let reason = match broken {
                     true => Reason::BreakerOpen,
                     false => Reason::NoHealthyEndpoint,
@@ -110,12 +121,15 @@ impl Table {
         if !availability.available(service, version) {
             return refuse(Some(route), choice, Reason::NoHealthyEndpoint);
         }
-        let outcome = Outcome::Upstream { service, version };
-        Decision {
-            route: Some(route),
-            color: choice,
-            outcome,
-        }
+        serve(route, choice, service, version)
+    }
+}
+
+fn serve(route: RouteId, color: ColorChoice, service: ServiceId, version: VersionId) -> Decision {
+    Decision {
+        route: Some(route),
+        color,
+        outcome: Outcome::Upstream { service, version },
     }
 }
 

@@ -146,7 +146,10 @@ impl Table {
             None if self.coloring.disbelieved(view) => {
                 "the request carries one, but its sender is not trusted".to_owned()
             }
-            None => "none carried, no rule gives one".to_owned(),
+            None => match self.coloring.bucket(view) {
+                Some(bucket) => format!("none carried, no rule gives one, no share has {bucket}"),
+                None => "none carried, no rule gives one".to_owned(),
+            },
         };
         Color {
             requested: decision
@@ -207,6 +210,9 @@ impl Table {
     /// Each thing about a route that this request does not meet.
     pub(super) fn failing(&self, id: RouteId, route: &Route, view: &View) -> Vec<String> {
         let mut failing = Vec::new();
+        if self.rule(id).is_some_and(super::table::Rule::is_expired) {
+            failing.push("it has expired".to_owned());
+        }
         if !host_matches(&route.matches.host, view.host) {
             failing.push(format!("host is not {}", host_text(&route.matches.host)));
         }

@@ -5,14 +5,17 @@
 pub mod carried;
 pub mod claims;
 mod coloring;
-mod conditions;
+pub mod conditions;
 mod decide;
 pub mod explain;
 pub mod host;
+pub mod inputs;
 mod matcher;
 pub mod path;
 pub mod rewrite;
 pub mod selftest;
+pub mod shares;
+pub mod signed;
 mod table;
 #[cfg(test)]
 pub mod testing;
@@ -25,6 +28,11 @@ pub use table::{InvalidRegex, Table};
 use crate::reason::Reason;
 use http::{HeaderMap, Method};
 use std::net::IpAddr;
+
+/// The first value of a key in a query, decoded.
+pub fn query_value<'q>(query: &'q str, key: &str) -> Option<std::borrow::Cow<'q, [u8]>> {
+    conditions::query_values(query, key).next()
+}
 
 /// Index into `Config::routes` in name order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,6 +62,10 @@ pub struct View<'a> {
     pub trusted: bool,
     /// What a verified token says. Believed from anyone: its issuer has signed it.
     pub claims: Option<&'a claims::Claims>,
+    /// The color that a sound signature brings.
+    pub vouched: Option<ColorId>,
+    /// The user's bucket, where a test states it in place of the one that its key gives.
+    pub bucket: Option<u16>,
 }
 
 /// What is known of upstream health at this moment.
@@ -96,6 +108,8 @@ pub enum FallbackReason {
     Unhealthy,
     /// Its breaker is open.
     Breaker,
+    /// The color is past its end.
+    Expired,
 }
 
 impl FallbackReason {
@@ -105,6 +119,7 @@ impl FallbackReason {
             Self::Missing => "missing",
             Self::Unhealthy => "unhealthy",
             Self::Breaker => "breaker",
+            Self::Expired => "expired",
         }
     }
 }

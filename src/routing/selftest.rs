@@ -7,35 +7,118 @@ use super::claims::Claims;
 use super::host::normalise_host;
 use super::path::normalise_target;
 use super::{Availability, Decision, Outcome, ServiceId, Table, VersionId, View, rewrite};
-use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Label, Severity};
 use crate::config::policy::Mode;
 use crate::config::route::{Route, Target};
-use crate::config::test::Test;
+use crate::config::test::{Member, Test};
+use crate::config::{Config, Name};
 use crate::reason::Reason;
+use http::HeaderName;
 
 /// Every version that has endpoints is available.
 #[derive(Debug)]
-pub struct AllHealthy<'a>(pub &'a Config);
+pub struct AllHealthy(Vec<Vec<bool>>);
 
-impl Availability for AllHealthy<'_> {
+impl AllHealthy {
+    pub fn of(config: &Config) -> Self {
+        let services = config.services.values().map(|service| {
+            let versions = service.versions.values();
+            versions
+                .map(|version| !version.endpoints.is_empty())
+                .collect()
+        });
+        Self(services.collect())
+    }
+}
+
+impl Availability for AllHealthy {
     fn available(&self, service: ServiceId, version: VersionId) -> bool {
         self.exists(service, version)
     }
 
     fn exists(&self, service: ServiceId, version: VersionId) -> bool {
-        let service = self.0.services.values().nth(service.0 as usize);
-        let version = service.and_then(|s| s.versions.values().nth(usize::from(version.0)));
-        version.is_some_and(|version| !version.endpoints.is_empty())
+        let versions = self.0.get(service.0 as usize);
+        let known = versions.and_then(|versions| versions.get(usize::from(version.0)));
+        known.copied().unwrap_or(false)
+    }
+}
+
+/// Every version as a test states it.
+struct Stated<'t> {
+    up: &'t AllHealthy,
+    down: Vec<(ServiceId, VersionId)>,
+    open: Vec<(ServiceId, VersionId)>,
+}
+
+impl<'t> Stated<'t> {
+    fn of(up: &'t AllHealthy, config: &Config, test: &Test) -> Self {
+        let ids = |members: &[Member]| {
+            let ids = members.iter().filter_map(|member| {
+                let service = config
+                    .services
+                    .keys()
+                    .position(|name| *name == member.service)?;
+                let versions = &config.services.get(&member.service)?.versions;
+                let version = versions.keys().position(|name| *name == member.version)?;
+                Some((ServiceId(service as u32), VersionId(version as u16)))
+            });
+            ids.collect()
+        };
+        Self {
+            up,
+            down: ids(&test.down),
+            open: ids(&test.open),
+        }
+    }
+}
+
+impl Availability for Stated<'_> {
+    fn available(&self, service: ServiceId, version: VersionId) -> bool {
+        self.up.available(service, version) && !self.down.contains(&(service, version))
+    }
+
+    fn exists(&self, service: ServiceId, version: VersionId) -> bool {
+        self.up.exists(service, version)
+    }
+
+    fn broken(&self, service: ServiceId, version: VersionId) -> bool {
+        self.open.contains(&(service, version))
+    }
+}
+
+/// Routes and colors that no test meets.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Uncovered {
+    pub routes: Vec<Name>,
+    pub colors: Vec<Name>,
+}
+
+/// What the tests of a configuration leave out.
+pub fn uncovered(table: &Table, config: &Config) -> Uncovered {
+    let up = AllHealthy::of(config);
+    let tests = config.tests.iter();
+    let found: Vec<Found> = tests.map(|test| find(table, config, test, &up)).collect();
+    let met = |what: fn(&Found) -> Option<&String>, name: &Name| {
+        found.iter().filter_map(what).any(|known| **known == **name)
+    };
+    let routes = config.routes.keys().cloned();
+    let colors = config.colors.keys().cloned();
+    Uncovered {
+        routes: routes
+            .filter(|name| !met(|found| found.route.as_ref(), name))
+            .collect(),
+        colors: colors
+            .filter(|name| !met(|found| found.color.as_ref(), name))
+            .collect(),
     }
 }
 
 /// Runs all tests; an empty answer means that all hold.
 pub fn run_tests(table: &Table, config: &Config) -> Vec<Diagnostic> {
-    config
-        .tests
-        .iter()
-        .flat_map(|test| run(table, config, test))
+    let up = AllHealthy::of(config);
+    let tests = config.tests.iter();
+    tests
+        .flat_map(|test| run(table, config, test, &up))
         .collect()
 }
 
@@ -49,10 +132,11 @@ struct Found {
     status: Option<u16>,
     reason: Option<String>,
     upstream_path: Option<String>,
+    upstream_headers: Vec<(HeaderName, String)>,
 }
 
-fn run(table: &Table, config: &Config, test: &Test) -> Vec<Diagnostic> {
-    let found = find(table, config, test);
+fn run(table: &Table, config: &Config, test: &Test, up: &AllHealthy) -> Vec<Diagnostic> {
+    let found = find(table, config, test, up);
     let expect = &test.expect;
     let mut problems = Vec::new();
     let mut check = |what: &str, wanted: Option<&str>, found: Option<&str>| {
@@ -83,6 +167,18 @@ fn run(table: &Table, config: &Config, test: &Test) -> Vec<Diagnostic> {
         expect.upstream_path.as_deref(),
         found.upstream_path.as_deref(),
     );
+    for (name, wanted) in &expect.upstream_headers {
+        let mut values = found.upstream_headers.iter();
+        let value = values
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str());
+        let what = format!("upstream header `{name}`");
+        check(
+            &what,
+            Some(wanted),
+            value.or(wanted.is_empty().then_some("")),
+        );
+    }
     let status = expect.status.map(|status| status.to_string());
     match (&status, found.status, &found.version) {
         (Some(_), None, Some(_)) => {
@@ -103,7 +199,7 @@ fn quoted(found: Option<&str>) -> String {
     found.map_or("none".to_owned(), |found| format!("`{found}`"))
 }
 
-fn find(table: &Table, config: &Config, test: &Test) -> Found {
+fn find(table: &Table, config: &Config, test: &Test, up: &AllHealthy) -> Found {
     let refused = |reason: Reason| Found {
         status: Some(reason.status()),
         reason: Some(reason.name().to_owned()),
@@ -117,6 +213,10 @@ fn find(table: &Table, config: &Config, test: &Test) -> Found {
     };
     let headers = test.headers.iter().cloned().collect();
     let claims = test.claims.as_deref().map(claims_of);
+    let vouched = test
+        .signed
+        .as_ref()
+        .and_then(|name| table.color_named(name));
     let view = View {
         method: &test.method,
         host: &host,
@@ -126,8 +226,10 @@ fn find(table: &Table, config: &Config, test: &Test) -> Found {
         client: test.from,
         trusted: trusted(config, test.from),
         claims: claims.as_ref(),
+        vouched,
+        bucket: test.bucket,
     };
-    let decision = table.decide(&view, &AllHealthy(config));
+    let decision = table.decide(&view, &Stated::of(up, config, test));
     let mut found = Found::default();
     let route = decision
         .route
@@ -142,7 +244,37 @@ fn find(table: &Table, config: &Config, test: &Test) -> Found {
         found = refused(reason);
     }
     found.fill(config, &decision, &target.path);
+    if found.version.is_some() {
+        found.upstream_headers = added(config, route, &found, claims.as_ref());
+    }
     found
+}
+
+/// The fields that the gateway adds on the way up by what it knows of a request.
+fn added(
+    config: &Config,
+    route: Option<&Route>,
+    found: &Found,
+    claims: Option<&Claims>,
+) -> Vec<(HeaderName, String)> {
+    let color = found.color.clone();
+    let mut fields: Vec<_> = color
+        .map(|color| (config.coloring.header.clone(), color))
+        .into_iter()
+        .collect();
+    let auth = route.and_then(|route| route.auth.as_ref());
+    let provider = auth.and_then(|auth| config.jwt.get(auth.providers.first()?));
+    if let (Some(provider), Some(claims)) = (provider, claims) {
+        for (claim, name) in &provider.forward {
+            let values = super::claims::values(claims, claim);
+            fields.extend(
+                values
+                    .into_iter()
+                    .map(|value| (name.clone(), value.into_owned())),
+            );
+        }
+    }
+    fields
 }
 
 /// Why a request without credentials is refused on a route; `None`: it is not.

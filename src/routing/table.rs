@@ -3,13 +3,16 @@
 use super::coloring::Coloring;
 use super::conditions::{Conditions, Verdict};
 use super::matcher::{Found, Judge, Paths};
-use super::{RouteId, ServiceId, VersionId, View};
+use super::shares::{Key, Shares, Split};
+use super::signed::Vouched;
+use super::{ColorId, RouteId, ServiceId, VersionId, View};
 use crate::config::route::{HostMatch, Route, Target};
 use crate::config::{Config, Name};
-use http::Method;
+use http::{HeaderMap, Method};
 use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Everything a decision needs, built once per generation.
 #[derive(Debug)]
@@ -17,8 +20,8 @@ pub struct Table {
     levels: Vec<Level>,
     /// By [`RouteId`].
     pub(super) routes: Vec<Rule>,
-    /// By [`ServiceId`]: the default version.
-    pub(super) services: Vec<VersionId>,
+    /// By [`ServiceId`]: the default version, and who meets another one.
+    pub(super) services: Vec<(VersionId, Option<Split>)>,
     pub(super) coloring: Coloring,
 }
 
@@ -27,6 +30,22 @@ pub struct Table {
 pub struct Rule {
     pub conditions: Conditions,
     pub action: Action,
+    /// Past its end: as if it were not there.
+    expired: AtomicBool,
+}
+
+impl Rule {
+    #[inline]
+    fn judge(&self, view: &View) -> Verdict {
+        match self.expired.load(Relaxed) {
+            true => Verdict::Fails,
+            false => self.conditions.judge(view),
+        }
+    }
+
+    pub(super) fn is_expired(&self) -> bool {
+        self.expired.load(Relaxed)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +97,7 @@ impl Table {
             routes.push(Rule {
                 conditions,
                 action: action(route, &ids),
+                expired: AtomicBool::new(false),
             });
         }
         order.sort_by_key(|(conditions, index, ..)| (*conditions, *index));
@@ -95,7 +115,16 @@ impl Table {
         Ok(Self {
             levels: levels.into_values().collect(),
             routes,
-            services: config.services.values().map(default_version).collect(),
+            services: config
+                .services
+                .values()
+                .map(|service| {
+                    (
+                        default_version(service),
+                        Split::build(service, &config.coloring.salt),
+                    )
+                })
+                .collect(),
             coloring: Coloring::build(config)?,
         })
     }
@@ -132,6 +161,59 @@ impl Table {
         methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         methods.dedup();
         methods
+    }
+
+    /// The shares of colors, if any has one.
+    pub fn shares(&self) -> Option<&Shares> {
+        self.coloring.shares()
+    }
+
+    /// Takes out what is past its end at a moment, in seconds since the epoch.
+    pub fn expire(&self, config: &Config, now: u64) {
+        for (rule, route) in self.routes.iter().zip(config.routes.values()) {
+            let over = route.expires.is_some_and(|expires| expires.is_over(now));
+            rule.expired.store(over, Relaxed);
+        }
+        for (index, color) in config.colors.values().enumerate() {
+            let over = color.expires.is_some_and(|expires| expires.is_over(now));
+            self.coloring.expire(ColorId(index as u16), over);
+        }
+    }
+
+    /// The color that a request brings with a sound signature.
+    pub fn vouched(&self, headers: &HeaderMap, query: &str, now: u64) -> Option<Vouched> {
+        self.coloring.vouched(headers, query, now)
+    }
+
+    /// Whether colors may be signed.
+    pub fn signs(&self) -> bool {
+        !self.coloring.keys().is_empty()
+    }
+
+    /// A token that brings a color; `None`: there is no such key.
+    pub fn sign(&self, color: &str, expires: u64, key: Option<&str>) -> Option<String> {
+        self.coloring.keys().sign(color, expires, key)
+    }
+
+    /// The color of a name.
+    pub fn color_named(&self, name: &str) -> Option<ColorId> {
+        self.coloring.named(name.as_bytes())
+    }
+
+    /// Whether any share, of a color or of a version, asks for a user's bucket.
+    pub fn has_shares(&self) -> bool {
+        self.key().is_some()
+    }
+
+    /// The bucket of the user who asks; all shares of a configuration go by the same key.
+    pub fn bucket(&self, view: &View) -> Option<u16> {
+        self.key().map(|key| key.bucket(view) as u16)
+    }
+
+    fn key(&self) -> Option<&Key> {
+        let of_splits = || self.services.iter().find_map(|(_, split)| split.as_ref());
+        let of_shares = self.coloring.shares().map(Shares::key);
+        of_shares.or_else(|| of_splits().map(Split::key))
     }
 
     pub(super) fn rule(&self, route: RouteId) -> Option<&Rule> {
@@ -208,7 +290,7 @@ impl Judge for Conditional<'_> {
     #[inline]
     fn judge(&mut self, route: RouteId) -> Verdict {
         let rule = self.table.routes.get(route.0 as usize);
-        let verdict = rule.map_or(Verdict::Fails, |rule| rule.conditions.judge(self.view));
+        let verdict = rule.map_or(Verdict::Fails, |rule| rule.judge(self.view));
         self.method_only |= verdict == Verdict::MethodOnly;
         verdict
     }
@@ -224,7 +306,7 @@ struct Collector<'a> {
 impl Judge for Collector<'_> {
     fn judge(&mut self, route: RouteId) -> Verdict {
         if let Some(rule) = self.table.rule(route)
-            && rule.conditions.judge(self.view) == Verdict::MethodOnly
+            && rule.judge(self.view) == Verdict::MethodOnly
         {
             self.methods.extend_from_slice(rule.conditions.methods());
         }

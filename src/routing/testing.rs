@@ -73,6 +73,8 @@ impl Request {
             client: [192, 0, 2, 1].into(),
             trusted: self.trusted,
             claims: None,
+            vouched: None,
+            bucket: None,
         }
     }
 }

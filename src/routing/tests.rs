@@ -256,3 +256,55 @@ proptest! {
         }
     }
 }
+
+/// The request that a lint names, by the words of its help: method, host and path, fields.
+fn witness(help: &str) -> Request {
+    let line = help.split('\'').nth(1).unwrap();
+    let (method, url) = line.split_once(' ').unwrap();
+    let (host, rest) = url
+        .strip_prefix("http://")
+        .unwrap()
+        .split_once('/')
+        .unwrap();
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let mut request = Request::get(&format!("/{path}"));
+    request.method = method.parse().unwrap();
+    (request.host, request.query) = (host.to_owned(), query.to_owned());
+    for field in help.split("-H '").skip(1) {
+        let (name, value) = field.split('\'').next().unwrap().split_once(": ").unwrap();
+        let name: http::HeaderName = name.parse().unwrap();
+        request.headers.append(name, value.parse().unwrap());
+    }
+    request
+}
+
+proptest! {
+    #[test]
+    fn a_route_reported_unreachable_is_never_chosen_and_its_witness_proves_it(
+        routes in prop::collection::vec(any_route(), 2..14),
+        requests in prop::collection::vec(any_request(), 1..24),
+    ) {
+        let mut text = String::new();
+        for (index, route) in routes.iter().enumerate() {
+            text.push_str(&format!("[routes.r{index:02}]\n{route}"));
+        }
+        let loaded = crate::config::load_text("t", &format!(
+            "[services.shop]\nversions.v1.endpoints = [\"127.0.0.1:1\"]\n{text}"), &|_| None);
+        prop_assume!(loaded.config.is_some());
+        let config = loaded.config.unwrap();
+        let table = Table::build(&config).unwrap();
+        for found in loaded.diagnostics.iter().filter(|found| found.code == "TY0311") {
+            let mut names = found.message.split('`').skip(1).step_by(2);
+            let hidden = names.next().unwrap();
+            let id = config.routes.keys().position(|name| name.as_ref() == hidden).unwrap();
+            let id = RouteId(id as u32);
+            let shown = witness(found.help.as_ref().unwrap());
+            let route = &config.routes[hidden];
+            prop_assert!(table.failing(id, route, &shown.view()).is_empty(), "{:?}", found.help);
+            for request in requests.iter().chain([&shown]) {
+                let decision = table.decide(&request.view(), &Down::default());
+                prop_assert_ne!(decision.route, Some(id), "{:?}", request);
+            }
+        }
+    }
+}

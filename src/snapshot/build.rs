@@ -1,13 +1,16 @@
 //! The only place that makes a snapshot: from a checked configuration and the state of the
 //! generation before.
 
+use super::plugins;
 use super::route::Policies;
+use super::watched::watched;
 use super::{Color, ListenerSettings, Route, Snapshot};
 use crate::config::route::Target;
 use crate::config::{Config, Name};
 use crate::policy::limit::Limiter;
 use crate::policy::overload::Overload;
 use crate::policy::{Materials, auth};
+use crate::routing::inputs::Inputs;
 use crate::routing::{ServiceId, Table};
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
@@ -52,6 +55,8 @@ impl Snapshot {
         surroundings: &Surroundings,
     ) -> Result<(Self, Carried), BuildError> {
         let metrics = &surroundings.metrics;
+        let made = std::mem::take(&mut materials.plugins);
+        let plugins = plugins::host(&config, made, previous.map(|previous| &previous.plugins));
         let mut carried = Carried::default();
         let listeners = config.listeners.iter().map(|(name, listener)| {
             let before = previous.and_then(|previous| previous.listener(name));
@@ -71,6 +76,7 @@ impl Snapshot {
             authorities: &authorities,
             limiters: &limiters,
             compress: config.server.compress.0.clone(),
+            plugins: &plugins,
         };
         let routes = routes(&config, &services, &policies, previous);
         let colors = config.colors.keys().map(|name| Color {
@@ -86,6 +92,7 @@ impl Snapshot {
             colors: colors.collect(),
             listeners,
             access_log: access_log(&config, previous, metrics)?,
+            inputs: Inputs::of(&config),
             guarded: auth::forwarded_headers(&config),
             secret_headers: config
                 .api_keys
@@ -94,6 +101,7 @@ impl Snapshot {
                 .collect(),
             authorities,
             limiters,
+            plugins,
             overload: surroundings.overload.clone(),
             table,
             config,
@@ -188,14 +196,11 @@ fn routes(
                 Target::Respond { .. } | Target::Redirect { .. } => None,
             };
             let logged = !skipped.contains(name);
-            Route::build(
-                name,
-                route,
-                service,
-                policies,
-                logged,
-                before.get(name.as_ref()).copied(),
-            )
+            let before = before.get(name.as_ref()).copied();
+            Route {
+                watched: watched(config, route, before),
+                ..Route::build(name, route, service, policies, logged, before)
+            }
         })
         .collect()
 }

@@ -1,10 +1,10 @@
 //! `/metrics`: the state of this generation and of the process, in the Prometheus text format.
 
 use super::policy_metrics::PolicyState;
-use super::{ListenerSettings, Snapshot};
+use super::{Hosted, ListenerSettings, Snapshot};
 use crate::config::Name;
 use crate::telemetry::encode::{self, NamedSeries, family, histogram};
-use crate::telemetry::histogram::HTTP_BOUNDS;
+use crate::telemetry::histogram::{HTTP_BOUNDS, OVERHEAD_BOUNDS};
 use crate::telemetry::{Metrics, encode::process, encode::process_wide};
 use crate::upstream::Service;
 use prometheus_client::collector::Collector;
@@ -13,6 +13,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use std::fmt::Result;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Everything a scrape shows.
 #[derive(Debug)]
@@ -20,6 +21,9 @@ struct Exposition {
     routes: Vec<NamedSeries>,
     services: Vec<Arc<Service>>,
     policies: PolicyState,
+    /// Colors and their shares.
+    shares: Vec<(Name, f64)>,
+    plugins: Vec<Arc<Hosted>>,
     metrics: Arc<Metrics>,
     /// Listener, file and end of each certificate.
     certificates: Vec<(String, String, i64)>,
@@ -36,6 +40,11 @@ impl Snapshot {
             routes: routes.collect(),
             services: self.services.clone(),
             policies: PolicyState::of(self),
+            plugins: self.plugins.values().cloned().collect(),
+            shares: self
+                .shares()
+                .map(|(name, share)| (name, share.ratio()))
+                .collect(),
             metrics: metrics.clone(),
             certificates: self.certificates().collect(),
         };
@@ -57,6 +66,8 @@ impl Collector for Exposition {
         self.endpoints(&mut encoder)?;
         self.certificates(&mut encoder)?;
         self.policies.encode(&mut encoder)?;
+        self.rollouts(&mut encoder)?;
+        self.plugins(&mut encoder)?;
         process_wide(&mut encoder, &self.metrics)?;
         process(&mut encoder)
     }
@@ -108,6 +119,52 @@ impl Exposition {
             }
         }
         Ok(())
+    }
+
+    fn plugins(&self, encoder: &mut DescriptorEncoder) -> Result {
+        let mut failures = Vec::new();
+        for hosted in &self.plugins {
+            let series = &hosted.series;
+            for (kind, count) in [
+                ("panic", &series.panics),
+                ("failure", &series.failures),
+                ("over_budget", &series.over_budget),
+            ] {
+                let labels = [("plugin", hosted.name.as_ref()), ("kind", kind)];
+                failures.push((labels, count.load(Relaxed) as f64));
+            }
+        }
+        let help = "Calls of plugins that panicked, failed, or took longer than their budget";
+        let name = "tyrian_plugin_trouble";
+        family(encoder, name, help, MetricType::Counter, &failures)?;
+        let help = "Time of each call of a plugin";
+        let name = "tyrian_plugin_seconds";
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        for hosted in &self.plugins {
+            let labels = [("plugin", hosted.name.as_ref())];
+            let took = &hosted.series.took;
+            histogram(
+                &mut metric.encode_family(&labels)?,
+                &OVERHEAD_BOUNDS,
+                took.read(),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn rollouts(&self, encoder: &mut DescriptorEncoder) -> Result {
+        let shares = self.shares.iter();
+        let rows: Vec<_> = shares
+            .map(|(name, share)| ([("color", name.as_ref())], *share))
+            .collect();
+        let help = "Share of uncolored traffic that gets the color, 0 to 1";
+        family(
+            encoder,
+            "tyrian_rollout_share",
+            help,
+            MetricType::Gauge,
+            &rows,
+        )
     }
 
     fn retries(&self, encoder: &mut DescriptorEncoder) -> Result {

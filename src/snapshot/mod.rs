@@ -6,17 +6,23 @@
 mod build;
 mod exposition;
 mod listener;
+mod plugins;
 mod policy_metrics;
 mod route;
+mod watched;
 
 pub use build::{BuildError, Surroundings};
 pub use listener::{ListenerSettings, ListenerTlsSettings};
+pub use plugins::Hosted;
 pub use route::{Fallback, Route, Toll};
+pub use watched::{Ended, Watched};
 
+use crate::config::units::Percent;
 use crate::config::{Config, Name};
 use crate::policy::auth::{Authorities, Authority};
 use crate::policy::limit::Limiter;
 use crate::policy::overload::Overload;
+use crate::routing::inputs::Inputs;
 use crate::routing::{Availability, ColorId, RouteId, ServiceId, Table, VersionId};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::series::LabelId;
@@ -44,6 +50,9 @@ pub struct Snapshot {
     pub access_log: AccessLog,
     pub authorities: Authorities,
     pub limiters: BTreeMap<Name, Arc<Limiter>>,
+    pub plugins: BTreeMap<Name, Arc<Hosted>>,
+    /// What the access log keeps of requests, for trying configurations on.
+    pub inputs: Inputs,
     /// Headers that only the gateway may set.
     pub guarded: Vec<HeaderName>,
     /// Headers that carry credentials of the gateway's own, and never go up.
@@ -86,6 +95,15 @@ impl Snapshot {
         self.colors.get(usize::from(id.0))
     }
 
+    /// Colors with a share, and what they have now.
+    pub fn shares(&self) -> impl Iterator<Item = (Name, Percent)> + '_ {
+        let colors = self.colors.iter().enumerate();
+        colors.filter_map(|(index, color)| {
+            let shares = self.table.shares()?;
+            Some((color.name.clone(), shares.percent(ColorId(index as u16))?))
+        })
+    }
+
     /// The settings of a listener; `None` when this generation no longer has it (it stays open
     /// until the process restarts, with nothing to serve).
     pub fn listener(&self, name: &str) -> Option<Arc<ListenerSettings>> {
@@ -95,6 +113,13 @@ impl Snapshot {
     /// Listeners by name.
     pub fn listeners(&self) -> impl Iterator<Item = (&Name, &Arc<ListenerSettings>)> {
         self.listeners.iter()
+    }
+
+    /// Its plugins begin to run.
+    pub fn start_plugins(&self) {
+        for hosted in self.plugins.values() {
+            hosted.start();
+        }
     }
 
     /// Forgets what policies no longer need: full buckets, expired verdicts.

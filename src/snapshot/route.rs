@@ -1,5 +1,6 @@
 //! A route as the road needs it: names resolved, timeouts merged, counters at hand.
 
+use super::{Hosted, Watched};
 use crate::config::Name;
 use crate::config::color;
 use crate::config::compress::Table as Compress;
@@ -48,6 +49,10 @@ pub struct Route {
     pub compress: Option<Arc<Compress>>,
     /// Whether its requests appear in the access log.
     pub logged: bool,
+    /// Colors that a rollout compares here.
+    pub watched: Box<[Watched]>,
+    /// In the order in which they run.
+    pub plugins: Box<[Arc<Hosted>]>,
     pub series: Arc<RouteSeries>,
 }
 
@@ -89,6 +94,12 @@ impl Route {
                 None => policies.compress.clone(),
             },
             logged,
+            watched: Box::default(),
+            plugins: config
+                .plugins
+                .iter()
+                .filter_map(|name| policies.plugins.get(name).cloned())
+                .collect(),
             series: previous
                 .map(|route| route.series.clone())
                 .unwrap_or_default(),
@@ -110,6 +121,7 @@ pub struct Policies<'p> {
     pub limiters: &'p BTreeMap<Name, Arc<Limiter>>,
     /// Where a route does not say.
     pub compress: Option<Arc<Compress>>,
+    pub plugins: &'p BTreeMap<Name, Arc<Hosted>>,
 }
 
 impl Policies<'_> {

@@ -85,6 +85,11 @@ impl AccessLog {
         self.shared.path != LogPath::Off
     }
 
+    /// Whether its lines are JSON, which tells what the decision has looked at too.
+    pub fn is_json(&self) -> bool {
+        self.form.is_json()
+    }
+
     /// Appends the line of one exchange, if it leaves one.
     pub fn tell(&self, exchange: &Exchange) {
         if self.form.wants(exchange) {

@@ -42,6 +42,8 @@ pub struct Exchange<'e> {
     pub bytes_out: u64,
     pub duration: Duration,
     pub upstream: Duration,
+    /// What the decision has looked at, as an object of JSON: what deciding again needs.
+    pub inputs: &'e [u8],
 }
 
 /// What a field holds.
@@ -92,6 +94,7 @@ impl<'e> Exchange<'e> {
             bytes_out: 0,
             duration: Duration::ZERO,
             upstream: Duration::ZERO,
+            inputs: &[],
         }
     }
 
@@ -166,6 +169,12 @@ impl<'e> Exchange<'e> {
                 key(out, start, field.name());
                 value.write_json(out, redact);
             }
+        }
+        if let [b'{', inputs @ ..] = self.inputs {
+            if out.len() > start {
+                out.push(b',');
+            }
+            out.extend_from_slice(inputs);
         }
         out.push(b'}');
     }

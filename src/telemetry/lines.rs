@@ -39,6 +39,10 @@ impl Lines {
             || fastrand::u16(..Percent::ALL.0) < self.sample.0
     }
 
+    pub fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
     /// Appends the line with its line feed.
     pub fn write(&self, out: &mut Vec<u8>, exchange: &Exchange) {
         match self.format {

@@ -1,6 +1,7 @@
 //! Counters of the process as a whole; those of routes and versions live with the snapshot.
 
 use super::histogram::OverheadHistogram;
+use super::recent::Recent;
 use super::series::{LabelId, RouteSeries};
 use super::tap::Tap;
 use parking_lot::Mutex;
@@ -11,6 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 /// Process-wide counters. One per process; survives every reload.
 #[derive(Debug, Default)]
 pub struct Metrics {
+    /// The latest requests, for trying configurations on.
+    pub recent: Recent,
     /// Requests that no route took.
     pub unrouted: RouteSeries,
     /// The gateway's own share of each request's time.

@@ -86,6 +86,11 @@ impl CodeLabel {
         }
     }
 
+    /// Whether it is a server error.
+    pub fn is_failure(self) -> bool {
+        self.0 == 5 || self.0 >= 500
+    }
+
     pub fn write(self, out: &mut String) {
         use std::fmt::Write;
         let _ = match self.0 {

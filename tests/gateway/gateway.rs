@@ -17,6 +17,8 @@ pub struct Gateway {
     addresses: HashMap<String, SocketAddr>,
     log: Arc<Mutex<Vec<String>>>,
     pub dir: tempfile::TempDir,
+    /// A test that lets a plugin panic expects it in the log.
+    panics: std::sync::atomic::AtomicBool,
 }
 
 /// Listeners that every test has; `trust` as given.
@@ -40,8 +42,11 @@ pub fn tyrian() -> Command {
 /// Lines of a process's standard error, as they come.
 type Log = Arc<Mutex<Vec<String>>>;
 
-fn launch(dir: &std::path::Path, prepare: impl FnOnce(&mut Command)) -> (Child, Log) {
-    let mut command = tyrian();
+fn launch(
+    mut command: Command,
+    dir: &std::path::Path,
+    prepare: impl FnOnce(&mut Command),
+) -> (Child, Log) {
     command.arg("run").arg("-c").arg(dir.join("tyrian.toml"));
     command.arg("--state").arg(dir.join("state"));
     command.stdout(std::fs::File::create(dir.join("access.log")).unwrap());
@@ -66,14 +71,29 @@ impl Gateway {
     }
 
     pub fn start_with(config: &str, prepare: impl FnOnce(&mut Command)) -> Self {
+        Self::begin(tyrian(), config, prepare)
+    }
+
+    /// Starts another binary than `tyrian`.
+    pub fn start_as(command: Command, config: &str) -> Self {
+        Self::begin(command, config, |_| {})
+    }
+
+    /// From here on, a panic in the log is no failure.
+    pub fn may_have_panicked(&self) {
+        self.panics.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    fn begin(command: Command, config: &str, prepare: impl FnOnce(&mut Command)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("tyrian.toml"), config).unwrap();
-        let (child, log) = launch(dir.path(), prepare);
+        let (child, log) = launch(command, dir.path(), prepare);
         let mut gateway = Self {
             child,
             addresses: HashMap::new(),
             log,
             dir,
+            panics: std::sync::atomic::AtomicBool::new(false),
         };
         gateway.wait_until_it_listens();
         gateway
@@ -84,7 +104,7 @@ impl Gateway {
         self.signal("TERM");
         assert!(self.wait().success());
         self.addresses.clear();
-        (self.child, self.log) = launch(self.dir.path(), |_| {});
+        (self.child, self.log) = launch(tyrian(), self.dir.path(), |_| {});
         self.wait_until_it_listens();
     }
 
@@ -254,7 +274,8 @@ impl Drop for Gateway {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if !std::thread::panicking() {
-            assert!(!self.log().contains("panicked"), "{}", self.log());
+            let panicked = self.log().contains("panicked");
+            assert!(!panicked || *self.panics.get_mut(), "{}", self.log());
             assert!(
                 !self.log().to_lowercase().contains("pingora"),
                 "{}",

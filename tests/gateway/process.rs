@@ -255,3 +255,36 @@ fn an_online_check_tells_what_is_wrong_around_the_file() {
     assert!(!told.contains(&upstream.address.to_string()), "{told}");
     assert_eq!(check(&["--online", "--deny-warnings"]).0, Some(78));
 }
+
+#[test]
+fn coverage_lists_what_no_test_meets() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tyrian.toml");
+    let text = "[listeners.web]\nbind = \":0\"\n[services.shop]\ndefault = \"v1\"\n\
+        versions.v1.endpoints = [\"127.0.0.1:1\"]\nversions.v2.endpoints = [\"127.0.0.1:2\"]\n\
+        [colors.canary]\nversions = { shop = \"v2\" }\nwhen = [{ cookie = { side = \"new\" } }]\n\
+        [colors.next]\nversions = { shop = \"v2\" }\nshare = { percent = \"1%\" }\n\
+        [routes.all]\nmatch = { path = \"/*\" }\nservice = \"shop\"\n\
+        [routes.ping]\nmatch = { path = \"/ping\" }\nrespond = {}\n\
+        [[tests]]\nrequest = \"GET http://a/\"\ncookies = { side = \"new\" }\n\
+        expect = { version = \"v2\", upstream_headers = { x-tyrian-color = \"canary\" } }\n\
+        [[tests]]\nrequest = \"GET http://a/\"\ncookies = { side = \"new\" }\nopen = [\"shop/v2\"]\n\
+        expect = { color = \"canary\", version = \"v1\" }\n";
+    std::fs::write(&file, text).unwrap();
+    let done = tyrian()
+        .args(["test", "--coverage"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(done.stdout).unwrap();
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    assert_eq!(
+        said,
+        "2 passed, 0 failed\n1 of 2 routes are met by tests; not: ping\n\
+         1 of 2 colors are met by tests; not: next\n"
+    );
+}

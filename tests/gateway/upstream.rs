@@ -13,6 +13,7 @@ pub struct Upstream {
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
     up: Arc<AtomicBool>,
     said: Arc<Mutex<Option<String>>>,
+    delay: Arc<Mutex<Duration>>,
 }
 
 impl Upstream {
@@ -29,8 +30,10 @@ impl Upstream {
             bodies: Arc::default(),
             up: Arc::new(AtomicBool::new(true)),
             said: Arc::default(),
+            delay: Arc::default(),
         };
         let said = upstream.said.clone();
+        let delay = upstream.delay.clone();
         let (heads, bodies, up) = (
             upstream.heads.clone(),
             upstream.bodies.clone(),
@@ -48,6 +51,7 @@ impl Upstream {
                     bodies: bodies.clone(),
                     up: up.clone(),
                     said: said.clone(),
+                    delay: delay.clone(),
                 };
                 std::thread::spawn(move || serving.run());
             }
@@ -70,6 +74,11 @@ impl Upstream {
     /// Gives this answer to everything from now on; `None`: by path again. Empty: hangs up.
     pub fn say(&self, answer: Option<&str>) {
         *self.said.lock().unwrap() = answer.map(ToOwned::to_owned);
+    }
+
+    /// Takes this long for each answer from now on.
+    pub fn delay(&self, delay: Duration) {
+        *self.delay.lock().unwrap() = delay;
     }
 
     /// Says 200 with this body.
@@ -127,6 +136,7 @@ struct Serving {
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
     up: Arc<AtomicBool>,
     said: Arc<Mutex<Option<String>>>,
+    delay: Arc<Mutex<Duration>>,
 }
 
 impl Serving {
@@ -232,6 +242,8 @@ impl Serving {
 
     /// False ends the connection.
     fn answer(&mut self, path: &str, body: &[u8], is_head: bool) -> bool {
+        let delay = *self.delay.lock().unwrap();
+        std::thread::sleep(delay);
         let said = self.said.lock().unwrap().clone();
         if let Some(answer) = said {
             return !answer.is_empty() && self.send(&answer);

@@ -1,10 +1,10 @@
 //! Policies that are allowed but probably not meant.
 
 use super::{Config, Diagnostic};
-use crate::config::Place;
 use crate::config::diagnostic::nearest;
 use crate::config::jwt::Keys;
 use crate::config::limit::KeyPart;
+use crate::config::{Name, Place};
 use std::collections::HashSet;
 
 /// Runs every lint about policies.
@@ -52,6 +52,19 @@ fn unused(config: &Config, out: &mut Vec<Diagnostic>) {
     for (name, breaker) in breakers {
         let message = format!("breaker `{name}` is not used by any service");
         warn(out, "TY0320", &breaker.at, message, "breaks nothing");
+    }
+    let listed: HashSet<&Name> = config
+        .routes
+        .values()
+        .flat_map(|route| &route.plugins)
+        .collect();
+    for (name, plugin) in config
+        .plugins
+        .iter()
+        .filter(|(name, _)| !listed.contains(name))
+    {
+        let message = format!("plugin `{name}` is not used by any route");
+        warn(out, "TY0320", &plugin.at, message, "never runs");
     }
     let jwt = config.jwt.iter().map(|(name, jwt)| (name, &jwt.at));
     let keys = config.api_keys.iter().map(|(name, keys)| (name, &keys.at));

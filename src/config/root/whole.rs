@@ -2,7 +2,6 @@
 
 use crate::config::admin::Admin;
 use crate::config::color::Coloring;
-use crate::config::policy;
 use crate::config::reader::Read;
 use crate::config::server::Server;
 use crate::config::shape::{KeyShape, Shape, TableShape};
@@ -26,9 +25,6 @@ pub fn shape() -> TableShape {
     }
     fn map(what: &'static str, shape: Shape) -> Shape {
         Shape::Map(what, Box::new(shape))
-    }
-    fn later(what: &'static str, shape: Shape) -> Shape {
-        Shape::Later(Box::new(map(what, shape)))
     }
     let file = Shape::Text("file pattern, relative to this file", "");
     TableShape {
@@ -65,7 +61,7 @@ pub fn shape() -> TableShape {
             key(
                 "rollouts",
                 "Shares that move by themselves.",
-                later("color", policy::Rollout::shape()),
+                map("color", crate::config::rollout::Table::shape()),
             ),
             key(
                 "jwt",
@@ -95,7 +91,7 @@ pub fn shape() -> TableShape {
             key(
                 "plugins",
                 "Plugins.",
-                later("plugin", policy::Plugin::shape()),
+                map("plugin", crate::config::plugin::Table::shape()),
             ),
             key(
                 "routes",

@@ -1,0 +1,366 @@
+//! Runs the hooks of a route's plugins, in the order in which it lists them. A panic or a failure
+//! costs this request at most, as the plugin's `on_error` says; nobody else notices.
+
+use super::admit::{self, Found};
+use super::context::{Journey, Refusal};
+use crate::config::plugin::OnError;
+use crate::plugin::Phases;
+use crate::reason::Reason;
+use crate::routing::{Decision, Outcome, RouteId};
+use crate::snapshot::{Hosted, Route};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::Session;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+use tyrian_plugin::{Body, Change, Fields, Flow, Log, Request, Response, State};
+
+/// What plugins keep of a request. Nothing is allocated on routes without any.
+#[derive(Debug, Default)]
+pub struct Hooks {
+    /// By place in the route's list.
+    states: Vec<State>,
+    /// Which of them run for this request, by bit.
+    on: u64,
+    /// Fields for the access log.
+    pub logged: Vec<(String, String)>,
+}
+
+/// Most plugins of a route that run.
+pub const PLUGINS_MAX: usize = 64;
+
+/// Longest delay that a plugin may ask for.
+const DELAY_MAX: Duration = Duration::from_mins(1);
+
+/// Before anybody is asked who it is.
+///
+/// # Errors
+/// The answer of a plugin, or what its failure leads to.
+pub async fn early(
+    session: &mut Session,
+    journey: &mut Journey,
+    found: &Found,
+) -> Result<(), Refusal> {
+    let route = match found {
+        Found::Decided(decision) => decision.route,
+        Found::Guarded(route) => Some(*route),
+    };
+    let Some(route) = route.filter(|id| has_plugins(journey, *id)) else {
+        return Ok(());
+    };
+    // The answer of a plugin is the route's.
+    journey.decision = Some(match found {
+        Found::Decided(decision) => *decision,
+        Found::Guarded(route) => super::policies::undecided(Some(*route)),
+    });
+    heads(session, journey, route, Phases::EARLY)
+        .await
+        .map(drop)
+}
+
+/// After all policies have let the request pass. Returns what becomes of it: a plugin may have
+/// given it another color.
+///
+/// # Errors
+/// The answer of a plugin, or what its failure leads to.
+pub async fn request_head(
+    session: &mut Session,
+    journey: &mut Journey,
+    outcome: Outcome,
+) -> Result<Outcome, Refusal> {
+    let route = journey.route_id().filter(|id| has_plugins(journey, *id));
+    let Some(route) = route.filter(|_| !matches!(outcome, Outcome::Refuse(_))) else {
+        return Ok(outcome);
+    };
+    if !heads(session, journey, route, Phases::REQUEST_HEAD).await? {
+        return Ok(outcome);
+    }
+    let decision: Decision = admit::dye(session.req_header(), journey, route)?;
+    journey.decision = Some(decision);
+    Ok(decision.outcome)
+}
+
+fn has_plugins(journey: &Journey, route: RouteId) -> bool {
+    let route = journey.snapshot.route(route);
+    route.is_some_and(|route| !route.plugins.is_empty())
+}
+
+/// Runs one of the two phases of a request's head. Returns whether its color has changed.
+async fn heads(
+    session: &mut Session,
+    journey: &mut Journey,
+    id: RouteId,
+    phase: Phases,
+) -> Result<bool, Refusal> {
+    let snapshot = journey.snapshot.clone();
+    let Some(route) = snapshot.route(id) else {
+        return Ok(false);
+    };
+    let mut hooks = std::mem::take(&mut journey.hooks);
+    hooks
+        .states
+        .resize_with(route.plugins.len(), State::default);
+    hooks.on = 0;
+    let mut recolored = false;
+    let mut refusal = None;
+    for (index, hosted) in route.plugins.iter().take(PLUGINS_MAX).enumerate() {
+        let head = session.req_header();
+        let color = journey.requested_color().and_then(|id| snapshot.color(id));
+        let state = hooks.states.get_mut(index);
+        let seen = admit::with_view(head, journey, |view| {
+            if !hosted.wants(view) {
+                return None;
+            }
+            let (Some(state), true) = (state, hosted.phases.has(phase)) else {
+                return Some(None);
+            };
+            let mut request = Request::new(view.method, view.path, view.headers);
+            request.host = view.host;
+            request.query = view.query;
+            request.client = view.client;
+            request.route = &route.name;
+            request.color = color.map(|color| color.name.as_ref());
+            request.claims = view.claims;
+            let early = phase == Phases::EARLY;
+            let flow = run(hosted, || match early {
+                true => hosted.instance.early(&mut request, state),
+                false => hosted.instance.request_head(&mut request, state),
+            });
+            let wanted = request
+                .recolored()
+                .and_then(|name| snapshot.table.color_named(name));
+            Some(Some((flow, wanted, request.fields.into_changes())))
+        })?;
+        let Some(ran) = seen.0 else { continue };
+        hooks.on |= 1 << index;
+        let Some((flow, wanted, changes)) = ran else {
+            continue;
+        };
+        change_request(session.req_header_mut(), changes);
+        if wanted.is_some() {
+            journey.vouched = wanted;
+            recolored = true;
+        }
+        match settle(hosted, flow) {
+            Step::GoOn => {}
+            Step::Wait(delay) => tokio::time::sleep(delay.min(DELAY_MAX)).await,
+            Step::Stop(stop) => {
+                refusal = Some(stop);
+                break;
+            }
+        }
+    }
+    journey.hooks = hooks;
+    match refusal {
+        Some(refusal) => Err(refusal),
+        None => Ok(recolored),
+    }
+}
+
+/// A chunk of the request's body.
+///
+/// # Errors
+/// The answer of a plugin, or what its failure leads to.
+pub fn request_body(
+    journey: &mut Journey,
+    body: &mut Option<Bytes>,
+    end: bool,
+) -> Result<(), Refusal> {
+    bodies(journey, body, end, Phases::REQUEST_BODY)
+}
+
+/// A chunk of the answer's body.
+///
+/// # Errors
+/// What breaks the answer off.
+pub fn response_body(
+    journey: &mut Journey,
+    body: &mut Option<Bytes>,
+    end: bool,
+) -> Result<(), Refusal> {
+    bodies(journey, body, end, Phases::RESPONSE_BODY)
+}
+
+fn bodies(
+    journey: &mut Journey,
+    chunk: &mut Option<Bytes>,
+    end: bool,
+    phase: Phases,
+) -> Result<(), Refusal> {
+    if journey.hooks.on == 0 {
+        return Ok(());
+    }
+    let snapshot = journey.snapshot.clone();
+    let Some(route) = journey.route_id().and_then(|id| snapshot.route(id)) else {
+        return Ok(());
+    };
+    for (index, hosted) in running(route, journey.hooks.on, phase) {
+        let Some(state) = journey.hooks.states.get_mut(index) else {
+            continue;
+        };
+        let mut body = Body {
+            chunk: &mut *chunk,
+            end,
+        };
+        let flow = run(hosted, || match phase == Phases::REQUEST_BODY {
+            true => hosted.instance.request_body(&mut body, state),
+            false => hosted.instance.response_body(&mut body, state),
+        });
+        if let Step::Stop(refusal) = settle(hosted, flow) {
+            return Err(refusal);
+        }
+    }
+    Ok(())
+}
+
+/// The head of an answer, the upstream's or the gateway's own.
+pub fn response_head(head: &mut ResponseHeader, journey: &Journey) {
+    if journey.hooks.on == 0 || head.status.is_informational() {
+        return;
+    }
+    let Some(route) = journey.route() else { return };
+    let color = journey.requested_color();
+    let color = color.and_then(|id| journey.snapshot.color(id));
+    for (index, hosted) in running(route, journey.hooks.on, Phases::RESPONSE_HEAD) {
+        let Some(state) = journey.hooks.states.get(index) else {
+            continue;
+        };
+        let headers = head.headers.clone();
+        let mut response = Response {
+            status: head.status,
+            route: &route.name,
+            color: color.map(|color| color.name.as_ref()),
+            fields: Fields::new(&headers),
+        };
+        let flow = run(hosted, || {
+            hosted.instance.response_head(&mut response, state)
+        });
+        // It is too late for another answer: whatever it says, this one goes on.
+        let _ = settle(hosted, flow);
+        for change in response.fields.into_changes() {
+            match change {
+                Change::Set(name, value) if is_open(&name) => {
+                    let _ = head.insert_header(name, value);
+                }
+                Change::Add(name, value) if is_open(&name) => {
+                    let _ = head.append_header(name, value);
+                }
+                // A body of another length says so by having none.
+                Change::Remove(name) if is_open(&name) || name == header::CONTENT_LENGTH => {
+                    head.remove_header(&name);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The request is over.
+pub fn log(journey: &mut Journey, status: u16, took: Duration) {
+    if journey.hooks.on == 0 {
+        return;
+    }
+    let snapshot = journey.snapshot.clone();
+    let Some(route) = journey.route_id().and_then(|id| snapshot.route(id)) else {
+        return;
+    };
+    for (index, hosted) in running(route, journey.hooks.on, Phases::LOG) {
+        let Some(state) = journey.hooks.states.get_mut(index) else {
+            continue;
+        };
+        let mut log = Log {
+            status,
+            took,
+            route: &route.name,
+            fields: Vec::new(),
+        };
+        run(hosted, || {
+            hosted.instance.log(&mut log, state);
+            Flow::Continue
+        });
+        let fields = log.fields.into_iter();
+        let named = fields.map(|(name, value)| (format!("{}_{name}", hosted.name), value));
+        journey.hooks.logged.extend(named);
+    }
+}
+
+fn running(
+    route: &Route,
+    on: u64,
+    phase: Phases,
+) -> impl Iterator<Item = (usize, &std::sync::Arc<Hosted>)> {
+    let all = route.plugins.iter().take(PLUGINS_MAX).enumerate();
+    all.filter(move |(index, hosted)| on & (1 << index) != 0 && hosted.phases.has(phase))
+}
+
+/// Calls a hook: timed, and with its panics caught.
+fn run(hosted: &Hosted, hook: impl FnOnce() -> Flow) -> Flow {
+    let began = Instant::now();
+    let flow = catch_unwind(AssertUnwindSafe(hook)).unwrap_or_else(|_| {
+        hosted.series.panics.fetch_add(1, Relaxed);
+        Flow::Fail("it panicked".to_owned())
+    });
+    let took = began.elapsed();
+    hosted.series.took.observe(took);
+    if hosted.budget.is_some_and(|budget| took > budget) {
+        hosted.series.over_budget.fetch_add(1, Relaxed);
+    }
+    flow
+}
+
+/// What the road does next.
+enum Step {
+    GoOn,
+    Wait(Duration),
+    Stop(Refusal),
+}
+
+fn settle(hosted: &Hosted, flow: Flow) -> Step {
+    match flow {
+        Flow::Continue => Step::GoOn,
+        Flow::Delay(delay) => Step::Wait(delay),
+        Flow::Answer(answer) => {
+            let refusal = Refusal::new(Reason::Plugin, "a plugin has answered");
+            let status = answer.status.as_u16();
+            Step::Stop(refusal.answering(status, answer.headers, answer.body.to_vec()))
+        }
+        Flow::Fail(why) => {
+            hosted.series.failures.fetch_add(1, Relaxed);
+            tracing::warn!(plugin = %hosted.name, why, "a plugin has failed");
+            match hosted.on_error {
+                OnError::Skip => Step::GoOn,
+                OnError::Refuse => {
+                    Step::Stop(Refusal::new(Reason::InternalError, "a plugin has failed"))
+                }
+            }
+        }
+    }
+}
+
+/// Fields that say how a message is framed are not a plugin's to change.
+fn is_open(name: &HeaderName) -> bool {
+    *name != header::CONTENT_LENGTH
+        && *name != header::TRANSFER_ENCODING
+        && *name != header::CONNECTION
+        && *name != header::UPGRADE
+}
+
+fn change_request(head: &mut RequestHeader, changes: Vec<Change>) {
+    let open = |name: &HeaderName| is_open(name) && *name != header::HOST;
+    for change in changes {
+        let _: Option<HeaderValue> = match change {
+            Change::Set(name, value) if open(&name) => {
+                let _ = head.insert_header(name, value);
+                None
+            }
+            Change::Add(name, value) if open(&name) => {
+                let _ = head.append_header(name, value);
+                None
+            }
+            Change::Remove(name) if open(&name) => head.remove_header(&name),
+            _ => None,
+        };
+    }
+}

@@ -1,0 +1,207 @@
+//! Plugins: what the bundled ones do on the wire, the life of one's own, and what becomes of one
+//! that misbehaves.
+
+use crate::gateway::{Gateway, listeners, tyrian};
+use crate::upstream::Upstream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn config(upstream: &Upstream, plugins: &str, route: &str) -> String {
+    format!(
+        "{}\n[services.shop]\ndefault = \"v1\"\nversions.v1.endpoints = [\"{}\"]\n\
+         versions.v2.endpoints = [\"{}\"]\n[colors.canary]\nversions = {{ shop = \"v2\" }}\n\
+         when = [{{ header = {{ x-beta = \"1\" }} }}]\n{plugins}\n\
+         [routes.all]\nmatch = {{ path = \"/*\" }}\nservice = \"shop\"\nplugins = [{route}]\n\
+         [routes.free]\nmatch = {{ path = \"/free\" }}\nservice = \"shop\"\n",
+        listeners(""),
+        upstream.address,
+        upstream.address
+    )
+}
+
+#[test]
+fn bundled_plugins_do_what_they_say() {
+    let upstream = Upstream::start("v1");
+    let plugins = "[plugins.fields]\nuse = \"headers\"\n\
+         config = { request = { set = { x-region = \"${REGION:-north}\", x-color = \"{color}\" } }, response = { remove = [\"server\"] } }\n\
+         [plugins.browsers]\nuse = \"cors\"\nconfig = { origins = [\"https://app.example\"] }\n\
+         [plugins.office]\nuse = \"ip-filter\"\nconfig = { deny = [\"127.0.0.2/32\"] }\n\
+         [plugins.orders]\nuse = \"request-validate\"\nwhen = [{ header = { content-type = \"application/json\" } }]\n\
+         config = { schema = { type = \"object\", required = [\"id\"] } }\n";
+    let text = config(
+        &upstream,
+        plugins,
+        "\"browsers\", \"office\", \"fields\", \"orders\"",
+    );
+    let gateway = Gateway::start(&text);
+    let answer = gateway.get("/", "Origin: https://app.example\r\nX-Beta: 1\r\n");
+    assert_eq!(answer.status, 200);
+    assert_eq!(upstream.header("x-region"), ["north"]);
+    assert_eq!(upstream.header("x-color"), ["canary"]);
+    assert_eq!(answer.header("server"), None);
+    let allowed = answer.header("access-control-allow-origin");
+    assert_eq!(allowed, Some("https://app.example"));
+    let seen = upstream.heads().len();
+    let preflight = b"OPTIONS / HTTP/1.1\r\nHost: a\r\nOrigin: https://app.example\r\n\
+                      Access-Control-Request-Method: PUT\r\n\r\n";
+    let answer = gateway.connect().exchange(preflight);
+    assert_eq!(answer.status, 204);
+    assert_eq!(answer.header("content-length"), None);
+    assert_eq!(upstream.heads().len(), seen, "a preflight goes nowhere");
+    for (body, status) in [("{\"id\":1}", 200), ("{}", 422), ("nonsense", 422)] {
+        let request = format!(
+            "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = gateway.connect().exchange(request.as_bytes());
+        assert_eq!(answer.status, status, "{body}: {}", answer.text());
+        assert!(status != 200 || answer.text() == body);
+    }
+    let request = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nno";
+    assert_eq!(
+        gateway.connect().exchange(request).text(),
+        "no",
+        "`when` says json"
+    );
+}
+
+#[test]
+fn an_injected_fault_is_one() {
+    let upstream = Upstream::start("v1");
+    let plugins = "[plugins.day]\nuse = \"inject-fault\"\n\
+                   config = { abort = { status = 503, percent = 100 } }\n";
+    let gateway = Gateway::start(&config(&upstream, plugins, "\"day\""));
+    assert_eq!(gateway.get("/", "").status, 503);
+    assert_eq!(gateway.get("/free", "").status, 200);
+    assert!(
+        gateway
+            .metrics()
+            .contains("tyrian_plugin_seconds_count{plugin=\"day\"} 1")
+    );
+}
+
+/// The gateway of `examples/own_plugin.rs`.
+fn own() -> PathBuf {
+    let binary = Path::new(env!("CARGO_BIN_EXE_tyrian"));
+    binary.parent().unwrap().join("examples/own_plugin")
+}
+
+fn start(config: &str, notes: &Path) -> Gateway {
+    let mut command = Command::new(own());
+    command
+        .env_clear()
+        .env("TYRIAN_LOG_FORMAT", "json")
+        .env("PUPPET_NOTES", notes);
+    Gateway::start_as(command, config)
+}
+
+fn puppet(upstream: &Upstream, more: &str) -> String {
+    let plugins =
+        format!("[plugins.own]\nuse = \"puppet\"\nconfig = {{ name = \"one\" }}\n{more}\n");
+    config(upstream, &plugins, "\"own\"")
+}
+
+#[test]
+fn a_plugin_of_ones_own_lives_from_start_to_stop_and_does_its_work() {
+    let upstream = Upstream::start("v1");
+    let dir = tempfile::tempdir().unwrap();
+    let notes = dir.path().join("notes");
+    let read = || std::fs::read_to_string(&notes).unwrap_or_default();
+    let mut gateway = start(&puppet(&upstream, ""), &notes);
+    assert_eq!(read(), "one starts\n");
+    gateway.get("/", "X-Do: recolor\r\n");
+    assert_eq!(upstream.header("x-tyrian-color"), ["canary"]);
+    let request = b"POST /echo HTTP/1.1\r\nHost: a\r\nX-Do: shout\r\nContent-Length: 3\r\n\r\nabc";
+    let answer = gateway.connect().exchange(request);
+    assert_eq!(
+        (answer.text().as_str(), answer.header("server")),
+        ("ABC", None)
+    );
+    let line = gateway.logged(|line| line.get("own_shouted").is_some());
+    assert_eq!(line["own_shouted"], "3");
+    let next = puppet(&upstream, "").replace("\"one\"", "\"two\"");
+    gateway.write_config(&next);
+    gateway.wait_for("the next one", |_| read().contains("two starts"));
+    gateway.wait_for("the end of the first", |_| read().contains("one stops"));
+    assert_eq!(read().matches("one stops").count(), 1);
+}
+
+#[test]
+fn a_plugin_that_panics_costs_its_own_requests_at_most() {
+    let upstream = Upstream::start("v1");
+    let dir = tempfile::tempdir().unwrap();
+    for (more, status) in [("", 500), ("on_error = \"skip\"", 200)] {
+        let gateway = start(&puppet(&upstream, more), &dir.path().join("notes"));
+        for told in ["panic", "fail"] {
+            let answer = gateway.get("/", &format!("X-Do: {told}\r\n"));
+            assert_eq!(answer.status, status, "{told} {more}");
+            assert_eq!(gateway.get("/", "").status, 200);
+            assert_eq!(
+                gateway.get("/free", &format!("X-Do: {told}\r\n")).status,
+                200
+            );
+        }
+        let count = |kind: &str| {
+            let name = format!("tyrian_plugin_trouble_total{{plugin=\"own\",kind=\"{kind}\"}}");
+            gateway.metric(&name)
+        };
+        assert_eq!((count("panic"), count("failure")), (Some(1.0), Some(2.0)));
+        gateway.may_have_panicked();
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_plugin_is_shown_where_it_stands() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tyrian.toml");
+    let upstream = Upstream::start("v1");
+    let check = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let done = Command::new(own())
+            .arg("check")
+            .arg(&file)
+            .output()
+            .unwrap();
+        String::from_utf8(done.stderr).unwrap()
+    };
+    let sound = puppet(&upstream, "");
+    let wrong_key = check(&sound.replace("name = \"one\"", "name = \"one\", nam = 1"));
+    assert!(wrong_key.contains("unknown field `nam`"), "{wrong_key}");
+    assert!(
+        wrong_key.contains("tyrian plugin schema puppet"),
+        "{wrong_key}"
+    );
+    let refused = check(&sound.replace("\"one\"", "\"\""));
+    assert!(refused.contains("`name` must not be empty"), "{refused}");
+    let unknown = check(&sound.replace("\"puppet\"", "\"pupet\""));
+    assert!(unknown.contains("did you mean `puppet`?"), "{unknown}");
+    let fields = "[plugins.fields]\nuse = \"headers\"\n";
+    let order = (sound + fields).replace("[\"own\"]", "[\"own\", \"fields\"]");
+    let order = check(&order);
+    assert!(
+        order.contains("`own` before `fields`, which must come first"),
+        "{order}"
+    );
+}
+
+#[test]
+fn the_command_line_lists_shows_and_begins_plugins() {
+    let run = |words: &[&str]| {
+        let done = tyrian().arg("plugin").args(words).output().unwrap();
+        (done.status.code(), String::from_utf8(done.stdout).unwrap())
+    };
+    let (code, list) = run(&["list"]);
+    assert_eq!((code, list.lines().count()), (Some(0), 5), "{list}");
+    let (_, schema) = run(&["schema", "cors"]);
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    assert!(schema["properties"]["origins"].is_object(), "{schema}");
+    assert_eq!(run(&["schema", "nobody"]).0, Some(1));
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("greeter");
+    let (code, _) = run(&["new", "greeter", "--to", to.to_str().unwrap()]);
+    assert_eq!(code, Some(0));
+    let source = std::fs::read_to_string(to.join("src/lib.rs")).unwrap();
+    assert!(source.contains("pub struct Greeter"));
+    assert_eq!(run(&["new", "Bad Name"]).0, Some(2));
+}

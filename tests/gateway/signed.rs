@@ -1,0 +1,161 @@
+//! Colors that are signed, kept apart, carried in the baggage, and over.
+
+use crate::gateway::{Gateway, listeners, tyrian};
+use crate::upstream::Upstream;
+
+fn config(v1: &Upstream, v2: &Upstream, more: &str) -> String {
+    format!(
+        "{}\n[services.shop]\ndefault = \"v1\"\n\
+         versions.v1.endpoints = [\"{}\"]\nversions.v2.endpoints = [\"{}\"]\n\
+         [services.other.versions.v1]\nendpoints = [\"{}\"]\n\
+         [routes.all]\nmatch = {{ path = \"/*\" }}\nservice = \"shop\"\n\
+         [routes.other]\nmatch = {{ path = \"/other\" }}\nservice = \"other\"\n{more}",
+        listeners(""),
+        v1.address,
+        v2.address,
+        v1.address
+    )
+}
+
+const SIGNED: &str = "[coloring]\nsources = [\"header\", \"cookie:color\", \"query:tyrian\"]\n\
+     keys = { k1 = { env = \"COLOR_KEY\" } }\n\
+     [colors.canary]\nversions = { shop = \"v2\" }\n";
+
+const KEY: (&str, &str) = ("COLOR_KEY", "sixteen characters or more");
+
+fn start(text: &str) -> Gateway {
+    Gateway::start_with(text, |command| {
+        command.env(KEY.0, KEY.1);
+    })
+}
+
+fn sign(gateway: &Gateway, words: &[&str]) -> String {
+    let done = tyrian()
+        .env(KEY.0, KEY.1)
+        .args(["color", "sign"])
+        .args(words)
+        .arg("-c")
+        .arg(gateway.config_file())
+        .output()
+        .unwrap();
+    String::from_utf8(done.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_signed_color_is_believed_from_a_stranger_wherever_it_stands() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let gateway = start(&config(&v1, &v2, SIGNED));
+    let token = sign(&gateway, &["canary", "--for", "1h"]);
+    assert!(token.starts_with("canary~"), "{token}");
+    for carried in [
+        format!("X-Tyrian-Color: {token}\r\n"),
+        format!("Cookie: a=b; color={token}\r\n"),
+    ] {
+        let answer = gateway.get("/", &carried);
+        assert_eq!(answer.header("x-upstream"), Some("v2"), "{carried}");
+        assert_eq!(v2.header("x-tyrian-color"), ["canary"]);
+    }
+    let forged = token.replace("canary", "canarx");
+    for wrong in [forged.as_str(), "canary", "canary~9999999999~k1~"] {
+        let answer = gateway.get("/", &format!("X-Tyrian-Color: {wrong}\r\n"));
+        assert_eq!(answer.header("x-upstream"), Some("v1"), "{wrong}");
+    }
+    assert_eq!(sign(&gateway, &["nobody"]), "");
+}
+
+#[test]
+fn a_link_lets_in_and_its_cookie_keeps_it() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let gateway = start(&config(&v1, &v2, SIGNED));
+    let token = sign(&gateway, &["canary"]);
+    let answer = gateway.get(&format!("/?tyrian={token}"), "");
+    assert_eq!(answer.header("x-upstream"), Some("v2"));
+    let cookie = answer.header("set-cookie").unwrap();
+    let pair = cookie.split(';').next().unwrap();
+    assert_eq!(pair, format!("color={token}"));
+    let answer = gateway.get("/", &format!("Cookie: {pair}\r\n"));
+    assert_eq!(answer.header("x-upstream"), Some("v2"));
+    assert_eq!(answer.header("set-cookie"), None);
+}
+
+#[test]
+fn a_token_that_is_over_is_worth_nothing() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let mut gateway = start(&config(&v1, &v2, SIGNED));
+    let header = format!(
+        "X-Tyrian-Color: {}\r\n",
+        sign(&gateway, &["canary", "--for", "1s"])
+    );
+    gateway.wait_for("its end", |gateway| {
+        gateway.get("/", &header).header("x-upstream") == Some("v1")
+    });
+}
+
+#[test]
+fn an_isolated_color_meets_its_own_versions_or_nobody() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let color = "[colors.lab]\nversions = { shop = \"v2\" }\nfallback = \"isolate\"\n\
+                 when = [{ header = { x-lab = \"1\" } }]\n";
+    let gateway = Gateway::start(&config(&v1, &v2, color));
+    let answer = gateway.get("/", "X-Lab: 1\r\n");
+    assert_eq!(answer.header("x-upstream"), Some("v2"));
+    let answer = gateway.get("/other", "X-Lab: 1\r\n");
+    assert_eq!(
+        (answer.status, answer.reason().as_str()),
+        (503, "no_healthy_endpoint")
+    );
+    v2.stop();
+    assert_eq!(gateway.get("/", "X-Lab: 1\r\n").status, 503);
+    assert!(v1.heads().is_empty());
+}
+
+#[test]
+fn the_baggage_carries_the_color_beside_the_members_of_others() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let color = "[coloring]\nbaggage = \"tyrian-color\"\n\
+                 [colors.lab]\nversions = { shop = \"v2\" }\nwhen = [{ header = { x-lab = \"1\" } }]\n";
+    let gateway = Gateway::start(&config(&v1, &v2, color));
+    gateway.get(
+        "/",
+        "X-Lab: 1\r\nBaggage: a=1;p=q\r\nBaggage: tyrian-color=forged,b=2\r\n",
+    );
+    assert_eq!(v2.header("baggage"), ["a=1;p=q,b=2,tyrian-color=lab"]);
+    gateway.get("/", "X-Lab: 1\r\n");
+    assert_eq!(v2.header("baggage"), ["tyrian-color=lab"]);
+    gateway.get("/", "Baggage: tyrian-color=forged\r\n");
+    assert!(v1.header("baggage").is_empty(), "nobody else may say it");
+    let many: Vec<String> = (0..64).map(|n| format!("k{n}=v")).collect();
+    gateway.get("/", &format!("X-Lab: 1\r\nBaggage: {}\r\n", many.join(",")));
+    assert_eq!(
+        v2.header("baggage"),
+        [many.join(",")],
+        "theirs stay when there is no room"
+    );
+}
+
+#[test]
+fn what_is_over_does_nothing_and_says_so() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3);
+    let more = format!(
+        "[colors.lab]\nversions = {{ shop = \"v2\" }}\nexpires = \"{soon}\"\n\
+         [routes.fair]\nmatch = {{ path = \"/fair\" }}\nrespond = {{ text = \"open\" }}\n\
+         expires = \"{soon}\"\n"
+    );
+    let trusted = listeners("\"127.0.0.0/8\"");
+    let text = config(&v1, &v2, &more).replace(&listeners(""), &trusted);
+    let mut gateway = Gateway::start(&text);
+    let (_, status) = gateway.api("GET", "/v1/status", "");
+    assert_eq!(status["expiring"].as_array().unwrap().len(), 2, "{status}");
+    assert!(gateway.log().contains("expires soon"));
+    gateway.wait_for("its end", |gateway| {
+        gateway.get("/fair", "").text() != "open"
+    });
+    let answer = gateway.get("/", "X-Tyrian-Color: lab\r\n");
+    assert_eq!(answer.header("x-upstream"), Some("v1"));
+    let line = gateway.logged(|line| line["color_reason"] == "expired");
+    assert_eq!(
+        (&line["color_requested"], &line["version"]),
+        (&"lab".into(), &"v1".into())
+    );
+}
