@@ -241,6 +241,46 @@ fn a_renewed_certificate_is_taken_up_and_nothing_is_dropped() {
 }
 
 #[test]
+fn connections_outlive_many_reloads() {
+    let (dir, upstream) = (tempfile::tempdir().unwrap(), Upstream::start("v1"));
+    let authority = Authority::new().unwrap();
+    let sign = || {
+        let names = names(&["a.example"]);
+        authority.sign(&names, Role::Server).unwrap()
+    };
+    let pairs = [sign(), sign()];
+    write(dir.path(), "a", &pairs[0]);
+    let tls = format!("certs = [{}]", certificate(dir.path(), "a"));
+    let mut gateway = Gateway::start(&config(&tls, &upstream));
+    let client = Client::of(&authority);
+    let mut kept = client.connect(&gateway, "a.example").unwrap();
+    let mut socket = client.connect(&gateway, "a.example").unwrap();
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let answer = get(&mut socket, "/upgrade", upgrade).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    let before = gateway.metric("tyrian_config_generation").unwrap();
+    // `RELOADS=200` for the whole promise.
+    let reloads = std::env::var("RELOADS").map_or(20, |many| many.parse().unwrap());
+    for round in 1..=reloads {
+        write(dir.path(), "a", &pairs[round % 2]);
+        assert_eq!(gateway.api("POST", "/v1/config/reload", "").0, 200);
+        assert!(
+            get(&mut kept, "/", "").unwrap().starts_with("HTTP/1.1 200"),
+            "{round}"
+        );
+        let frame = [0x82, 2, round as u8, 7];
+        socket.write_all(&frame).unwrap();
+        let mut echo = [0; 4];
+        socket.read_exact(&mut echo).unwrap();
+        assert_eq!(echo, frame, "{round}");
+    }
+    gateway.wait_for("all reloads", |gateway| {
+        gateway.metric("tyrian_config_generation").unwrap() >= before + reloads as f64
+    });
+}
+
+#[test]
 fn clients_are_known_by_their_certificates() {
     let (dir, upstream) = (tempfile::tempdir().unwrap(), Upstream::start("v1"));
     let (authority, stranger) = (Authority::new().unwrap(), Authority::new().unwrap());

@@ -194,6 +194,31 @@ fn calls_of_every_kind_by_tonic() {
 }
 
 #[test]
+fn a_stream_outlives_reloads() {
+    let text = config(server());
+    let gateway = Gateway::start(&text);
+    runtime().block_on(async {
+        let mut client = client(&gateway).await;
+        let (send, receive) = tokio::sync::mpsc::channel(1);
+        let requests = tokio_stream::wrappers::ReceiverStream::new(receive);
+        send.send(b"begin".to_vec()).await.unwrap();
+        let answer = client
+            .streaming(Request::new(requests), path("Bidi"), Raw)
+            .await;
+        let mut answers = answer.unwrap().into_inner();
+        assert_eq!(answers.message().await.unwrap().unwrap(), b"begin");
+        for round in 0..20_u8 {
+            gateway.write_config(&format!("{text}# {round}\n[server]\nthreads = {round}\n"));
+            assert_eq!(gateway.api("POST", "/v1/config/reload", "").0, 200);
+            send.send(vec![round]).await.unwrap();
+            assert_eq!(answers.message().await.unwrap().unwrap(), [round]);
+        }
+        drop(send);
+        assert!(answers.message().await.unwrap().is_none());
+    });
+}
+
+#[test]
 fn refusals_are_statuses_of_grpc() {
     let gateway = Gateway::start(&config(server()));
     runtime().block_on(async {
