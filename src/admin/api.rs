@@ -9,7 +9,7 @@ use crate::question::Question;
 use crate::routing::explain::Explanation;
 use crate::snapshot::Snapshot;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Query, RawQuery, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -183,23 +183,15 @@ async fn show(State(admin): State<Admin>) -> String {
     crate::config::effective::show(admin.live.loaded().await.as_ref())
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CheckQuery {
-    /// `recent`: tell what would change for recent requests.
-    replay: Option<String>,
-}
-
 /// The body is TOML, or JSON with the text in `text`.
 async fn check(
     State(admin): State<Admin>,
-    asked: Asked,
-    Query(query): Query<CheckQuery>,
+    query: Asked,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let text = text_of(&headers, body)?;
-    let replay = match query.replay.as_deref() {
+    let replay = match query.0.replay.as_deref() {
         None => false,
         Some("recent") => true,
         Some(_) => {
@@ -207,7 +199,7 @@ async fn check(
             return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
         }
     };
-    Ok(answer(&admin.live.preview(&text, replay).await, &asked))
+    Ok(answer(&admin.live.preview(&text, replay).await, &query))
 }
 
 fn text_of(headers: &HeaderMap, body: Bytes) -> Result<String, Problem> {
@@ -298,13 +290,22 @@ async fn rollback(
     Ok(answer(&verdict, &query))
 }
 
-/// The query; `verdict` in it asks for 200 with the verdict, whatever it is: a browser takes
-/// anything else for a failure of its own.
-type Asked = RawQuery;
+/// The query of calls that are answered with a verdict.
+type Asked = Query<Asking>;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asking {
+    /// There: 200 with the verdict, whatever it is, since a browser takes anything else for a
+    /// failure of its own.
+    verdict: Option<String>,
+    /// `recent`: tell what would change for recent requests (checks only).
+    replay: Option<String>,
+}
 
 /// 200 for what went live, 422 for what is not sound.
-fn answer(verdict: &crate::live::Verdict, RawQuery(query): &RawQuery) -> Response {
-    let just_tell = query.as_deref() == Some("verdict");
+fn answer(verdict: &crate::live::Verdict, Query(query): &Asked) -> Response {
+    let just_tell = query.verdict.is_some();
     let status = match verdict.outcome {
         Outcome::Rejected if !just_tell => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::OK,
