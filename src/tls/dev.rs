@@ -12,8 +12,8 @@ use std::net::IpAddr;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-/// Days that a leaf is good for: as long as browsers take one.
-const LEAF_DAYS: i64 = 397;
+/// Days that a leaf is good for: less than a year, as browsers will soon ask for.
+const LEAF_DAYS: i64 = 364;
 /// Days that the authority is good for.
 const AUTHORITY_DAYS: i64 = 3650;
 
