@@ -42,7 +42,7 @@ const LONGER: &[(&str, usize)] = &[
     ("src/config/route.rs", 470),
     ("src/config/matches.rs", 480),
     ("src/config/service.rs", 450),
-    ("tests/gateway/certificates.rs", 500),
+    ("tests/gateway/certificates.rs", 450),
     ("tests/gateway/conformance.rs", 820),
     ("tests/gateway/malformed.rs", 700),
     ("tests/gateway/upstream.rs", 470),

@@ -7,7 +7,7 @@ use super::{forward, request_id};
 use crate::config::color::Source;
 use crate::reason::Reason;
 use crate::routing::host::normalise_host;
-use crate::routing::path::normalise_target;
+use crate::routing::path::{self, normalise_target};
 use crate::routing::{Decision, RouteId, View};
 use crate::snapshot::Snapshot;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -90,10 +90,8 @@ fn show_certificate(head: &mut RequestHeader, journey: &Journey) {
 fn vouch(head: &RequestHeader, journey: &mut Journey) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.unwrap_or_default().as_secs();
-    let raw = head.raw_path();
-    let query = raw.get(path_length(raw)..).unwrap_or_default();
+    let (_, query) = path::split(head.raw_path());
     let query = std::str::from_utf8(query).unwrap_or("");
-    let query = query.strip_prefix('?').unwrap_or("");
     let snapshot = &journey.snapshot;
     let Some(vouched) = snapshot.table.vouched(&head.headers, query, now) else {
         return;
@@ -172,12 +170,8 @@ pub fn with_view<T>(
         bucket: None,
     };
     let seen = look(&view);
-    let changed = !raw.starts_with(path.as_bytes()) || path.len() != path_length(raw);
+    let changed = !raw.starts_with(path.as_bytes()) || path.len() != path::split(raw).0.len();
     Ok((seen, changed.then(|| path.into_owned())))
-}
-
-fn path_length(raw: &[u8]) -> usize {
-    memchr::memchr(b'?', raw).unwrap_or(raw.len())
 }
 
 /// The authority of HTTP/2, or the `Host` field; empty when an HTTP/1.0 request has neither.

@@ -105,19 +105,12 @@ impl Streams<'_> {
                 () = self.active.idles(self.settings.idle_timeout) => break Farewell::Graceful,
             };
             match accepted {
-                Ok(Some(H2Accept::Session(mut session))) if is_malformed(&session) => {
-                    session.shutdown_with_reason(Reason::PROTOCOL_ERROR);
-                    malformed += 1;
-                }
-                Ok(Some(H2Accept::Session(session))) => self.serve(session, digest),
-                Ok(Some(H2Accept::Rejected)) => {
-                    malformed += 1;
-                    if malformed > MALFORMED_MAX {
-                        break Farewell::Abrupt(Reason::ENHANCE_YOUR_CALM, "http2_malformed");
-                    }
-                }
+                Ok(Some(stream)) => malformed += usize::from(!self.serve(stream, digest)),
                 Ok(None) => return,
                 Err(error) => return self.broken(&error),
+            }
+            if malformed > MALFORMED_MAX {
+                break Farewell::Abrupt(Reason::ENHANCE_YOUR_CALM, "http2_malformed");
             }
         };
         self.part(connection, farewell).await;
@@ -146,8 +139,7 @@ impl Streams<'_> {
                 };
                 match accepted {
                     // Sent before our GOAWAY was seen.
-                    Ok(Some(H2Accept::Session(session))) => self.serve(session, digest),
-                    Ok(Some(H2Accept::Rejected)) => {}
+                    Ok(Some(stream)) => drop(self.serve(stream, digest)),
                     Ok(None) | Err(_) => return,
                 }
             }
@@ -164,7 +156,15 @@ impl Streams<'_> {
         })
     }
 
-    fn serve(&self, session: HttpSession, digest: Arc<Digest>) {
+    /// Hands a stream to the proxy. Returns whether it was a request; others end here.
+    fn serve(&self, stream: H2Accept, digest: Arc<Digest>) -> bool {
+        let H2Accept::Session(mut session) = stream else {
+            return false;
+        };
+        if is_malformed(&session) {
+            session.shutdown_with_reason(Reason::PROTOCOL_ERROR);
+            return false;
+        }
         let guard = self.active.enter();
         let server = self.server.clone();
         let mut session = ServerSession::new_http2(session);
@@ -184,6 +184,7 @@ impl Streams<'_> {
                 () = late(&digest) => server.metrics.cut("http2_stream_late"),
             }
         });
+        true
     }
 
     fn broken(&self, error: &pingora::Error) {

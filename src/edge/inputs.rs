@@ -2,7 +2,7 @@
 
 use super::admit;
 use super::context::Journey;
-use crate::routing::{carried, claims, conditions::query_pairs};
+use crate::routing::{carried, claims, conditions::query_pairs, path};
 use crate::telemetry::json::{number_field, object_field, string_field};
 use pingora::http::RequestHeader;
 
@@ -18,10 +18,8 @@ pub fn fields(out: &mut Vec<u8>, head: &RequestHeader, journey: &Journey) {
         string_field(out, "signed", &color.name);
     }
     if !inputs.query.is_empty() {
-        let raw = head.raw_path();
-        let query = memchr::memchr(b'?', raw).and_then(|at| raw.get(at + 1..));
-        let query = query.and_then(|query| std::str::from_utf8(query).ok());
-        let kept: Vec<&str> = query_pairs(query.unwrap_or(""))
+        let (_, query) = path::split(head.raw_path());
+        let kept: Vec<&str> = query_pairs(std::str::from_utf8(query).unwrap_or(""))
             .filter(|(key, _)| {
                 inputs
                     .query

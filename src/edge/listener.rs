@@ -4,12 +4,13 @@
 use super::connection::{self, Server};
 use super::socket::Transport;
 use crate::config::Name;
+use crate::policy::limit::network_of;
 use crate::sockets::Listening;
 use crate::telemetry::Metrics;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
@@ -126,7 +127,7 @@ struct Gate {
 impl Gate {
     /// Counts one more from this address, if it may have one more.
     fn enter(&self, ip: IpAddr, most: u32) -> bool {
-        let mut count = self.by_address.entry(household(ip)).or_insert(0);
+        let mut count = self.by_address.entry(network_of(ip)).or_insert(0);
         let free = *count < most;
         if free {
             *count += 1;
@@ -135,22 +136,11 @@ impl Gate {
     }
 
     fn leave(&self, ip: IpAddr) {
-        if let Entry::Occupied(mut entry) = self.by_address.entry(household(ip)) {
+        if let Entry::Occupied(mut entry) = self.by_address.entry(network_of(ip)) {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
                 entry.remove();
             }
-        }
-    }
-}
-
-/// An IPv4 address, or the /64 of an IPv6 address: what one customer is given.
-fn household(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(ip) => {
-            let network = u128::from(ip) & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from(network))
         }
     }
 }

@@ -7,6 +7,7 @@ use super::facts::Facts;
 use super::inputs;
 use super::plugins;
 use super::refusal::trace_id;
+use crate::routing::path::split;
 use crate::snapshot::Ended;
 use crate::telemetry::exchange::Exchange;
 use crate::telemetry::json::string_field;
@@ -104,8 +105,7 @@ fn asked(out: &mut Vec<u8>, head: &RequestHeader, journey: &Journey) {
     match &journey.path {
         Some(path) => string_field(out, "path", path),
         None => {
-            let raw = head.raw_path();
-            let path = raw.split(|byte| *byte == b'?').next().unwrap_or(&[]);
+            let (path, _) = split(head.raw_path());
             string_field(out, "path", &String::from_utf8_lossy(path));
         }
     }
@@ -183,17 +183,6 @@ fn gathered(
 
 fn text(value: Option<&HeaderValue>) -> &str {
     value.and_then(|value| value.to_str().ok()).unwrap_or("")
-}
-
-/// Path and query.
-fn split(target: &[u8]) -> (&[u8], &[u8]) {
-    match memchr::memchr(b'?', target) {
-        Some(at) => (
-            target.get(..at).unwrap_or_default(),
-            target.get(at + 1..).unwrap_or_default(),
-        ),
-        None => (target, &[]),
-    }
 }
 
 const fn protocol(version: Version) -> &'static str {

@@ -3,6 +3,7 @@
 use super::context::Journey;
 use super::{answer, forward};
 use crate::config::route::Target;
+use crate::routing::path::split;
 use crate::routing::rewrite;
 use bytes::Bytes;
 use http::header;
@@ -33,14 +34,13 @@ pub async fn from_route(session: &mut Session, journey: &Journey) -> Result<u16>
             keep_path,
         }) => {
             let head = session.req_header();
-            let raw = head.raw_path();
-            let (path, query) = raw.split_at(memchr::memchr(b'?', raw).unwrap_or(raw.len()));
+            let (path, query) = split(head.raw_path());
             let path = journey
                 .path
                 .as_deref()
                 .or(std::str::from_utf8(path).ok())
                 .unwrap_or("/");
-            let query = std::str::from_utf8(query.get(1..).unwrap_or(&[])).unwrap_or("");
+            let query = std::str::from_utf8(query).unwrap_or("");
             let location = rewrite::location(location, *keep_path, path, query);
             let mut head = ResponseHeader::build(*status, Some(5))?;
             head.insert_header(header::LOCATION, location)?;

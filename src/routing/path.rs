@@ -39,18 +39,23 @@ pub enum PathError {
     HiddenDots,
 }
 
+/// Path and query of a target in origin-form, as they came; the query without its `?`.
+pub fn split(target: &[u8]) -> (&[u8], &[u8]) {
+    match memchr::memchr(b'?', target) {
+        Some(at) => (
+            target.get(..at).unwrap_or(&[]),
+            target.get(at + 1..).unwrap_or(&[]),
+        ),
+        None => (target, &[]),
+    }
+}
+
 /// Splits a target in origin-form and normalises its path.
 ///
 /// # Errors
 /// When path or query cannot be given one safe meaning.
 pub fn normalise_target(raw: &[u8]) -> Result<Target<'_>, PathError> {
-    let (path, query) = match memchr::memchr(b'?', raw) {
-        Some(at) => (
-            raw.get(..at).unwrap_or(&[]),
-            raw.get(at + 1..).unwrap_or(&[]),
-        ),
-        None => (raw, &[][..]),
-    };
+    let (path, query) = split(raw);
     let clean = |byte: &u8| *byte > 0x20 && *byte != 0x7f && *byte != b'#';
     if !query.iter().all(clean) {
         return Err(PathError::BadCharacter);

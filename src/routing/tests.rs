@@ -230,18 +230,21 @@ fn any_request() -> impl Strategy<Value = Request> {
         })
 }
 
+fn with_routes(routes: &[String]) -> crate::config::Loaded {
+    let mut text = "[services.shop]\nversions.v1.endpoints = [\"127.0.0.1:1\"]\n".to_owned();
+    for (index, route) in routes.iter().enumerate() {
+        text.push_str(&format!("[routes.r{index:02}]\n{route}"));
+    }
+    crate::config::load_text("t", &text, &|_| None)
+}
+
 proptest! {
     #[test]
     fn the_index_agrees_with_the_naive_oracle(
         routes in prop::collection::vec(any_route(), 1..14),
         requests in prop::collection::vec(any_request(), 1..24),
     ) {
-        let mut text = String::new();
-        for (index, route) in routes.iter().enumerate() {
-            text.push_str(&format!("[routes.r{index:02}]\n{route}"));
-        }
-        let loaded = crate::config::load_text("t", &format!(
-            "[services.shop]\nversions.v1.endpoints = [\"127.0.0.1:1\"]\n{text}"), &|_| None);
+        let loaded = with_routes(&routes);
         // Equal claims are errors, so only configurations without them are looked at.
         prop_assume!(loaded.config.is_some());
         let config = loaded.config.unwrap();
@@ -284,12 +287,7 @@ proptest! {
         routes in prop::collection::vec(any_route(), 2..14),
         requests in prop::collection::vec(any_request(), 1..24),
     ) {
-        let mut text = String::new();
-        for (index, route) in routes.iter().enumerate() {
-            text.push_str(&format!("[routes.r{index:02}]\n{route}"));
-        }
-        let loaded = crate::config::load_text("t", &format!(
-            "[services.shop]\nversions.v1.endpoints = [\"127.0.0.1:1\"]\n{text}"), &|_| None);
+        let loaded = with_routes(&routes);
         prop_assume!(loaded.config.is_some());
         let config = loaded.config.unwrap();
         let table = Table::build(&config).unwrap();

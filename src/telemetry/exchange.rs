@@ -1,7 +1,7 @@
 //! The facts of one exchange that has ended. The access log and the tap tell the same ones, in
 //! their own forms; nothing is copied until somebody wants to hear it.
 
-use super::redact;
+use super::{json, redact};
 use crate::config::field::Field;
 use jiff::Timestamp;
 use std::io::Write;
@@ -160,7 +160,7 @@ impl<'e> Exchange<'e> {
             if field == Field::Claims {
                 for (name, value) in self.claims {
                     key(out, start, name);
-                    write_text(out, value);
+                    json::text(out, value);
                 }
                 continue;
             }
@@ -183,9 +183,9 @@ impl<'e> Exchange<'e> {
 impl Value<'_> {
     fn write_json(self, out: &mut Vec<u8>, redact: &[String]) {
         match self {
-            Self::Text(text) => write_text(out, text),
+            Self::Text(text) => json::text(out, text),
             Self::Number(_) | Self::Span(_) => self.write(out, redact),
-            Self::Query(query) => write_text(out, &redact::query(query, redact)),
+            Self::Query(query) => json::text(out, &redact::query(query, redact)),
             Self::Absent | Self::Time(_) | Self::Address(_) => {
                 out.push(b'"');
                 self.write(out, redact);
@@ -215,36 +215,7 @@ fn key(out: &mut Vec<u8>, start: usize, name: &str) {
     if out.len() > start {
         out.push(b',');
     }
-    write_text(out, name);
-    out.push(b':');
-}
-
-/// Appends a JSON text.
-fn write_text(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    escape(out, text);
-    out.push(b'"');
-}
-
-/// Appends with quotes, backslashes and controls escaped as JSON demands.
-pub fn escape(out: &mut Vec<u8>, value: &str) {
-    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
-    let mut rest = value.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| !plain(*byte)) {
-        let (head, tail) = rest.split_at(at);
-        out.extend_from_slice(head);
-        if let Some((special, tail)) = tail.split_first() {
-            match special {
-                b'"' => out.extend_from_slice(b"\\\""),
-                b'\\' => out.extend_from_slice(b"\\\\"),
-                other => {
-                    let _ = write!(out, "\\u{other:04x}");
-                }
-            }
-            rest = tail;
-        }
-    }
-    out.extend_from_slice(rest);
+    json::name(out, name);
 }
 
 #[cfg(test)]

@@ -1,14 +1,11 @@
-//! Fields of JSON objects, appended one by one.
+//! JSON, appended piece by piece: what is written once a request makes no tree first.
 
-use super::exchange::escape;
 use std::io::Write;
 
 /// Appends `"name":"value"` with the value escaped as JSON demands; the first field opens the object.
 pub fn string_field(out: &mut Vec<u8>, name: &str, value: &str) {
     key(out, name);
-    out.push(b'"');
-    escape(out, value);
-    out.push(b'"');
+    text(out, value);
 }
 
 /// Appends `"name":{"key":"value",…}`; nothing when there are no pairs.
@@ -26,11 +23,8 @@ pub fn object_field<'v>(
             true => b'{',
             false => b',',
         });
-        out.push(b'"');
-        escape(out, key_text);
-        out.extend_from_slice(b"\":\"");
-        escape(out, &value);
-        out.push(b'"');
+        self::name(out, key_text);
+        text(out, &value);
     }
     if !first {
         out.push(b'}');
@@ -43,9 +37,42 @@ pub fn number_field(out: &mut Vec<u8>, name: &str, value: impl std::fmt::Display
     let _ = write!(out, "{value}");
 }
 
-fn key(out: &mut Vec<u8>, name: &str) {
+/// Opens the object, or goes on in it.
+fn key(out: &mut Vec<u8>, text: &str) {
     out.push(if out.is_empty() { b'{' } else { b',' });
+    name(out, text);
+}
+
+/// Appends `"name":`.
+pub fn name(out: &mut Vec<u8>, name: &str) {
+    text(out, name);
+    out.push(b':');
+}
+
+/// Appends a quoted text.
+pub fn text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
+    escape(out, text);
+    out.push(b'"');
+}
+
+/// Appends with quotes, backslashes and controls escaped as JSON demands.
+pub fn escape(out: &mut Vec<u8>, value: &str) {
+    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    let mut rest = value.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| !plain(*byte)) {
+        let (head, tail) = rest.split_at(at);
+        out.extend_from_slice(head);
+        if let Some((special, tail)) = tail.split_first() {
+            match special {
+                b'"' => out.extend_from_slice(b"\\\""),
+                b'\\' => out.extend_from_slice(b"\\\\"),
+                other => {
+                    let _ = write!(out, "\\u{other:04x}");
+                }
+            }
+            rest = tail;
+        }
+    }
+    out.extend_from_slice(rest);
 }

@@ -1,6 +1,7 @@
 //! What a line of the access log looks like, and which exchanges leave one.
 
-use super::exchange::{Exchange, Value, escape};
+use super::exchange::{Exchange, Value};
+use super::json::escape;
 use crate::config::access_log::{AccessLog, Format, Piece};
 use crate::config::field::Field;
 use crate::config::units::Percent;

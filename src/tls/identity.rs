@@ -30,7 +30,7 @@ impl Identity {
             subject: certificate.subject().to_string(),
             uris: Vec::new(),
             dns: Vec::new(),
-            hash: hex(&Sha256::digest(leaf)),
+            hash: format!("{:x}", Sha256::digest(leaf)),
             forwarded: String::new(),
         };
         let alternatives = certificate.subject_alternative_name().ok().flatten();
@@ -69,13 +69,6 @@ impl Identity {
         text.retain(|letter| letter.is_ascii() && !letter.is_ascii_control());
         text
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Four or sixteen bytes as an address.

@@ -105,6 +105,40 @@ fn config(tls: &str, upstream: &Upstream) -> String {
     )
 }
 
+/// An authority, and a server of its own in `a.pem`, in front of an upstream.
+struct Scene {
+    dir: tempfile::TempDir,
+    upstream: Upstream,
+    authority: Authority,
+}
+
+impl Scene {
+    /// `server` is the name of the server.
+    fn new(server: &str) -> Self {
+        let scene = Self {
+            dir: tempfile::tempdir().unwrap(),
+            upstream: Upstream::start("v1"),
+            authority: Authority::new().unwrap(),
+        };
+        let dir = scene.dir.path();
+        write(dir, "a", &scene.sign(&[server], Role::Server));
+        std::fs::write(dir.join("ca.pem"), &scene.authority.certificate).unwrap();
+        scene
+    }
+
+    fn sign(&self, list: &[&str], role: Role) -> Pair {
+        self.authority.sign(&names(list), role).unwrap()
+    }
+
+    /// Listens with `a.pem`; `more` goes on in the table, `@` being the directory.
+    fn config(&self, more: &str) -> String {
+        let dir = self.dir.path();
+        let more = more.replace('@', &dir.display().to_string());
+        let tls = format!("certs = [{}]{more}", certificate(dir, "a"));
+        config(&tls, &self.upstream)
+    }
+}
+
 fn names(list: &[&str]) -> Vec<String> {
     list.iter().map(|name| (*name).to_owned()).collect()
 }
@@ -170,18 +204,9 @@ fn certificates_go_by_the_name_that_is_asked_for() {
 
 #[test]
 fn protocols_and_versions_are_agreed_upon() {
-    let (dir, upstream) = (tempfile::tempdir().unwrap(), Upstream::start("v1"));
-    let authority = Authority::new().unwrap();
-    write(
-        dir.path(),
-        "a",
-        &authority
-            .sign(&names(&["a.example"]), Role::Server)
-            .unwrap(),
-    );
-    let tls = format!("certs = [{}]", certificate(dir.path(), "a"));
-    let gateway = Gateway::start(&config(&tls, &upstream));
-    let mut client = Client::of(&authority);
+    let scene = Scene::new("a.example");
+    let gateway = Gateway::start(&scene.config(""));
+    let mut client = Client::of(&scene.authority);
     for (offers, agreed) in [
         (&["h2", "http/1.1"][..], Some(&b"h2"[..])),
         (&["http/1.1"], Some(b"http/1.1")),
@@ -197,8 +222,7 @@ fn protocols_and_versions_are_agreed_upon() {
     let old = [&rustls::version::TLS12];
     client.versions = &old;
     assert!(client.connect(&gateway, "a.example").is_ok());
-    let strict = config(&format!("{tls}, min_version = \"1.3\""), &upstream);
-    let strict = Gateway::start(&strict);
+    let strict = Gateway::start(&scene.config(", min_version = \"1.3\""));
     assert!(client.connect(&strict, "a.example").is_err());
     // What says nothing is cut, and counted.
     strict.counts(
@@ -209,23 +233,17 @@ fn protocols_and_versions_are_agreed_upon() {
 
 #[test]
 fn a_renewed_certificate_is_taken_up_and_nothing_is_dropped() {
-    let (dir, upstream) = (tempfile::tempdir().unwrap(), Upstream::start("v1"));
-    let authority = Authority::new().unwrap();
-    let sign = || {
-        authority
-            .sign(&names(&["a.example"]), Role::Server)
-            .unwrap()
-    };
+    let scene = Scene::new("a.example");
+    let sign = || scene.sign(&["a.example"], Role::Server);
     let (old, new) = (sign(), sign());
-    write(dir.path(), "a", &old);
-    let tls = format!("certs = [{}]", certificate(dir.path(), "a"));
-    let mut gateway = Gateway::start(&config(&tls, &upstream));
-    let client = Client::of(&authority);
+    write(scene.dir.path(), "a", &old);
+    let mut gateway = Gateway::start(&scene.config(""));
+    let client = Client::of(&scene.authority);
     let mut kept = client.connect(&gateway, "a.example").unwrap();
     assert!(get(&mut kept, "/", "").unwrap().starts_with("HTTP/1.1 200"));
     assert_eq!(shown(&kept), der(&old));
     // A key that does not fit changes nothing.
-    std::fs::write(dir.path().join("a.key"), &new.key).unwrap();
+    std::fs::write(scene.dir.path().join("a.key"), &new.key).unwrap();
     gateway.wait_for("the refusal", |gateway| {
         gateway.metric("tyrian_config_last_reload_successful") == Some(0.0)
     });
@@ -233,7 +251,7 @@ fn a_renewed_certificate_is_taken_up_and_nothing_is_dropped() {
         shown(&client.connect(&gateway, "a.example").unwrap()),
         der(&old)
     );
-    write(dir.path(), "a", &new);
+    write(scene.dir.path(), "a", &new);
     gateway.wait_for("the new certificate", |gateway| {
         shown(&client.connect(gateway, "a.example").unwrap()) == der(&new)
     });
@@ -242,17 +260,12 @@ fn a_renewed_certificate_is_taken_up_and_nothing_is_dropped() {
 
 #[test]
 fn connections_outlive_many_reloads() {
-    let (dir, upstream) = (tempfile::tempdir().unwrap(), Upstream::start("v1"));
-    let authority = Authority::new().unwrap();
-    let sign = || {
-        let names = names(&["a.example"]);
-        authority.sign(&names, Role::Server).unwrap()
-    };
+    let scene = Scene::new("a.example");
+    let sign = || scene.sign(&["a.example"], Role::Server);
     let pairs = [sign(), sign()];
-    write(dir.path(), "a", &pairs[0]);
-    let tls = format!("certs = [{}]", certificate(dir.path(), "a"));
-    let mut gateway = Gateway::start(&config(&tls, &upstream));
-    let client = Client::of(&authority);
+    write(scene.dir.path(), "a", &pairs[0]);
+    let mut gateway = Gateway::start(&scene.config(""));
+    let client = Client::of(&scene.authority);
     let mut kept = client.connect(&gateway, "a.example").unwrap();
     let mut socket = client.connect(&gateway, "a.example").unwrap();
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -263,7 +276,7 @@ fn connections_outlive_many_reloads() {
     // `RELOADS=200` for the whole promise.
     let reloads = std::env::var("RELOADS").map_or(20, |many| many.parse().unwrap());
     for round in 1..=reloads {
-        write(dir.path(), "a", &pairs[round % 2]);
+        write(scene.dir.path(), "a", &pairs[round % 2]);
         assert_eq!(gateway.api("POST", "/v1/config/reload", "").0, 200);
         assert!(
             get(&mut kept, "/", "").unwrap().starts_with("HTTP/1.1 200"),
@@ -282,31 +295,16 @@ fn connections_outlive_many_reloads() {
 
 #[test]
 fn clients_are_known_by_their_certificates() {
-    let (dir, upstream) = (tempfile::tempdir().unwrap(), Upstream::start("v1"));
-    let (authority, stranger) = (Authority::new().unwrap(), Authority::new().unwrap());
-    write(
-        dir.path(),
-        "a",
-        &authority
-            .sign(&names(&["a.example"]), Role::Server)
-            .unwrap(),
-    );
-    std::fs::write(dir.path().join("ca.pem"), &authority.certificate).unwrap();
-    let tls = format!(
-        "certs = [{}], client_auth = {{ ca = \"{}/ca.pem\", mode = \"optional\" }}",
-        certificate(dir.path(), "a"),
-        dir.path().display()
-    );
-    let text = config(&tls, &upstream)
+    let (scene, stranger) = (Scene::new("a.example"), Authority::new().unwrap());
+    let text = scene.config(", client_auth = { ca = \"@/ca.pem\", mode = \"optional\" }")
         + "[routes.ci]\nmatch = { path = \"/*\", headers = { \"x-client-cert-name\" = \"spiffe://example/ci\" } }\n\
            respond = { status = 200, text = \"ci\" }\n";
     let gateway = Gateway::start(&text);
-    let sign = |by: &Authority, name: &str| by.sign(&names(&[name]), Role::Client).unwrap();
     let (dev, ci) = (
-        sign(&authority, "spiffe://example/dev"),
-        sign(&authority, "spiffe://example/ci"),
+        scene.sign(&["spiffe://example/dev"], Role::Client),
+        scene.sign(&["spiffe://example/ci"], Role::Client),
     );
-    let mut client = Client::of(&authority);
+    let mut client = Client::of(&scene.authority);
     let spoof = "X-Client-Cert-Name: spiffe://example/ci\r\nX-Forwarded-Client-Cert: URI=x\r\n\
                  X_Client_Cert_Name: spiffe://example/ci\r\n";
     assert!(
@@ -315,14 +313,14 @@ fn clients_are_known_by_their_certificates() {
             .unwrap()
             .starts_with("HTTP/1.1 200")
     );
-    let seen = upstream.last_head().to_ascii_lowercase();
+    let seen = scene.upstream.last_head().to_ascii_lowercase();
     assert!(
         !seen.contains("client-cert") && !seen.contains("client_cert"),
         "{seen}"
     );
     client.shows = Some(&dev);
     client.get(&gateway, "/", spoof).unwrap();
-    let seen = upstream.last_head();
+    let seen = scene.upstream.last_head();
     assert!(
         seen.contains("x-client-cert-name: spiffe://example/dev\r\n"),
         "{seen}"
@@ -332,7 +330,8 @@ fn clients_are_known_by_their_certificates() {
     let answer = client.get(&gateway, "/", "").unwrap();
     assert!(answer.ends_with("\r\n\r\nci"), "{answer}");
     // Somebody else's certificate is none.
-    let other = sign(&stranger, "spiffe://example/ci");
+    let other = stranger.sign(&names(&["spiffe://example/ci"]), Role::Client);
+    let other = other.unwrap();
     client.shows = Some(&other);
     assert!(client.get(&gateway, "/", "").is_err());
     // Without any, where one is required: TLS 1.3 says so with the first read.
@@ -354,30 +353,14 @@ fn clients_are_known_by_their_certificates() {
 
 #[test]
 fn revoked_clients_stay_outside() {
-    let (dir, upstream) = (tempfile::tempdir().unwrap(), Upstream::start("v1"));
-    let authority = Authority::new().unwrap();
-    write(
-        dir.path(),
-        "a",
-        &authority
-            .sign(&names(&["a.example"]), Role::Server)
-            .unwrap(),
-    );
-    std::fs::write(dir.path().join("ca.pem"), &authority.certificate).unwrap();
-    let good = authority
-        .sign(&names(&["good.example"]), Role::Client)
-        .unwrap();
-    let bad = authority
-        .sign(&names(&["bad.example"]), Role::Client)
-        .unwrap();
-    std::fs::write(dir.path().join("crl.pem"), authority.revoke(&bad).unwrap()).unwrap();
-    let at = dir.path().display();
-    let tls = format!(
-        "certs = [{}], client_auth = {{ ca = \"{at}/ca.pem\", crl = \"{at}/crl.pem\" }}",
-        certificate(dir.path(), "a"),
-    );
-    let gateway = Gateway::start(&config(&tls, &upstream));
-    let mut client = Client::of(&authority);
+    let scene = Scene::new("a.example");
+    let good = scene.sign(&["good.example"], Role::Client);
+    let bad = scene.sign(&["bad.example"], Role::Client);
+    let list = scene.authority.revoke(&bad).unwrap();
+    std::fs::write(scene.dir.path().join("crl.pem"), list).unwrap();
+    let asked = ", client_auth = { ca = \"@/ca.pem\", crl = \"@/crl.pem\" }";
+    let gateway = Gateway::start(&scene.config(asked));
+    let mut client = Client::of(&scene.authority);
     client.shows = Some(&good);
     assert!(
         client
@@ -391,20 +374,8 @@ fn revoked_clients_stay_outside() {
 
 #[test]
 fn a_silent_handshake_is_cut() {
-    let (dir, upstream) = (tempfile::tempdir().unwrap(), Upstream::start("v1"));
-    let authority = Authority::new().unwrap();
-    write(
-        dir.path(),
-        "a",
-        &authority
-            .sign(&names(&["a.example"]), Role::Server)
-            .unwrap(),
-    );
-    let tls = format!(
-        "certs = [{}], handshake_timeout = \"200ms\"",
-        certificate(dir.path(), "a")
-    );
-    let gateway = Gateway::start(&config(&tls, &upstream));
+    let scene = Scene::new("a.example");
+    let gateway = Gateway::start(&scene.config(", handshake_timeout = \"200ms\""));
     let mut silent = TcpStream::connect(gateway.address("tls")).unwrap();
     silent
         .set_read_timeout(Some(Duration::from_secs(10)))
@@ -415,31 +386,13 @@ fn a_silent_handshake_is_cut() {
 
 #[test]
 fn upstreams_are_reached_by_tls_and_checked() {
-    let (dir, upstream) = (tempfile::tempdir().unwrap(), Upstream::start("v1"));
-    let (authority, other) = (Authority::new().unwrap(), Authority::new().unwrap());
-    write(
-        dir.path(),
-        "a",
-        &authority
-            .sign(&names(&["inner.example"]), Role::Server)
-            .unwrap(),
-    );
-    write(
-        dir.path(),
-        "me",
-        &authority
-            .sign(&names(&["edge.example"]), Role::Client)
-            .unwrap(),
-    );
-    std::fs::write(dir.path().join("ca.pem"), &authority.certificate).unwrap();
-    std::fs::write(dir.path().join("other.pem"), &other.certificate).unwrap();
-    let at = dir.path().display();
+    let (scene, other) = (Scene::new("inner.example"), Authority::new().unwrap());
+    let dir = scene.dir.path();
+    write(dir, "me", &scene.sign(&["edge.example"], Role::Client));
+    std::fs::write(dir.join("other.pem"), &other.certificate).unwrap();
+    let at = dir.display();
     // The upstream is a gateway of its own, which asks for a certificate.
-    let tls = format!(
-        "certs = [{}], client_auth = {{ ca = \"{at}/ca.pem\" }}",
-        certificate(dir.path(), "a")
-    );
-    let inner = Gateway::start(&config(&tls, &upstream));
+    let inner = Gateway::start(&scene.config(", client_auth = { ca = \"@/ca.pem\" }"));
     let outer = |http: &str, tls: &str| {
         Gateway::start(&format!(
             "{}[services.a]\nretry = {{ attempts = 1 }}\nhealth = {{ path = \"/healthz\", every = \"100ms\" }}\n\
@@ -449,19 +402,21 @@ fn upstreams_are_reached_by_tls_and_checked() {
             inner.address("tls")
         ))
     };
-    let me = format!("client_cert = {}", certificate(dir.path(), "me"));
+    let me = format!("client_cert = {}", certificate(dir, "me"));
     let right = format!("server_name = \"inner.example\", ca = \"{at}/ca.pem\", {me}");
     for http in ["h1", "h2", "auto"] {
         let mut gateway = outer(http, &right);
         assert_eq!(gateway.get("/", "").status, 200, "{http}");
         assert!(
-            upstream
+            scene
+                .upstream
                 .last_head()
                 .contains("x-client-cert-name: edge.example\r\n")
         );
         // Checks go the same way.
         gateway.wait_for("the check", |_| {
-            upstream
+            scene
+                .upstream
                 .heads()
                 .iter()
                 .any(|head| head.starts_with("GET /healthz "))

@@ -57,7 +57,7 @@ fn feed(part: &KeyPart, facts: &Facts, hasher: &mut impl Hasher) -> bool {
 }
 
 /// An IPv6 customer has a /64 at least, and may use a new address for each request.
-fn network_of(client: IpAddr) -> IpAddr {
+pub fn network_of(client: IpAddr) -> IpAddr {
     match client {
         IpAddr::V4(_) => client,
         IpAddr::V6(address) => {

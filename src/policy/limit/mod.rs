@@ -10,7 +10,7 @@ mod key;
 mod tests;
 
 pub use headers::{Fields, seconds};
-pub use key::{Facts, key_of};
+pub use key::{Facts, key_of, network_of};
 
 use crate::config::limit::Limit;
 use crate::config::policy::Mode;
