@@ -36,3 +36,4 @@ mod signed;
 mod tokens;
 mod upkeep;
 mod upstream;
+mod websockets;
