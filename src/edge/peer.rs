@@ -90,12 +90,10 @@ fn limit(peer: &mut HttpPeer, session: &Session, journey: &Journey) {
     let within = |limit: Duration| left.map_or(limit, |left| left.min(limit));
     options.connection_timeout = Some(within(route.connect_timeout));
     options.total_connection_timeout = Some(within(route.connect_timeout));
-    // Over HTTP/1 the client's stream watches the deadline, and knows streams that have none: a
-    // silent one must not be cut at `request`.
-    let silence = match session.is_http2() {
-        true => within(route.idle_timeout),
-        false => route.idle_timeout,
-    };
-    options.read_timeout = Some(silence);
+    // Over HTTP/1 the client's stream watches the deadline and the silence of what has none, which
+    // spares a timer for each read.
+    if session.is_http2() || left.is_none() {
+        options.read_timeout = Some(within(route.idle_timeout));
+    }
     options.write_timeout = Some(within(route.idle_timeout));
 }

@@ -73,16 +73,21 @@ fn refused(journey: &mut Journey, refusal: Refusal) -> Box<Error> {
 
 #[async_trait]
 impl ProxyHttp for Road {
-    type CTX = Journey;
+    // Boxed, since the core moves it, with all that it holds of a request, more than once.
+    type CTX = Box<Journey>;
 
-    fn new_ctx(&self) -> Journey {
-        Journey::begin(self.current.load_full(), &self.metrics)
+    fn new_ctx(&self) -> Box<Journey> {
+        Box::new(Journey::begin(self.current.load_full(), &self.metrics))
     }
 
     /// None: compression and the like are not this gateway's default.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
-    async fn request_filter(&self, session: &mut Session, journey: &mut Journey) -> Result<bool> {
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        journey: &mut Box<Journey>,
+    ) -> Result<bool> {
         let found = self.shield(journey, |journey| {
             admit::request(session, journey).map_err(|refusal| refused(journey, refusal))
         })?;
@@ -114,7 +119,7 @@ impl ProxyHttp for Road {
     async fn upstream_peer(
         &self,
         session: &mut Session,
-        journey: &mut Journey,
+        journey: &mut Box<Journey>,
     ) -> Result<Box<HttpPeer>> {
         if let Some(pause) = target::backoff(journey) {
             tokio::time::sleep(pause).await;
@@ -130,7 +135,7 @@ impl ProxyHttp for Road {
         &self,
         _: &mut Session,
         _: &HttpPeer,
-        journey: &mut Journey,
+        journey: &mut Box<Journey>,
         mut error: Box<Error>,
     ) -> Box<Error> {
         failure::on_connect(journey, &mut error);
@@ -141,7 +146,7 @@ impl ProxyHttp for Road {
         &self,
         session: &mut Session,
         head: &mut RequestHeader,
-        journey: &mut Journey,
+        journey: &mut Box<Journey>,
     ) -> Result<()> {
         self.shield(journey, |journey| {
             forward::outgoing(session, head, journey)?;
@@ -157,7 +162,7 @@ impl ProxyHttp for Road {
         _: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        journey: &mut Journey,
+        journey: &mut Box<Journey>,
     ) -> Result<()> {
         beside::copy_body(body.as_ref(), end, journey);
         let own = body.as_ref().map_or(0, Bytes::len);
@@ -185,7 +190,7 @@ impl ProxyHttp for Road {
         &self,
         session: &mut Session,
         head: &mut ResponseHeader,
-        journey: &mut Journey,
+        journey: &mut Box<Journey>,
     ) -> Result<()> {
         if head.status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
             // Nobody asked: what follows would be read as an answer to somebody else.
@@ -206,8 +211,10 @@ impl ProxyHttp for Road {
             return Err(Error::new_up(failure::ANOTHER_TRY));
         }
         // What one try may take ends with its head; of streams, what the whole may take too.
-        let whole = journey.deadline.filter(|_| !journey.endless);
-        watch_deadline(session, whole);
+        match journey.endless {
+            true => watch_silence(session, journey),
+            false => watch_deadline(session, journey.deadline),
+        }
         let old = session.req_header().version == Version::HTTP_10;
         self.shield(journey, |journey| {
             beside::keep(session, head, journey);
@@ -227,7 +234,7 @@ impl ProxyHttp for Road {
         peer: &HttpPeer,
         fd: std::os::fd::RawFd,
         _: Option<&Digest>,
-        _: &mut Journey,
+        _: &mut Box<Journey>,
     ) -> Result<()> {
         // HTTP/2 connections are shared, and watched over by whoever drives them.
         let shared = peer.options.alpn.get_max_http_version() > 1;
@@ -239,16 +246,15 @@ impl ProxyHttp for Road {
 
     fn upstream_response_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        journey: &mut Journey,
+        journey: &mut Box<Journey>,
     ) -> Result<Option<Duration>> {
         beside::keep_body(body.as_ref(), end, journey);
-        let late = journey
-            .deadline
-            .is_some_and(|deadline| deadline < Instant::now());
-        if late && !end && !journey.endless {
+        if journey.endless {
+            watch_silence(session, journey);
+        } else if !end && journey.deadline.is_some_and(|at| at < Instant::now()) {
             let refusal = Refusal::new(Reason::UpstreamTimeout, "the answer took too long");
             return Err(refused(journey, refusal));
         }
@@ -262,7 +268,7 @@ impl ProxyHttp for Road {
         _: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        journey: &mut Journey,
+        journey: &mut Box<Journey>,
     ) -> Result<Option<Duration>> {
         if let Some(bridge) = &journey.bridge {
             bridge.answer_piece(body);
@@ -280,7 +286,7 @@ impl ProxyHttp for Road {
         &self,
         _: &mut Session,
         trailers: &mut HeaderMap,
-        journey: &mut Journey,
+        journey: &mut Box<Journey>,
     ) -> Result<Option<Bytes>> {
         journey.ended_with(trailers);
         Ok(journey
@@ -294,7 +300,7 @@ impl ProxyHttp for Road {
         _: &HttpPeer,
         session: &mut Session,
         mut error: Box<Error>,
-        journey: &mut Journey,
+        journey: &mut Box<Journey>,
         reused: bool,
     ) -> Box<Error> {
         failure::on_exchange(session, journey, &mut error, reused);
@@ -305,7 +311,7 @@ impl ProxyHttp for Road {
         &self,
         session: &mut Session,
         error: &Error,
-        journey: &mut Journey,
+        journey: &mut Box<Journey>,
     ) -> FailToProxy {
         let refusal = failure::reason(journey, error);
         journey.refuse(refusal.clone());
@@ -323,21 +329,21 @@ impl ProxyHttp for Road {
     }
 
     /// Failures are told once, by reason, in the access log.
-    fn suppress_error_log(&self, _: &Session, _: &Journey, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Box<Journey>, _: &Error) -> bool {
         true
     }
 
     fn suppress_proxy_warn_log(
         &self,
         _: &Session,
-        _: &Journey,
+        _: &Box<Journey>,
         _: &Error,
         _: ProxyWarnLogContext,
     ) -> bool {
         true
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, journey: &mut Journey) {
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, journey: &mut Box<Journey>) {
         record::request(session, journey);
     }
 }
@@ -347,6 +353,14 @@ fn watch_deadline(session: &Session, deadline: Option<Instant>) {
     if let Some(facts) = Facts::of(session.digest()) {
         facts.set_deadline(deadline);
     }
+}
+
+/// What has no end of its own may go on for as long as it is not silent for too long. Over HTTP/2
+/// the core watches that itself (`peer`).
+fn watch_silence(session: &Session, journey: &Journey) {
+    let route = journey.route().filter(|_| !session.is_http2());
+    let silence = route.map(|route| route.idle_timeout);
+    watch_deadline(session, silence.map(|limit| Instant::now() + limit));
 }
 
 fn refusal_of(reason: Reason) -> Refusal {
