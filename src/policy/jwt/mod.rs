@@ -17,6 +17,8 @@ pub mod revoked;
 #[cfg(test)]
 mod tests;
 mod token;
+#[cfg(test)]
+mod vectors;
 
 pub use keys::{KeySet, UnusableKeys};
 pub use provider::{Materials, Provider, Results, Verified};
