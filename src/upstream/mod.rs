@@ -360,6 +360,6 @@ impl Version {
 impl Endpoint {
     /// What a sticky cookie says instead of the address.
     pub fn id(&self) -> u64 {
-        balance::stable_hash((self.address.as_ref(), "sticky"))
+        balance::stable_hash(&[self.address.as_bytes(), b"sticky"])
     }
 }
