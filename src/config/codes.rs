@@ -64,8 +64,12 @@ codes! {
     "The service's request timeout ends requests before they are slow by the breaker's measure. They count as timeouts; lower `slow` or raise the timeout.";
     "TY0323" "keys fetched without TLS"
     "Whoever can change the keys on their way can sign tokens. Use https.";
-    "TY0324" "a mirror to a service that is not defined"
-    "Copies go nowhere. The original requests are served all the same, which is why this is not an error.";
+    "TY0324" "a mirror to something that is not defined"
+    "No service, or no version of it, has this name, so copies go nowhere. The original requests are served all the same, which is why this is not an error.";
+    "TY0325" "retries that defeat a limit"
+    "A limit counts what clients send. When the service fails, its retries multiply that behind the limit, just when it can bear least. Lower `retry.budget`, which bounds the share of requests that are sent again, or `attempts`.";
+    "TY0326" "a breaker that never sees enough requests"
+    "Every route to the service has a limit for all of its clients together, and with all of them used up, fewer requests pass in the breaker's window than its `min_requests`. It never judges, so it never opens.";
     "TY0330" "a certificate that clients may refuse"
     "It has expired, is not valid yet, expires within a week, or its chain has a gap. It is shown all the same: renew the file, and the gateway takes the new one up by itself.";
     "TY0401" "a secret in the file"

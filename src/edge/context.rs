@@ -3,6 +3,7 @@
 use super::compress::Encoder;
 use super::facts::Facts;
 use super::grpc::Bridge;
+use super::mirror::Mirroring;
 use super::plugins::Hooks;
 use crate::config::Name;
 use crate::config::breaker::Failures;
@@ -10,7 +11,6 @@ use crate::policy::breaker::{Outcome, Permit};
 use crate::policy::in_flight::Place;
 use crate::policy::jwt::Verified;
 use crate::policy::last_good::Reading;
-use crate::policy::mirror::Copy;
 use crate::reason::Reason;
 use crate::routing::{ColorId, Decision, RouteId, ServiceId, VersionId};
 use crate::snapshot::{Route, Snapshot};
@@ -51,7 +51,7 @@ pub struct Journey {
     pub places: Places,
     /// States of limits that every answer tells.
     pub readings: SmallVec<[(HeaderValue, HeaderValue); 1]>,
-    pub copy: Option<Copy>,
+    pub mirroring: Mirroring,
     /// An answer that is kept for worse times, as far as it has come.
     pub keeping: Option<Reading>,
     /// The answer leaves compressed.
@@ -199,7 +199,7 @@ impl Journey {
             identity: None,
             places: Places::default(),
             readings: SmallVec::new(),
-            copy: None,
+            mirroring: Mirroring::default(),
             keeping: None,
             encoder: None,
             bridge: None,

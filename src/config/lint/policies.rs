@@ -153,14 +153,19 @@ fn mirrors_to_nowhere(config: &Config, out: &mut Vec<Diagnostic>) {
         let Some(mirror) = &route.mirror else {
             continue;
         };
-        if config.services.contains_key(&mirror.service) {
-            continue;
-        }
-        let wanted = &mirror.service;
-        let message = format!("route `{name}` mirrors to service `{wanted}`, which is not defined");
+        let service = config.services.get(&mirror.service);
+        let known: Vec<&str> = match service {
+            None => config.services.keys().map(AsRef::as_ref).collect(),
+            Some(service) => service.versions.keys().map(AsRef::as_ref).collect(),
+        };
+        let (what, wanted) = match (service, &mirror.version) {
+            (None, _) => ("service", &mirror.service),
+            (Some(_), Some(version)) if !known.contains(&version.as_ref()) => ("version", version),
+            (Some(_), _) => continue,
+        };
+        let message = format!("route `{name}` mirrors to {what} `{wanted}`, which is not defined");
         let diagnostic = Diagnostic::warning("TY0324", message)
             .at(&route.at.spot(), "its requests are not copied");
-        let known = config.services.keys().map(AsRef::as_ref);
         out.push(match nearest(wanted, known) {
             Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
             None => diagnostic,
