@@ -56,10 +56,12 @@ codes! {
     "The version is not the default, and no color, split or breaker names it, so it gets no requests. Name it where it was meant, or remove it.";
     "TY0318" "a rule that comes too late"
     "Of rules with as many conditions, that of the color first by name counts. Another color asks for the same or for more values, so this rule never gives its color; the help has a request that shows it. Add a condition, or remove one of the two.";
+    "TY0319" "an overlap that only precedence decides"
+    "Two routes ask for some of the same requests in different ways: one by a more exact host, the other by a more exact path, or each by conditions of its own. The rule of precedence (priority, host, path, number of conditions) decides, which is well-defined but easily overlooked; the help has a request that meets both. If it goes where it should, nothing needs to be done; a `priority` says so for readers.";
     "TY0320" "a policy that nobody uses"
     "A limit, breaker, provider or plugin is defined, and no route or service names it. Remove it, or name it where it was meant.";
     "TY0321" "a limit by claim without a token"
-    "The limit goes by a claim, but the route asks nobody for a token, so all of its requests share one bucket. Add `auth`, or choose another key.";
+    "The limit goes by a claim that the route never knows: it asks nobody for a token, or somebody who tells no such claim (keys tell `sub` only, a service that is asked tells none). So all of its requests share one bucket. Add `auth`, or choose another key.";
     "TY0322" "a breaker that never sees a slow request"
     "The service's request timeout ends requests before they are slow by the breaker's measure. They count as timeouts; lower `slow` or raise the timeout.";
     "TY0323" "keys fetched without TLS"
