@@ -128,7 +128,8 @@ fn unreachable_colors(config: &Config, out: &mut Vec<Diagnostic>) {
         .any(|listener| !listener.clients.trust.is_empty());
     let carried = trusting && !config.coloring.sources.is_empty();
     for (name, color) in &config.colors {
-        let signed = !config.coloring.keys.is_empty();
+        let coloring = &config.coloring;
+        let signed = !coloring.keys.is_empty() || !coloring.signers.is_empty();
         let known = |claim: &str| {
             let mut routes = config.routes.values();
             routes.any(|route| policies::knows(config, route, claim))

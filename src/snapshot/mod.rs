@@ -134,6 +134,15 @@ impl Snapshot {
         }
     }
 
+    /// The color of a token that one of `coloring.signers` has signed, and when it expires.
+    pub fn color_by_token(&self, token: &str, now: u64) -> Option<(String, u64)> {
+        let mut signers = self.config.coloring.signers.iter();
+        signers.find_map(|name| match self.authorities.get(name.0.as_str())? {
+            Authority::Jwt(provider) => provider.color(token, now),
+            Authority::ApiKeys(_) | Authority::Forward(_) => None,
+        })
+    }
+
     /// Whether a peer's forwarded headers, request id and color are believed.
     pub fn trusts(&self, listener: &str, peer: std::net::IpAddr) -> bool {
         self.listeners

@@ -38,6 +38,7 @@ fn unused(config: &Config, out: &mut Vec<Diagnostic>) {
         .filter_map(|route| route.auth.as_ref())
         .flat_map(|auth| &auth.providers)
         .map(AsRef::as_ref)
+        .chain(config.coloring.signers.iter().map(|name| name.0.as_str()))
         .collect();
     let breakers: HashSet<&str> = config
         .services
