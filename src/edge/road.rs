@@ -145,6 +145,7 @@ impl ProxyHttp for Road {
     ) -> Result<()> {
         self.shield(journey, |journey| {
             forward::outgoing(session, head, journey)?;
+            plugins::resize(head, journey)?;
             grpc::pass_deadline(head, journey)?;
             journey.bridge = grpc::Bridge::begin(head, journey)?.map(Box::new);
             mirror::copy(session, head, journey);
@@ -214,6 +215,7 @@ impl ProxyHttp for Road {
             mirror::answered(head, journey);
             forward::upkeep(head, journey)?;
             forward::returning(head, old, journey)?;
+            plugins::resize_answer(session.req_header(), head, journey)?;
             if let Some(bridge) = &mut journey.bridge {
                 bridge.answer_head(head, session.req_header().version)?;
             }
