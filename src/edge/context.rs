@@ -96,6 +96,8 @@ pub struct Attempt {
     pub permit: Option<Permit>,
     /// How the try ended, as far as that is known.
     pub verdict: Option<Ended>,
+    /// What the answer says of itself, where it is gRPC.
+    pub grpc: Option<u8>,
     /// How long the head of the answer took.
     pub head_took: Option<Duration>,
     /// Whether the next try follows a failure of the upstream's, and waits a little.
@@ -268,6 +270,7 @@ impl Journey {
         let grpc = grpc.and_then(|status| status.to_str().ok()?.parse().ok());
         let status = head.status.as_u16();
         self.attempt.verdict = Some(Ended::Answered { status, grpc });
+        self.attempt.grpc = grpc;
         let took = self.attempt.since.map(|since| since.elapsed());
         self.attempt.head_took = took;
         if let (Some(in_flight), Some(took)) = (&self.attempt.in_flight, took) {
@@ -288,6 +291,9 @@ impl Journey {
         if let (Some(Ended::Answered { grpc, .. }), Some(said)) = (&mut self.attempt.verdict, said)
         {
             *grpc = Some(said);
+        }
+        if said.is_some() {
+            self.attempt.grpc = said;
         }
     }
 

@@ -15,7 +15,7 @@ pub use build::{BuildError, Surroundings};
 pub use listener::{ListenerSettings, ListenerTlsSettings};
 pub use plugins::Hosted;
 pub use route::{Fallback, Route, Toll};
-pub use watched::{Ended, Watched};
+pub use watched::{Ended, Watched, grpc_fails};
 
 use crate::config::units::Percent;
 use crate::config::{Config, Name};
