@@ -88,7 +88,8 @@ fn vouch(head: &RequestHeader, journey: &mut Journey) {
     let (_, query) = path::split(head.raw_path());
     let query = std::str::from_utf8(query).unwrap_or("");
     let snapshot = &journey.snapshot;
-    let Some(vouched) = snapshot.table.vouched(&head.headers, query, now) else {
+    let by = |token: &str| snapshot.color_by_token(token, now);
+    let Some(vouched) = snapshot.table.vouched(&head.headers, query, now, by) else {
         return;
     };
     let sources = &snapshot.config.coloring.sources;

@@ -22,6 +22,7 @@ mod head;
 mod http2;
 mod inputs;
 pub mod listener;
+mod mirror;
 mod pace;
 mod peer;
 mod plain_answer;

@@ -13,8 +13,8 @@
 use super::context::{Journey, Refusal};
 use super::facts::Facts;
 use super::{
-    admit, beside, compress, failure, forward, grpc, plugins, policies, record, refusal, respond,
-    target,
+    admit, beside, compress, failure, forward, grpc, mirror, plugins, policies, record, refusal,
+    respond, target,
 };
 use crate::reason::Reason;
 use crate::routing::Outcome;
@@ -150,9 +150,10 @@ impl ProxyHttp for Road {
     ) -> Result<()> {
         self.shield(journey, |journey| {
             forward::outgoing(session, head, journey)?;
+            plugins::resize(head, journey)?;
             grpc::pass_deadline(head, journey)?;
             journey.bridge = grpc::Bridge::begin(head, journey)?.map(Box::new);
-            beside::copy(session, head, journey);
+            mirror::copy(session, head, journey);
             Ok(())
         })
     }
@@ -164,7 +165,6 @@ impl ProxyHttp for Road {
         end: bool,
         journey: &mut Box<Journey>,
     ) -> Result<()> {
-        beside::copy_body(body.as_ref(), end, journey);
         let own = body.as_ref().map_or(0, Bytes::len);
         journey.body_bytes += own as u64;
         let bridged = match &mut journey.bridge {
@@ -181,6 +181,7 @@ impl ProxyHttp for Road {
         }
         let passed = plugins::request_body(journey, body, end);
         passed.map_err(|refusal| refused(journey, refusal))?;
+        mirror::copy_body(body.as_ref(), end, journey);
         // An empty last chunk would be written as a second end of the chunked body.
         body.take_if(|chunk| chunk.is_empty());
         Ok(())
@@ -205,7 +206,7 @@ impl ProxyHttp for Road {
         if informational && head.status != StatusCode::SWITCHING_PROTOCOLS {
             return self.shield(journey, |journey| forward::returning(head, false, journey));
         }
-        journey.endless = is_endless(head);
+        journey.endless = is_endless(head.status, &head.headers);
         journey.answered(head);
         if failure::on_status(session, journey, head.status.as_u16()) {
             return Err(Error::new_up(failure::ANOTHER_TRY));
@@ -218,8 +219,10 @@ impl ProxyHttp for Road {
         let old = session.req_header().version == Version::HTTP_10;
         self.shield(journey, |journey| {
             beside::keep(session, head, journey);
+            mirror::answered(head, journey);
             forward::upkeep(head, journey)?;
             forward::returning(head, old, journey)?;
+            plugins::resize_answer(session.req_header(), head, journey)?;
             if let Some(bridge) = &mut journey.bridge {
                 bridge.answer_head(head, session.req_header().version)?;
             }
@@ -252,6 +255,7 @@ impl ProxyHttp for Road {
         journey: &mut Box<Journey>,
     ) -> Result<Option<Duration>> {
         beside::keep_body(body.as_ref(), end, journey);
+        mirror::answered_body(body.as_ref(), journey);
         if journey.endless {
             watch_silence(session, journey);
         } else if !end && journey.deadline.is_some_and(|at| at < Instant::now()) {
@@ -344,6 +348,7 @@ impl ProxyHttp for Road {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, journey: &mut Box<Journey>) {
+        mirror::ended(journey);
         record::request(session, journey);
     }
 }
@@ -411,13 +416,12 @@ async fn expect_continue(session: &mut Session) -> Result<()> {
 }
 
 /// Streams and upgrades have no end to wait for: only silence ends them.
-fn is_endless(head: &ResponseHeader) -> bool {
-    let kind = head
-        .headers
+pub fn is_endless(status: StatusCode, headers: &HeaderMap) -> bool {
+    let kind = headers
         .get(header::CONTENT_TYPE)
         .map(http::HeaderValue::as_bytes);
     let kind = kind.unwrap_or_default();
-    head.status == StatusCode::SWITCHING_PROTOCOLS
+    status == StatusCode::SWITCHING_PROTOCOLS
         || kind.starts_with(b"text/event-stream")
         || kind.starts_with(b"application/grpc")
 }

@@ -26,6 +26,7 @@ pub struct Ended {
     /// The version that was tried last; `None`: the request did not get that far.
     pub version: Option<VersionId>,
     pub status: u16,
+    pub grpc: Option<u8>,
     pub refused: Option<Reason>,
     /// `None` for streams.
     pub took: Option<Duration>,
@@ -77,7 +78,7 @@ impl Watched {
         if !judged {
             return;
         }
-        let failed = ended.status >= 500;
+        let failed = ended.status >= 500 || ended.grpc.is_some_and(grpc_fails);
         if ended.decision.color.requested == Some(self.color) {
             let stepped_in = ended.version != Some(self.own);
             let took = ended.took.filter(|_| !stepped_in);
@@ -86,6 +87,12 @@ impl Watched {
             self.pair.default.observe(failed, ended.took);
         }
     }
+}
+
+/// Statuses of gRPC that stand for a failure of whoever answers, as 5xx does: unknown, deadline
+/// exceeded, unimplemented, internal, unavailable, data loss.
+pub fn grpc_fails(status: u8) -> bool {
+    matches!(status, 2 | 4 | 12 | 13 | 14 | 15)
 }
 
 fn blames_upstream(reason: Reason) -> bool {

@@ -25,6 +25,7 @@ mod h2;
 mod identity;
 mod limits;
 mod malformed;
+mod mirrors;
 mod observe;
 mod plugins;
 mod process;

@@ -9,6 +9,7 @@
 
 mod cache;
 mod claims;
+pub mod color;
 pub mod crypto;
 mod fetch;
 mod keys;

@@ -1,21 +1,22 @@
 //! Runs the hooks of a route's plugins, in the order in which it lists them. A panic or a failure
 //! costs this request at most, as the plugin's `on_error` says; nobody else notices.
 
-use super::admit::{self, Found};
+mod heads;
+
+pub use heads::{early, request_head};
+
 use super::context::{Journey, Refusal};
 use crate::config::plugin::OnError;
 use crate::plugin::Phases;
 use crate::reason::Reason;
-use crate::routing::{Decision, Outcome, RouteId};
 use crate::snapshot::{Hosted, Route};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, Method, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::proxy::Session;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-use tyrian_plugin::{Body, Change, Fields, Flow, Log, Request, Response, State};
+use tyrian_plugin::{Body, Change, Fields, Flow, Log, Response, State};
 
 /// What plugins keep of a request. Nothing is allocated on routes without any.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ pub struct Hooks {
     states: Vec<State>,
     /// Which of them run for this request, by bit.
     on: u64,
+    /// The request's body gets another length.
+    resized: bool,
     /// Fields for the access log.
     pub logged: Vec<(String, String)>,
 }
@@ -31,131 +34,33 @@ pub struct Hooks {
 /// Most plugins of a route that run.
 pub const PLUGINS_MAX: usize = 64;
 
-/// Longest delay that a plugin may ask for.
-const DELAY_MAX: Duration = Duration::from_mins(1);
-
-/// Before anybody is asked who it is.
+/// A body that a plugin gives another length goes up without one.
 ///
 /// # Errors
-/// The answer of a plugin, or what its failure leads to.
-pub async fn early(
-    session: &mut Session,
-    journey: &mut Journey,
-    found: &Found,
-) -> Result<(), Refusal> {
-    let route = match found {
-        Found::Decided(decision) => decision.route,
-        Found::Guarded(route) => Some(*route),
-    };
-    let Some(route) = route.filter(|id| has_plugins(journey, *id)) else {
-        return Ok(());
-    };
-    // The answer of a plugin is the route's.
-    journey.decision = Some(match found {
-        Found::Decided(decision) => *decision,
-        Found::Guarded(route) => super::policies::undecided(Some(*route)),
-    });
-    heads(session, journey, route, Phases::EARLY)
-        .await
-        .map(drop)
+/// Never in practice: the value is sound.
+pub fn resize(head: &mut RequestHeader, journey: &Journey) -> pingora::Result<()> {
+    let resized = journey.hooks.resized && head.remove_header(&header::CONTENT_LENGTH).is_some();
+    match resized && head.version == Version::HTTP_11 {
+        true => head.insert_header(header::TRANSFER_ENCODING, "chunked"),
+        false => Ok(()),
+    }
 }
 
-/// After all policies have let the request pass. Returns what becomes of it: a plugin may have
-/// given it another color.
+/// The same of an answer whose length a plugin has taken off.
 ///
 /// # Errors
-/// The answer of a plugin, or what its failure leads to.
-pub async fn request_head(
-    session: &mut Session,
-    journey: &mut Journey,
-    outcome: Outcome,
-) -> Result<Outcome, Refusal> {
-    let route = journey.route_id().filter(|id| has_plugins(journey, *id));
-    let Some(route) = route.filter(|_| !matches!(outcome, Outcome::Refuse(_))) else {
-        return Ok(outcome);
-    };
-    if !heads(session, journey, route, Phases::REQUEST_HEAD).await? {
-        return Ok(outcome);
-    }
-    let decision: Decision = admit::dye(session.req_header(), journey, route)?;
-    journey.decision = Some(decision);
-    Ok(decision.outcome)
-}
-
-fn has_plugins(journey: &Journey, route: RouteId) -> bool {
-    let route = journey.snapshot.route(route);
-    route.is_some_and(|route| !route.plugins.is_empty())
-}
-
-/// Runs one of the two phases of a request's head. Returns whether its color has changed.
-async fn heads(
-    session: &mut Session,
-    journey: &mut Journey,
-    id: RouteId,
-    phase: Phases,
-) -> Result<bool, Refusal> {
-    let snapshot = journey.snapshot.clone();
-    let Some(route) = snapshot.route(id) else {
-        return Ok(false);
-    };
-    let mut hooks = std::mem::take(&mut journey.hooks);
-    hooks
-        .states
-        .resize_with(route.plugins.len(), State::default);
-    hooks.on = 0;
-    let mut recolored = false;
-    let mut refusal = None;
-    for (index, hosted) in route.plugins.iter().take(PLUGINS_MAX).enumerate() {
-        let head = session.req_header();
-        let color = journey.requested_color().and_then(|id| snapshot.color(id));
-        let state = hooks.states.get_mut(index);
-        let seen = admit::with_view(head, journey, |view| {
-            if !hosted.wants(view) {
-                return None;
-            }
-            let (Some(state), true) = (state, hosted.phases.has(phase)) else {
-                return Some(None);
-            };
-            let mut request = Request::new(view.method, view.path, view.headers);
-            request.host = view.host;
-            request.query = view.query;
-            request.client = view.client;
-            request.route = &route.name;
-            request.color = color.map(|color| color.name.as_ref());
-            request.claims = view.claims;
-            let early = phase == Phases::EARLY;
-            let flow = run(hosted, || match early {
-                true => hosted.instance.early(&mut request, state),
-                false => hosted.instance.request_head(&mut request, state),
-            });
-            let wanted = request
-                .recolored()
-                .and_then(|name| snapshot.table.color_named(name));
-            Some(Some((flow, wanted, request.fields.into_changes())))
-        })?;
-        let Some(ran) = seen.0 else { continue };
-        hooks.on |= 1 << index;
-        let Some((flow, wanted, changes)) = ran else {
-            continue;
-        };
-        change_request(session.req_header_mut(), changes);
-        if wanted.is_some() {
-            journey.vouched = wanted;
-            recolored = true;
-        }
-        match settle(hosted, flow) {
-            Step::GoOn => {}
-            Step::Wait(delay) => tokio::time::sleep(delay.min(DELAY_MAX)).await,
-            Step::Stop(stop) => {
-                refusal = Some(stop);
-                break;
-            }
-        }
-    }
-    journey.hooks = hooks;
-    match refusal {
-        Some(refusal) => Err(refusal),
-        None => Ok(recolored),
+/// Never in practice: the value is sound.
+pub fn resize_answer(
+    asked: &RequestHeader,
+    head: &mut ResponseHeader,
+    journey: &Journey,
+) -> pingora::Result<()> {
+    let bare = asked.method == Method::HEAD || matches!(head.status.as_u16(), 100..200 | 204 | 304);
+    let framed = |name| head.headers.contains_key(name);
+    let open = !framed(header::CONTENT_LENGTH) && !framed(header::TRANSFER_ENCODING);
+    match journey.hooks.on != 0 && open && !bare && asked.version == Version::HTTP_11 {
+        true => head.insert_header(header::TRANSFER_ENCODING, "chunked"),
+        false => Ok(()),
     }
 }
 
@@ -326,6 +231,7 @@ fn settle(hosted: &Hosted, flow: Flow) -> Step {
             let status = answer.status.as_u16();
             Step::Stop(refusal.answering(status, answer.headers, answer.body.to_vec()))
         }
+        Flow::Wait(_) => settle(hosted, Flow::Fail("it waits where it cannot".to_owned())),
         Flow::Fail(why) => {
             hosted.series.failures.fetch_add(1, Relaxed);
             tracing::warn!(plugin = %hosted.name, why, "a plugin has failed");
@@ -345,22 +251,4 @@ fn is_open(name: &HeaderName) -> bool {
         && *name != header::TRANSFER_ENCODING
         && *name != header::CONNECTION
         && *name != header::UPGRADE
-}
-
-fn change_request(head: &mut RequestHeader, changes: Vec<Change>) {
-    let open = |name: &HeaderName| is_open(name) && *name != header::HOST;
-    for change in changes {
-        let _: Option<HeaderValue> = match change {
-            Change::Set(name, value) if open(&name) => {
-                let _ = head.insert_header(name, value);
-                None
-            }
-            Change::Add(name, value) if open(&name) => {
-                let _ = head.append_header(name, value);
-                None
-            }
-            Change::Remove(name) if open(&name) => head.remove_header(&name),
-            _ => None,
-        };
-    }
 }
