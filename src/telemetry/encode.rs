@@ -49,7 +49,7 @@ pub fn histogram<const B: usize>(
     let buckets: Vec<(f64, u64)> = bounds
         .iter()
         .copied()
-        .chain([f64::MAX])
+        .chain([f64::INFINITY])
         .zip(counts.iter().copied())
         .collect();
     let count = counts.iter().sum();
@@ -134,7 +134,7 @@ fn durations(encoder: &mut DescriptorEncoder, routes: &[(&str, &RouteSeries)]) -
             let buckets: Vec<(f64, u64)> = HTTP_BOUNDS
                 .iter()
                 .copied()
-                .chain([f64::MAX])
+                .chain([f64::INFINITY])
                 .zip(counts)
                 .collect();
             metric
