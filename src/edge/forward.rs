@@ -2,7 +2,7 @@
 
 use super::context::Journey;
 use super::facts::Facts;
-use super::{plugins, policies};
+use super::{plugins, policies, trail};
 use crate::routing::{carried, rewrite};
 use http::{HeaderName, HeaderValue, Version, header};
 use pingora::Result;
@@ -49,6 +49,7 @@ pub fn outgoing(session: &Session, head: &mut RequestHeader, journey: &Journey) 
             head.append_header(name.clone(), value.clone())?;
         }
     }
+    trail::outgoing(head, journey)?;
     color(head, journey)
 }
 

@@ -35,6 +35,7 @@ mod respond;
 mod road;
 mod socket;
 mod target;
+mod trail;
 mod websocket;
 mod wire;
 
