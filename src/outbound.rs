@@ -27,7 +27,23 @@ pub fn plain() -> Option<&'static reqwest::Client> {
 /// # Errors
 /// When the file cannot be used.
 pub fn client(timeout: Duration, ca: Option<&Path>) -> Result<reqwest::Client, String> {
+    client_as(timeout, ca, None)
+}
+
+/// As [`client`]; shows a certificate (chain and key in PEM) where it is asked for one.
+///
+/// # Errors
+/// When a file cannot be used.
+pub fn client_as(
+    timeout: Duration,
+    ca: Option<&Path>,
+    identity: Option<(Vec<u8>, Vec<u8>)>,
+) -> Result<reqwest::Client, String> {
     let mut builder = builder().timeout(timeout).connect_timeout(timeout);
+    if let Some((chain, key)) = identity {
+        let pem = [chain.as_slice(), b"\n", key.as_slice()].concat();
+        builder = builder.identity(reqwest::Identity::from_pem(&pem).map_err(words)?);
+    }
     if let Some(path) = ca {
         let fail = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
         let pem = std::fs::read(path).map_err(|error| fail(&error))?;

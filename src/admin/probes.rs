@@ -1,9 +1,10 @@
 //! `/livez`, `/readyz`, `/healthz` and `/metrics`: no token, no secrets, read only.
 
 use super::Admin;
+use crate::telemetry::classic::classic;
 use axum::Router;
 use axum::extract::{RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
@@ -41,8 +42,20 @@ async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respon
     (status, text).into_response()
 }
 
-async fn metrics(State(admin): State<Admin>) -> Response {
-    let text = admin.live.current.load().expose(&admin.live.metrics);
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// OpenMetrics for those who ask for it, which has exemplars; the classic text for all others.
+async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    let accept = headers.get_all(header::ACCEPT).iter();
+    let mut accept = accept.filter_map(|accept| accept.to_str().ok());
+    let snapshot = admin.live.current.load_full();
+    let (kind, text) = match accept.any(|accept| accept.contains("application/openmetrics-text")) {
+        true => (
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            snapshot.expose_annotated(&admin.live.metrics),
+        ),
+        false => (
+            "text/plain; version=0.0.4; charset=utf-8",
+            classic(&snapshot.expose(&admin.live.metrics)),
+        ),
+    };
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }

@@ -8,6 +8,8 @@ use crate::config::diagnostic::Diagnostic;
 use crate::config::jwt::{Keys, KeysByUrl};
 use crate::config::listener::Bind;
 use crate::outbound;
+use crate::telemetry::otel::environment::Environment;
+use crate::telemetry::otel::setup::{PushSetup, Setup};
 use crate::telemetry::process::Process;
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
@@ -35,6 +37,7 @@ pub fn examine(config: &Config) -> Vec<Diagnostic> {
     descriptors(config, &mut found);
     ports(config, &mut found);
     endpoints(config, &mut found);
+    collectors(config, &mut found);
     files(config, &mut found);
     issuers(config, &mut found);
     found
@@ -87,6 +90,37 @@ fn ports(config: &Config, found: &mut Vec<Diagnostic>) {
             ));
         }
     }
+}
+
+/// Whoever takes spans and metrics is there, by the file and by the variables of this shell.
+fn collectors(config: &Config, found: &mut Vec<Diagnostic>) {
+    let get = |name: &str| std::env::var(name).ok();
+    let env = Environment::new(&get);
+    let spans = Setup::of(&config.telemetry, &env).map(|setup| setup.export.target);
+    let metrics = PushSetup::of(&config.telemetry, &env).map(|setup| setup.target);
+    let mut urls: Vec<String> = spans.into_iter().chain(metrics).map(|to| to.url).collect();
+    urls.dedup_by(|one, other| place(one) == place(other));
+    for url in urls {
+        if let Some(Err(why)) = place(&url).map(|place| reach(&place)) {
+            let help = "traffic does not notice; spans and metrics are lost and counted";
+            found.push(warn("TY0511", format!("collector `{url}`: {why}"), help));
+        }
+    }
+}
+
+/// Host and port of a URL.
+fn place(url: &str) -> Option<String> {
+    let uri: http::Uri = url.parse().ok()?;
+    let usual = if uri.scheme_str() == Some("https") {
+        443
+    } else {
+        80
+    };
+    Some(format!(
+        "{}:{}",
+        uri.host()?,
+        uri.port_u16().unwrap_or(usual)
+    ))
 }
 
 /// Names resolve, and somebody accepts connections.

@@ -8,7 +8,7 @@ use crate::config::listener::{Bind, Tcp};
 use crate::live::{Checked, Live, Source, Trigger, watch};
 use crate::server::{self, Serving};
 use crate::sockets::{Inherited, Listening};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, otel};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Longest wait for the last lines of the access log.
+/// Longest wait for the last lines of the access log, and for the last spans.
 const FLUSH: Duration = Duration::from_secs(2);
 
 /// What to serve, and how.
@@ -165,6 +165,9 @@ async fn live(
         Ok(started) => started,
         Err(error) => return failed("cannot start the administration", &error),
     };
+    for remark in otel::environment::remarks() {
+        tracing::warn!("{remark}");
+    }
     for warning in &live.loaded().await.diagnostics {
         tracing::warn!(code = warning.code, "{}", warning.message);
     }
@@ -252,8 +255,12 @@ async fn leave(
     if left > 0 {
         tracing::warn!(requests = left, "left before these requests had ended");
     }
-    let log = live.current.load().access_log.clone();
+    let last = live.current.load_full();
+    let log = last.access_log.clone();
     let _ = tokio::task::spawn_blocking(move || log.flush(FLUSH)).await;
+    if let Some(tracer) = &last.tracer {
+        tracer.exporter.flush(FLUSH).await;
+    }
     tracing::info!("drained");
     Exit::Ok
 }

@@ -90,7 +90,7 @@ codes! {
     "A file of keys, a secret or a list that the configuration names is missing, unreadable or malformed. A configuration that needs it never goes live.";
     "TY0510" "the machine is too small, or its ports are taken"
     "Found by `check --online`: a listener's port cannot be bound, or fewer file descriptors are allowed than the connections of all listeners may need (one for the client, one for the upstream).";
-    "TY0511" "an endpoint that does not answer"
+    "TY0511" "an endpoint or collector that does not answer"
     "Found by `check --online`: the name does not resolve, or nobody accepts connections there, seen from this machine.";
     "TY0512" "an issuer that does not answer, or a clock that is off"
     "Found by `check --online`: keys cannot be fetched, so every token of this issuer would be refused; or the issuer's clock and ours disagree, so tokens seem expired or not yet valid.";

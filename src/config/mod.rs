@@ -41,6 +41,7 @@ pub mod source;
 pub mod telemetry;
 pub mod test;
 pub mod tls;
+pub mod traces;
 pub mod units;
 pub mod upkeep;
 pub mod values;

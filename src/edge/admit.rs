@@ -3,7 +3,7 @@
 
 use super::context::{Journey, Refusal};
 use super::facts::Facts;
-use super::{forward, request_id};
+use super::{forward, request_id, trail};
 use crate::config::color::Source;
 use crate::reason::Reason;
 use crate::routing::host::normalise_host;
@@ -38,6 +38,7 @@ pub fn request(session: &mut Session, journey: &mut Journey) -> Result<Found, Re
         journey.request_id = request_id::kept(head.headers.get(&forward::X_REQUEST_ID));
     }
     journey.request_id.get_or_insert_with(request_id::fresh);
+    trail::begin(&head.headers, journey);
     if journey.snapshot.table.signs() {
         vouch(head, journey);
     }

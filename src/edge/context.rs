@@ -5,6 +5,7 @@ use super::facts::Facts;
 use super::grpc::Bridge;
 use super::mirror::Mirroring;
 use super::plugins::Hooks;
+use super::trail::Trail;
 use crate::config::Name;
 use crate::config::breaker::Failures;
 use crate::policy::breaker::{Outcome, Permit};
@@ -45,6 +46,8 @@ pub struct Journey {
     pub set_color: Option<HeaderValue>,
     pub decision: Option<Decision>,
     pub attempt: Attempt,
+    /// What its trace will say.
+    pub trail: Trail,
     /// Who it is, by a verified token, a key, or a service that was asked.
     pub identity: Option<Arc<Verified>>,
     /// Held until the request has ended.
@@ -198,6 +201,7 @@ impl Journey {
             set_color: None,
             decision: None,
             attempt: Attempt::default(),
+            trail: Trail::default(),
             identity: None,
             places: Places::default(),
             readings: SmallVec::new(),
@@ -271,6 +275,7 @@ impl Journey {
         let status = head.status.as_u16();
         self.attempt.verdict = Some(Ended::Answered { status, grpc });
         self.attempt.grpc = grpc;
+        self.trail.answered(status, self.attempt.verdict);
         let took = self.attempt.since.map(|since| since.elapsed());
         self.attempt.head_took = took;
         if let (Some(in_flight), Some(took)) = (&self.attempt.in_flight, took) {
@@ -308,6 +313,7 @@ impl Journey {
         let now = Instant::now();
         let took = now.saturating_duration_since(since);
         self.attempt.upstream_time += took;
+        self.trail.ended(took, self.attempt.verdict);
         let head_took = self.attempt.head_took.take();
         if let Some(version) = self.version() {
             version.series.observe(took);

@@ -2,7 +2,7 @@
 
 use super::context::Journey;
 use super::facts::Facts;
-use super::{plugins, policies};
+use super::{plugins, policies, trail};
 use crate::routing::{carried, rewrite};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
@@ -52,6 +52,7 @@ pub fn outgoing(session: &Session, head: &mut RequestHeader, journey: &Journey) 
                 headers.append(name, value.clone());
             }
         }
+        trail::outgoing(headers, journey);
         color(headers, journey);
     })?;
     target(head, journey)

@@ -37,6 +37,7 @@ mod road;
 mod socket;
 mod target;
 mod timer;
+mod trail;
 mod unhurried;
 mod websocket;
 mod wire;

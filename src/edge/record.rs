@@ -6,12 +6,13 @@ use super::context::{Journey, Refusal};
 use super::facts::Facts;
 use super::inputs;
 use super::plugins;
-use super::refusal::trace_id;
+use super::trail;
 use crate::routing::path::split;
 use crate::snapshot::{Ended, grpc_fails};
 use crate::telemetry::exchange::Exchange;
 use crate::telemetry::json::string_field;
 use crate::telemetry::series::{CodeLabel, Key, LabelId, MethodLabel, RouteSeries};
+use crate::telemetry::trace::context::Hex;
 use http::{HeaderName, HeaderValue, Version, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -23,7 +24,8 @@ pub fn request(session: &Session, journey: &mut Journey) {
     journey.end_try();
     let took = journey.started.elapsed();
     let status = status(session, journey);
-    count(session, journey, status, took);
+    let traced = trail::wanted(journey, status, took);
+    count(session, journey, status, took, traced);
     plugins::log(journey, status, took);
     let kept = &journey.metrics().recent;
     kept.remember(|out| recent(out, session, journey));
@@ -31,7 +33,7 @@ pub fn request(session: &Session, journey: &mut Journey) {
     let logged = log.enabled() && journey.route().is_none_or(|route| route.logged);
     let tap = &journey.metrics().tap;
     let tapped = tap.is_open();
-    if logged || tapped {
+    if logged || tapped || traced {
         let journey = &*journey;
         let mut inputs = Vec::new();
         if logged && log.is_json() {
@@ -47,6 +49,9 @@ pub fn request(session: &Session, journey: &mut Journey) {
             if tapped {
                 tap.show(exchange);
             }
+            if traced {
+                trail::tell(session, journey, exchange);
+            }
         });
     }
 }
@@ -60,7 +65,7 @@ fn status(session: &Session, journey: &Journey) -> u16 {
     }
 }
 
-fn count(session: &Session, journey: &Journey, status: u16, took: Duration) {
+fn count(session: &Session, journey: &Journey, status: u16, took: Duration, traced: bool) {
     let metrics = journey.metrics();
     let route = journey.route();
     let series: &RouteSeries = route.map_or(&metrics.unrouted, |route| &route.series);
@@ -75,7 +80,11 @@ fn count(session: &Session, journey: &Journey, status: u16, took: Duration) {
         method: MethodLabel::new(&session.req_header().method),
         code: CodeLabel::new(status),
     };
-    series.series(key).duration.observe(took);
+    let counted = series.series(key);
+    counted.duration.observe(took);
+    if let Some(context) = journey.trail.context.filter(|_| traced) {
+        counted.traced(context.trace, took);
+    }
     if let Some(refusal) = &journey.refusal {
         series.refused(refusal.reason);
     }
@@ -123,6 +132,9 @@ fn recent(out: &mut Vec<u8>, session: &Session, journey: &Journey) {
     asked(out, head, journey);
     out.extend_from_slice(b",\"client\":\"");
     let _ = write!(out, "{}\"", journey.client.ip);
+    if let Some(trace) = trail::trace_id(&head.headers, journey) {
+        string_field(out, "trace_id", trace.as_str());
+    }
     inputs::fields(out, head, journey);
     out.push(b'}');
 }
@@ -147,6 +159,7 @@ fn gathered(
     let version = journey.service().zip(journey.version());
     let route = journey.route();
     let refusal = journey.refusal.as_ref();
+    let trace = trail::trace_id(&head.headers, journey);
     tell(&Exchange {
         method: head.method.as_str(),
         host: authority.unwrap_or_else(|| header(&header::HOST)),
@@ -176,7 +189,7 @@ fn gathered(
         reason: refusal.map_or("", |refusal| refusal.reason.name()),
         detail: refusal.map_or("", |refusal| refusal.detail),
         request_id: text(journey.request_id.as_ref()),
-        trace_id: trace_id(&head.headers).unwrap_or(""),
+        trace_id: trace.as_ref().map_or("", Hex::as_str),
         bytes_in: journey.body_bytes,
         bytes_out: session.body_bytes_sent() as u64,
         duration: took,

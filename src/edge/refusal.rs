@@ -1,10 +1,11 @@
 //! The only place that words a refusal: reason to status, problem+json, `Proxy-Status`, gRPC status.
 
 use super::context::{Journey, Refusal};
-use super::{answer, forward, grpc};
+use super::{answer, forward, grpc, trail};
 use crate::reason::Reason;
+use crate::telemetry::trace::context::Hex;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -22,7 +23,8 @@ pub async fn write(session: &mut Session, journey: &Journey, refusal: &Refusal) 
         return trailers_only(session, journey, refusal).await;
     }
     let id = journey.request_id.as_ref();
-    let trace = trace_id(&session.req_header().headers);
+    let trace = trail::trace_id(&session.req_header().headers, journey);
+    let trace = trace.as_ref().map(Hex::as_str);
     let more = refusal.more.as_deref();
     let own = more.and_then(|more| more.body.as_ref());
     let body = own.map_or_else(|| problem(refusal, id, trace).into_bytes(), Clone::clone);
@@ -140,17 +142,6 @@ fn grpc_status(reason: Reason) -> &'static str {
     }
 }
 
-/// The trace id of a W3C `traceparent`, if it is one.
-pub fn trace_id(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get("traceparent")?.to_str().ok()?;
-    let id = value.get(3..35)?;
-    let valid = id
-        .bytes()
-        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        && id.bytes().any(|byte| byte != b'0');
-    (value.as_bytes().get(2) == Some(&b'-') && valid).then_some(id)
-}
-
 fn allow(head: &mut ResponseHeader, session: &Session, journey: &Journey) -> Result<()> {
     let methods = super::admit::allowed_methods(session.req_header(), journey);
     if !methods.is_empty() {
@@ -173,10 +164,10 @@ fn can_drain(session: &mut Session) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{problem, trace_id};
+    use super::problem;
     use crate::edge::context::Refusal;
     use crate::reason::Reason;
-    use http::{HeaderMap, HeaderValue};
+    use http::HeaderValue;
 
     #[test]
     fn every_reason_makes_a_well_formed_document() {
@@ -193,24 +184,5 @@ mod tests {
             assert_eq!(document["status"], reason.status());
             assert_eq!(document["request_id"], "a\"b\\c");
         }
-    }
-
-    #[test]
-    fn only_a_valid_traceparent_names_a_trace() {
-        let id_of = |value: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("traceparent", HeaderValue::from_static(value));
-            trace_id(&headers).map(str::to_owned)
-        };
-        let valid = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert_eq!(
-            id_of(valid).as_deref(),
-            Some("0af7651916cd43dd8448eb211c80319c")
-        );
-        assert_eq!(
-            id_of("00-00000000000000000000000000000000-b7ad6b7169203331-01"),
-            None
-        );
-        assert_eq!(id_of("garbage"), None);
     }
 }

@@ -58,6 +58,7 @@ pub fn choose(session: &Session, journey: &mut Journey) -> Result<Box<HttpPeer>,
                 attempt.in_flight = Some(state.enter());
                 attempt.permit = permit.and_then(Result::ok);
                 attempt.since = Some(now);
+                journey.trail.tries(now, &journey.attempt);
                 return Ok(Box::new(peer));
             }
             // All have been tried and some are still there: another round.

@@ -9,6 +9,7 @@ mod background;
 mod confirm;
 mod guard;
 mod history;
+mod pushes;
 pub mod rollouts;
 mod verdict;
 pub mod watch;
@@ -203,6 +204,7 @@ impl Live {
         };
         let current = Arc::new(ArcSwap::from_pointee(snapshot));
         sweep(current.clone());
+        pushes::drive(current.clone(), metrics.clone());
         rollouts::drive(rollouts.clone(), current.clone());
         Ok(Arc::new(Self {
             current,

@@ -14,6 +14,8 @@ use crate::routing::inputs::Inputs;
 use crate::routing::{ServiceId, Table};
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::otel::setup::PushSetup;
+use crate::telemetry::trace::Tracer;
 use crate::tls::UpstreamTls;
 use crate::upstream::{self, Carried, Service};
 use std::collections::{BTreeMap, HashMap};
@@ -30,6 +32,8 @@ pub enum BuildError {
     },
     #[error("{0}")]
     Client(String),
+    #[error("cannot send spans: {0}")]
+    Collector(String),
 }
 
 /// What a snapshot is built in, besides its configuration.
@@ -92,6 +96,15 @@ impl Snapshot {
             colors: colors.collect(),
             listeners,
             access_log: access_log(&config, previous, metrics)?,
+            tracer: {
+                let before = previous.and_then(|previous| previous.tracer.as_deref());
+                let tracer = Tracer::build(&config, before, metrics);
+                tracer.map_err(BuildError::Collector)?.map(Arc::new)
+            },
+            push: PushSetup::from_environment(
+                &config.telemetry,
+                previous.and_then(|previous| previous.push.as_ref()),
+            ),
             inputs: Inputs::of(&config),
             guarded: auth::forwarded_headers(&config),
             secret_headers: config

@@ -5,7 +5,7 @@ use super::{Hosted, ListenerSettings, Snapshot};
 use crate::config::Name;
 use crate::telemetry::encode::{self, NamedSeries, family, histogram};
 use crate::telemetry::histogram::{HTTP_BOUNDS, OVERHEAD_BOUNDS};
-use crate::telemetry::{Metrics, encode::process, encode::process_wide};
+use crate::telemetry::{Metrics, encode::process, encode::process_wide, exemplars};
 use crate::upstream::Service;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -30,7 +30,7 @@ struct Exposition {
 }
 
 impl Snapshot {
-    /// The text of a scrape.
+    /// The text of a scrape, in OpenMetrics.
     pub fn expose(&self, metrics: &Arc<Metrics>) -> String {
         let routes = self
             .routes
@@ -55,6 +55,16 @@ impl Snapshot {
             text.clear(); // writing to a string does not fail
         }
         text
+    }
+}
+
+impl Snapshot {
+    /// The same with exemplars, as OpenMetrics has them.
+    pub fn expose_annotated(&self, metrics: &Arc<Metrics>) -> String {
+        let routes = self.routes.iter();
+        let routes = routes.map(|route| (route.name.as_ref(), route.series.as_ref()));
+        let unrouted = std::iter::once(("", &metrics.unrouted));
+        exemplars::annotated(&self.expose(metrics), routes.chain(unrouted))
     }
 }
 

@@ -25,7 +25,9 @@ use crate::policy::overload::Overload;
 use crate::routing::inputs::Inputs;
 use crate::routing::{Availability, ColorId, RouteId, ServiceId, Table, VersionId};
 use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::otel::setup::PushSetup;
 use crate::telemetry::series::LabelId;
+use crate::telemetry::trace::Tracer;
 use crate::upstream::{Service, Version};
 use arc_swap::ArcSwap;
 use http::HeaderName;
@@ -48,6 +50,10 @@ pub struct Snapshot {
     /// By [`ColorId`].
     pub colors: Vec<Color>,
     pub access_log: AccessLog,
+    /// `None`: nothing is traced.
+    pub tracer: Option<Arc<Tracer>>,
+    /// `None`: metrics are only scraped.
+    pub push: Option<PushSetup>,
     pub authorities: Authorities,
     pub limiters: BTreeMap<Name, Arc<Limiter>>,
     pub plugins: BTreeMap<Name, Arc<Hosted>>,

@@ -2,6 +2,7 @@
 
 use super::histogram::{HTTP_BOUNDS, OVERHEAD_BOUNDS};
 use super::metrics::Metrics;
+use super::otel::Counters;
 use super::process::Process;
 use super::series::{LabelId, RouteSeries};
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
@@ -49,7 +50,7 @@ pub fn histogram<const B: usize>(
     let buckets: Vec<(f64, u64)> = bounds
         .iter()
         .copied()
-        .chain([f64::MAX])
+        .chain([f64::INFINITY])
         .zip(counts.iter().copied())
         .collect();
     let count = counts.iter().sum();
@@ -134,7 +135,7 @@ fn durations(encoder: &mut DescriptorEncoder, routes: &[(&str, &RouteSeries)]) -
             let buckets: Vec<(f64, u64)> = HTTP_BOUNDS
                 .iter()
                 .copied()
-                .chain([f64::MAX])
+                .chain([f64::INFINITY])
                 .zip(counts)
                 .collect();
             metric
@@ -223,12 +224,47 @@ pub fn process_wide(encoder: &mut DescriptorEncoder, metrics: &Metrics) -> Resul
         counter,
         &plain(dropped),
     )?;
+    spans(encoder, metrics)?;
     let help = "The gateway's own share of each request's time";
     let kind = MetricType::Histogram;
     let name = "tyrian_overhead_seconds";
     let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
     histogram(&mut metric, &OVERHEAD_BOUNDS, metrics.overhead.read())?;
     reloads(encoder, metrics)
+}
+
+/// Spans on their way to a collector.
+fn spans(encoder: &mut DescriptorEncoder, metrics: &Metrics) -> Result {
+    let counter = MetricType::Counter;
+    let sent = [([] as [(&str, &str); 0], metrics.spans.exported() as f64)];
+    let help = "Spans that the collector has taken";
+    family(encoder, "tyrian_trace_spans_exported", help, counter, &sent)?;
+    let lost = |counters: &Counters| -> Vec<_> {
+        let lost = counters.lost();
+        lost.map(|(why, count)| ([("reason", why.name())], count as f64))
+            .collect()
+    };
+    let help = "Spans that did not reach the collector";
+    let dropped = lost(&metrics.spans);
+    family(
+        encoder,
+        "tyrian_trace_spans_dropped",
+        help,
+        counter,
+        &dropped,
+    )?;
+    let sent = [([] as [(&str, &str); 0], metrics.pushes.exported() as f64)];
+    let help = "Points of pushed metrics that the collector has taken";
+    family(encoder, "tyrian_metric_points_pushed", help, counter, &sent)?;
+    let help = "Points of pushed metrics that did not reach the collector";
+    let dropped = lost(&metrics.pushes);
+    family(
+        encoder,
+        "tyrian_metric_points_dropped",
+        help,
+        counter,
+        &dropped,
+    )
 }
 
 fn reloads(encoder: &mut DescriptorEncoder, metrics: &Metrics) -> Result {

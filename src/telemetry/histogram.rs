@@ -92,6 +92,13 @@ impl OverheadHistogram {
     }
 }
 
+/// Which of the buckets that scrapes show a duration falls into.
+pub fn conventional_bucket(took: Duration) -> usize {
+    let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    let fine = HTTP_BOUNDS_US.partition_point(|bound| *bound < us);
+    fine.saturating_sub(FINER)
+}
+
 /// The time in microseconds that this share of the counted stayed below, guessed evenly within
 /// its bucket; `None` of nothing.
 pub fn quantile(bounds_us: &[u64], counts: &[u64], share: f64) -> Option<f64> {

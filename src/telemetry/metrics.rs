@@ -1,6 +1,7 @@
 //! Counters of the process as a whole; those of routes and versions live with the snapshot.
 
 use super::histogram::OverheadHistogram;
+use super::otel::Counters;
 use super::recent::Recent;
 use super::series::{LabelId, RouteSeries};
 use super::tap::Tap;
@@ -29,6 +30,10 @@ pub struct Metrics {
     pub panics: AtomicU64,
     /// Access-log lines lost because the log could not be written fast enough.
     pub access_log_dropped: AtomicU64,
+    /// What became of spans.
+    pub spans: Counters,
+    /// What became of pushed metrics.
+    pub pushes: Counters,
     /// Whoever watches single requests.
     pub tap: Tap,
     generation: AtomicU64,

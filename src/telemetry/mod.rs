@@ -1,12 +1,15 @@
 //! What is counted and written about traffic. Uses only `config` and `reason`; used by all.
 
 pub mod access_log;
+pub mod classic;
 pub mod encode;
 pub mod exchange;
+pub mod exemplars;
 pub mod histogram;
 pub mod json;
 pub mod lines;
 pub mod metrics;
+pub mod otel;
 pub mod process;
 pub mod rates;
 pub mod recent;
@@ -14,6 +17,7 @@ mod redact;
 pub mod series;
 mod syslog;
 pub mod tap;
+pub mod trace;
 pub mod watch;
 
 pub use metrics::Metrics;

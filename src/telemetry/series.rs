@@ -4,11 +4,14 @@
 //! outside the known set count as `_OTHER`, status codes that IANA does not list count as their
 //! class (`2xx`).
 
+use super::exemplars::Exemplars;
 use super::histogram::HttpHistogram;
+use super::trace::TraceId;
 use crate::reason::Reason;
 use http::Method;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 /// Most series one route may have; what comes after counts in the first one's `code="other"`.
 const SERIES_MAX: usize = 512;
@@ -32,7 +35,8 @@ pub struct Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MethodLabel(u8);
 
-const METHODS: [&str; 10] = [
+/// The methods that have a label of their own, behind the one for all others.
+pub const METHODS: [&str; 10] = [
     "_OTHER", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
 ];
 
@@ -106,6 +110,8 @@ impl CodeLabel {
 pub struct Series {
     pub key: Key,
     pub duration: HttpHistogram,
+    /// Made by the first traced request.
+    exemplars: OnceLock<Box<Exemplars>>,
     next: OnceLock<Box<Series>>,
 }
 
@@ -114,8 +120,16 @@ impl Series {
         Self {
             key,
             duration: HttpHistogram::default(),
+            exemplars: OnceLock::new(),
             next: OnceLock::new(),
         }
+    }
+}
+
+impl Series {
+    /// Notes a traced request as an example of how long they take.
+    pub fn traced(&self, trace: TraceId, took: Duration) {
+        self.exemplars.get_or_init(Box::default).note(trace, took);
     }
 }
 
@@ -161,6 +175,12 @@ impl RouteSeries {
 
     pub fn iter(&self) -> impl Iterator<Item = &Series> {
         std::iter::successors(self.first.get(), |series| series.next.get()).map(AsRef::as_ref)
+    }
+
+    /// Examples, by the series that have some.
+    pub fn exemplars(&self) -> impl Iterator<Item = (Key, &Exemplars)> {
+        self.iter()
+            .filter_map(|series| Some((series.key, series.exemplars.get()?.as_ref())))
     }
 
     pub fn refusals(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {

@@ -3,6 +3,7 @@
 use crate::gateway::{Gateway, listeners};
 use crate::upstream::Upstream;
 use std::collections::BTreeSet;
+use tyrian::tls::dev::{Authority, Role};
 
 /// Every metric that a text of rules or dashboards names.
 fn named(text: &str) -> BTreeSet<&str> {
@@ -18,8 +19,19 @@ fn named(text: &str) -> BTreeSet<&str> {
 #[test]
 fn dashboards_and_alerts_name_metrics_that_exist() {
     let upstream = Upstream::start("v1");
+    let dir = tempfile::tempdir().unwrap();
+    let names = ["a.example".to_owned()];
+    let pair = Authority::new()
+        .unwrap()
+        .sign(&names, Role::Server)
+        .unwrap();
+    std::fs::write(dir.path().join("a.pem"), pair.certificate).unwrap();
+    std::fs::write(dir.path().join("a.key"), pair.key).unwrap();
+    let dir = dir.path().display();
     let text = format!(
-        "{}[services.app]\nbreaker = \"b\"\n[services.app.versions.v1]\nendpoints = [\"{}\"]\n\
+        "{}[listeners.tls]\nbind = \"127.0.0.1:0\"\n\
+         tls = {{ certs = [{{ chain = \"{dir}/a.pem\", key = {{ file = \"{dir}/a.key\" }} }}] }}\n\
+         [services.app]\nbreaker = \"b\"\n[services.app.versions.v1]\nendpoints = [\"{}\"]\n\
          [breakers.b]\ntrip = {{ error_rate = \"50%\" }}\n[limits.l]\nrate = \"100/s\"\n\
          [jwt.users]\nissuer = \"https://id.example.com/\"\nalgorithms = [\"HS256\"]\nkeys = {{ hmac = {{ env = \"KEY\" }} }}\n\
          [routes.all]\nmatch = {{ path = \"/*\" }}\nservice = \"app\"\nlimits = [\"l\"]\n\
@@ -50,4 +62,77 @@ fn dashboards_and_alerts_name_metrics_that_exist() {
         }
     }
     assert!(known > 20, "{known}");
+}
+
+/// The words of a file between two marks.
+fn between<'t>(text: &'t str, begin: &str, end: &str) -> &'t str {
+    let (_, rest) = text.split_once(begin).unwrap();
+    rest.split_once(end).unwrap().0
+}
+
+#[test]
+fn pipelines_of_logs_name_fields_that_lines_have() {
+    let upstream = Upstream::start("v1");
+    let text = format!(
+        "{}[services.app.versions.v1]\nendpoints = [\"{}\"]\n\
+         [routes.all]\nmatch = {{ path = \"/app\" }}\nservice = \"app\"\n\
+         [telemetry]\ntraces = {{ otlp = \"http://127.0.0.1:1\" }}\n",
+        listeners(""),
+        upstream.address
+    );
+    let mut gateway = Gateway::start(&text);
+    gateway.get("/app", "");
+    gateway.get("/nowhere", "");
+    let served = gateway.logged(|line| line["route"] == "all");
+    let refused = gateway.logged(|line| line["reason"] == "no_route");
+    let there = |name: &str| !served[name].is_null() || !refused[name].is_null();
+    let promtail = std::fs::read_to_string("deploy/observability/promtail.yml").unwrap();
+    let fields: Vec<&str> = between(&promtail, "expressions: {", "}")
+        .split(',')
+        .map(|field| field.split_once(':').unwrap().1.trim())
+        .collect();
+    assert!(fields.contains(&"trace_id") && fields.contains(&"reason"));
+    assert!(
+        fields.iter().all(|field| there(field)),
+        "{fields:?} {refused}"
+    );
+    let promoted = between(&promtail, "structured_metadata: {", "}");
+    for name in promoted.split(',') {
+        let name = name.trim().trim_end_matches(':').trim();
+        assert!(fields.contains(&name), "{name} is taken out of no line");
+    }
+    let collector = std::fs::read_to_string("deploy/observability/otelcol.yml").unwrap();
+    let used = collector.split("attributes.").skip(1);
+    for name in used.map(|rest| rest.split([' ', ',', '}']).next().unwrap()) {
+        assert!(there(name), "{name}");
+    }
+}
+
+#[test]
+fn pipelines_of_the_collector_are_made_of_parts_that_it_has() {
+    let text = std::fs::read_to_string("deploy/observability/otelcol.yml").unwrap();
+    let section = |name: &str| -> Vec<String> {
+        let (_, rest) = text.split_once(&format!("\n{name}:\n")).unwrap();
+        let lines = rest
+            .lines()
+            .take_while(|line| line.is_empty() || line.starts_with([' ', '#']));
+        let keys = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+        let keys = keys.filter_map(|line| line.trim().split_once(':'));
+        keys.map(|(key, _)| key.to_owned()).collect()
+    };
+    let (_, pipelines) = text.split_once("pipelines:\n").unwrap();
+    let mut seen = 0;
+    for pipeline in pipelines.lines().filter(|line| line.contains('{')) {
+        for kind in ["receivers", "processors", "exporters"] {
+            let parts = section(kind);
+            for part in between(pipeline, &format!("{kind}: ["), "]").split(',') {
+                assert!(
+                    parts.contains(&part.trim().to_owned()),
+                    "{part} of {parts:?}"
+                );
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 9, "{seen}");
 }

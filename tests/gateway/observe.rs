@@ -163,3 +163,27 @@ fn the_form_of_the_log_changes_with_the_configuration_and_its_lines_go_to_syslog
     assert!(refused.contains("path=/nowhere"), "sampled out: {refused}");
     assert!(refused.contains("reason=no_route"), "{refused}");
 }
+
+#[test]
+fn every_histogram_of_a_scrape_has_a_bucket_for_all() {
+    let (_upstream, gateway) = start();
+    gateway.get("/app/x", "");
+    gateway.counts("http_server_active_requests", 0.0);
+    let scrape = gateway.metrics();
+    let counts = scrape.lines().filter_map(|line| {
+        let (series, count) = line.rsplit_once(' ')?;
+        let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+        Some((name.strip_suffix("_count")?, labels, count))
+    });
+    let mut seen = 0;
+    for (name, labels, count) in counts {
+        let comma = if labels == "}" { "" } else { "," };
+        let bucket = format!("{name}_bucket{{le=\"+Inf\"{comma}{labels} {count}");
+        assert!(
+            scrape.lines().any(|line| line == bucket),
+            "{bucket} in {scrape}"
+        );
+        seen += 1;
+    }
+    assert!(seen > 2, "{scrape}");
+}

@@ -213,7 +213,8 @@ fn an_online_check_tells_what_is_wrong_around_the_file() {
          [jwt.users]\nissuer = \"i\"\nalgorithms = [\"RS256\"]\n\
          keys = {{ jwks_url = \"http://127.0.0.1:1/jwks.json\" }}\n\
          [routes.all]\nmatch = {{ path = \"/*\" }}\nservice = \"app\"\nauth = \"users\"\n\
-         [telemetry]\naccess_log = {{ path = \"{}/none/access.log\" }}\n",
+         [telemetry]\naccess_log = {{ path = \"{}/none/access.log\" }}\n\
+         traces = {{ otlp = \"http://127.0.0.1:1\" }}\n",
         taken.local_addr().unwrap(),
         token.display(),
         upstream.address,
@@ -246,6 +247,7 @@ fn an_online_check_tells_what_is_wrong_around_the_file() {
         "file descriptors are allowed here",
         "endpoint `127.0.0.1:1`: nobody answers",
         "endpoint `no.such.invalid:80`: its name does not resolve",
+        "collector `http://127.0.0.1:1/v1/traces`: nobody answers",
         "keys of `users` cannot be fetched",
         "others may read the token",
         "the directory of the access log",

@@ -1,0 +1,96 @@
+//! Pushes what a scrape would show to a collector, at the pace that the live configuration says.
+
+use crate::snapshot::Current;
+use crate::telemetry::Metrics;
+use crate::telemetry::otel::Loss;
+use crate::telemetry::otel::client::{Client, Failure};
+use crate::telemetry::otel::metrics::{message, points};
+use crate::telemetry::otel::setup::PushSetup;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::time::{sleep, timeout};
+
+/// How soon a changed configuration is noticed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A collector and the setup that it was made by.
+struct Collector {
+    setup: PushSetup,
+    client: Client,
+    pushed: Instant,
+    /// Whether the last push was lost: trouble is told when it begins and when it ends.
+    troubled: bool,
+}
+
+/// Pushes for as long as the process lives, whenever the live configuration asks for it.
+pub fn drive(current: Current, metrics: Arc<Metrics>) {
+    let start = now();
+    tokio::spawn(async move {
+        let mut collector: Option<Collector> = None;
+        loop {
+            let setup = current.load().push.clone();
+            if setup.as_ref() != collector.as_ref().map(|collector| &collector.setup) {
+                collector = setup.and_then(Collector::new);
+            }
+            let pause = match &mut collector {
+                None => LOOK,
+                Some(collector) => {
+                    let left = collector
+                        .setup
+                        .every
+                        .saturating_sub(collector.pushed.elapsed());
+                    if left.is_zero() {
+                        collector.pushed = Instant::now();
+                        collector.push(&current, &metrics, start).await;
+                    }
+                    left.clamp(Duration::from_millis(10), LOOK)
+                }
+            };
+            sleep(pause).await;
+        }
+    });
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_nanos() as u64)
+}
+
+impl Collector {
+    fn new(setup: PushSetup) -> Option<Self> {
+        let client = Client::new(&setup.target);
+        let client = client.inspect_err(|why| tracing::error!(why, "cannot push metrics"));
+        setup.announce();
+        Some(Self {
+            client: client.ok()?,
+            setup,
+            pushed: Instant::now(),
+            troubled: false,
+        })
+    }
+
+    async fn push(&mut self, current: &Current, metrics: &Arc<Metrics>, start: u64) {
+        let scrape = current.load_full().expose(metrics);
+        let message = message(&scrape, &self.setup.resource, start, now());
+        let count = points(&message) as u64;
+        let pushed = timeout(self.setup.timeout, self.client.metrics(&message)).await;
+        let counters = &metrics.pushes;
+        match pushed.unwrap_or_else(|_| Err(Failure::late())) {
+            Ok(rejected) => {
+                let rejected = rejected.min(count);
+                counters.sent(count - rejected);
+                counters.lose(Loss::Rejected, rejected);
+                if std::mem::take(&mut self.troubled) {
+                    tracing::info!(collector = self.setup.target.url, "metrics are taken again");
+                }
+            }
+            Err(failure) => {
+                counters.lose(failure.loss, count);
+                if !std::mem::replace(&mut self.troubled, true) {
+                    let (collector, why) = (&self.setup.target.url, failure.why);
+                    tracing::warn!(collector, why, "a push of metrics is lost");
+                }
+            }
+        }
+    }
+}
