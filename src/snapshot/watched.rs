@@ -106,3 +106,42 @@ fn blames_upstream(reason: Reason) -> bool {
             | Reason::UpstreamTimeout
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Ended, Watched};
+    use crate::routing::{ColorChoice, ColorId, Decision, Outcome, VersionId};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_grpc_status_that_stands_for_a_failure_is_one() {
+        let watched = Watched {
+            name: "next".into(),
+            color: ColorId(0),
+            own: VersionId(1),
+            default: VersionId(0),
+            pair: Arc::default(),
+        };
+        let ended = |grpc| Ended {
+            decision: Decision {
+                route: None,
+                color: ColorChoice {
+                    requested: Some(ColorId(0)),
+                    ..ColorChoice::default()
+                },
+                outcome: Outcome::Respond,
+            },
+            version: Some(VersionId(1)),
+            status: 200,
+            grpc,
+            refused: None,
+            took: None,
+        };
+        // OK, NOT_FOUND and RESOURCE_EXHAUSTED are answers; INTERNAL and UNIMPLEMENTED are none.
+        for grpc in [None, Some(0), Some(5), Some(8), Some(13), Some(12)] {
+            watched.observe(&ended(grpc));
+        }
+        let seen = watched.pair.color.read();
+        assert_eq!((seen.requests, seen.failures), (6, 2));
+    }
+}

@@ -1,6 +1,6 @@
 //! The two phases of a request's head, in which a plugin may wait.
 
-use super::{PLUGINS_MAX, Step, is_open, run, settle};
+use super::{PLUGINS_MAX, Step, is_open, settle};
 use crate::edge::admit::{self, Found};
 use crate::edge::context::{Journey, Refusal};
 use crate::edge::policies;
@@ -153,12 +153,13 @@ impl Turn<'_> {
         journey: &mut Journey,
         state: &mut State,
     ) -> Result<Option<Ended>, Refusal> {
-        let instance = &self.hosted.instance;
         let first = self.look(session.req_header(), journey, true, |request| {
             match self.phase == Phases::EARLY {
                 _ if !self.hosted.phases.has(self.phase) => Flow::Continue,
-                true => run(self.hosted, || instance.early(request, state)),
-                false => run(self.hosted, || instance.request_head(request, state)),
+                true => self.hosted.call(|instance| instance.early(request, state)),
+                false => self
+                    .hosted
+                    .call(|instance| instance.request_head(request, state)),
             }
         })?;
         let Some(mut looked) = first else {
@@ -181,7 +182,7 @@ impl Turn<'_> {
                 Err(why) => break settle(self.hosted, Flow::Fail(why)),
             };
             let again = self.look(session.req_header(), journey, false, |request| {
-                run(self.hosted, || then(request, state))
+                self.hosted.call(|_| then(request, state))
             })?;
             match again {
                 Some(again) => looked = again,

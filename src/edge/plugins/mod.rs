@@ -13,9 +13,8 @@ use crate::snapshot::{Hosted, Route};
 use bytes::Bytes;
 use http::{HeaderName, Method, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tyrian_plugin::{Body, Change, Fields, Flow, Log, Response, State};
 
 /// What plugins keep of a request. Nothing is allocated on routes without any.
@@ -109,9 +108,9 @@ fn bodies(
             chunk: &mut *chunk,
             end,
         };
-        let flow = run(hosted, || match phase == Phases::REQUEST_BODY {
-            true => hosted.instance.request_body(&mut body, state),
-            false => hosted.instance.response_body(&mut body, state),
+        let flow = hosted.call(|instance| match phase == Phases::REQUEST_BODY {
+            true => instance.request_body(&mut body, state),
+            false => instance.response_body(&mut body, state),
         });
         if let Step::Stop(refusal) = settle(hosted, flow) {
             return Err(refusal);
@@ -132,19 +131,17 @@ pub fn response_head(head: &mut ResponseHeader, journey: &Journey) {
         let Some(state) = journey.hooks.states.get(index) else {
             continue;
         };
-        let headers = head.headers.clone();
         let mut response = Response {
             status: head.status,
             route: &route.name,
             color: color.map(|color| color.name.as_ref()),
-            fields: Fields::new(&headers),
+            fields: Fields::new(&head.headers),
         };
-        let flow = run(hosted, || {
-            hosted.instance.response_head(&mut response, state)
-        });
+        let flow = hosted.call(|instance| instance.response_head(&mut response, state));
+        let changes = response.fields.into_changes();
         // It is too late for another answer: whatever it says, this one goes on.
         let _ = settle(hosted, flow);
-        for change in response.fields.into_changes() {
+        for change in changes {
             match change {
                 Change::Set(name, value) if is_open(&name) => {
                     let _ = head.insert_header(name, value);
@@ -181,8 +178,8 @@ pub fn log(journey: &mut Journey, status: u16, took: Duration) {
             route: &route.name,
             fields: Vec::new(),
         };
-        run(hosted, || {
-            hosted.instance.log(&mut log, state);
+        hosted.call(|instance| {
+            instance.log(&mut log, state);
             Flow::Continue
         });
         let fields = log.fields.into_iter();
@@ -198,21 +195,6 @@ fn running(
 ) -> impl Iterator<Item = (usize, &std::sync::Arc<Hosted>)> {
     let all = route.plugins.iter().take(PLUGINS_MAX).enumerate();
     all.filter(move |(index, hosted)| on & (1 << index) != 0 && hosted.phases.has(phase))
-}
-
-/// Calls a hook: timed, and with its panics caught.
-fn run(hosted: &Hosted, hook: impl FnOnce() -> Flow) -> Flow {
-    let began = Instant::now();
-    let flow = catch_unwind(AssertUnwindSafe(hook)).unwrap_or_else(|_| {
-        hosted.series.panics.fetch_add(1, Relaxed);
-        Flow::Fail("it panicked".to_owned())
-    });
-    let took = began.elapsed();
-    hosted.series.took.observe(took);
-    if hosted.budget.is_some_and(|budget| took > budget) {
-        hosted.series.over_budget.fetch_add(1, Relaxed);
-    }
-    flow
 }
 
 /// What the road does next.
