@@ -7,7 +7,7 @@ use crate::config::traces::Propagator;
 use crate::routing::{FallbackReason, ServiceId, VersionId};
 use crate::telemetry::exchange::Exchange;
 use crate::telemetry::trace::context::{self, Hex};
-use crate::telemetry::trace::{Context, End, SpanId, Traced, Tracer, Try, spans};
+use crate::telemetry::trace::{Context, End, Id, SpanId, Traced, Tracer, Try, spans};
 use http::{HeaderMap, HeaderValue};
 use pingora::proxy::Session;
 use smallvec::SmallVec;
@@ -89,7 +89,7 @@ fn sampled(tracer: &Tracer, context: &Context, journey: &Journey) -> bool {
 pub fn trace_id(headers: &HeaderMap, journey: &Journey) -> Option<Hex<32>> {
     let own = journey.trail.context.map(|context| context.trace);
     let id = own.or_else(|| context::w3c(headers)?.ids.map(|(trace, _)| trace));
-    id.map(context::TraceId::hex)
+    id.map(Id::hex)
 }
 
 /// Tells the upstream which trace it is part of, in every way that is configured.
