@@ -35,6 +35,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
+/// Why a file that was emptied, or cut short by a full disk, does not shut the gateway.
+const NO_LISTENER: &str =
+    "no listener is left, so nobody could connect; force the reload if that is meant";
+
 /// Where the configuration comes from.
 #[derive(Debug, Clone)]
 pub enum Source {
@@ -251,6 +255,10 @@ impl Live {
             Ok((loaded, ..)) => loaded,
             Err(loaded) => loaded.as_ref(),
         };
+        if trigger == Trigger::FileChange && !watch::at_rest(&found.inputs) {
+            // It may be half of what is being written; the watch comes back.
+            return Verdict::unchanged(self.current.load().generation);
+        }
         let seen = std::mem::replace(&mut state.seen, found.hash) == found.hash;
         let is_live = checked.is_ok()
             && found.hash == state.loaded.hash
@@ -273,17 +281,22 @@ impl Live {
         }
     }
 
-    /// The refusal of a configuration that would move too many recent requests.
+    /// The refusal of a configuration that would close every door, as a file does that was cut
+    /// short, or would move too many recent requests.
     fn guarded(&self, (loaded, table, _): &Checked, force: bool) -> Option<Verdict> {
         let live = self.current.load();
-        let guard = live.config.server.reload_guard.as_ref()?;
         let config = loaded.config.as_ref().filter(|_| !force)?;
-        let report = guard::recently(&self.metrics, &self.rollouts, &live, (config, table));
-        let why = guard::refusal(guard, &report)?;
+        let (why, replay) = if config.listeners.is_empty() && !live.config.listeners.is_empty() {
+            (NO_LISTENER.to_owned(), None)
+        } else {
+            let guard = live.config.server.reload_guard.as_ref()?;
+            let report = guard::recently(&self.metrics, &self.rollouts, &live, (config, table));
+            (guard::refusal(guard, &report)?, Some(report))
+        };
         self.metrics.reload_failed();
         tracing::error!(generation = live.generation, "configuration refused\n{why}");
         Some(Verdict {
-            replay: Some(report),
+            replay,
             ..Verdict::failed(live.generation, why.trim_end())
         })
     }

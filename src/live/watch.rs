@@ -2,21 +2,25 @@
 //!
 //! It watches the directories of all inputs, because a watch on a file dies with the file when an
 //! editor renames over it or a `ConfigMap` swaps its symlink. Names in events mean nothing; after
-//! 200 ms of quiet the content decides. A slow poll is the net under lost events.
+//! 200 ms of quiet the content decides, unless a file was written to a moment ago: what is read
+//! then may be half of it. A slow poll is the net under lost events.
 
 use super::{Live, Outcome, Trigger};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::BTreeSet;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// Quiet that must follow a change before the files are read.
 const QUIET: Duration = Duration::from_millis(200);
 /// Longest wait for quiet.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A file that was written to less than so long ago may not be complete.
+const REST: Duration = Duration::from_millis(100);
 /// How often content is compared even if nothing was noticed.
 const POLL: Duration = Duration::from_secs(10);
 
@@ -25,8 +29,11 @@ pub async fn watch(live: Arc<Live>) {
     let (sender, mut changes) = mpsc::channel(1);
     let mut watched = Watched::new(sender);
     loop {
-        watched.directories(&directories(&live.inputs().await));
-        if let Ok(Some(())) = timeout(POLL, changes.recv()).await {
+        let inputs = live.inputs().await;
+        watched.directories(&directories(&inputs));
+        if !at_rest(&inputs) {
+            sleep(REST).await;
+        } else if let Ok(Some(())) = timeout(POLL, changes.recv()).await {
             settle(&mut changes).await;
         }
         let verdict = live.reload(Trigger::FileChange).await;
@@ -46,6 +53,18 @@ async fn settle(changes: &mut mpsc::Receiver<()>) {
             return;
         }
     }
+}
+
+/// Whether nobody has written to any of these files for a moment.
+pub fn at_rest(inputs: &[PathBuf]) -> bool {
+    let now = SystemTime::now();
+    inputs.iter().all(|path| {
+        let file = std::fs::metadata(path).ok().filter(Metadata::is_file);
+        let written = file.and_then(|file| file.modified().ok());
+        // A time to come tells of a clock that was set back, not of a writer.
+        let age = written.and_then(|written| now.duration_since(written).ok());
+        age.is_none_or(|age| age >= REST)
+    })
 }
 
 fn directories(inputs: &[PathBuf]) -> BTreeSet<PathBuf> {
@@ -101,5 +120,24 @@ impl Watched {
             }
         }
         self.directories.clone_from(wanted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{REST, at_rest};
+    use std::time::SystemTime;
+
+    #[test]
+    fn a_file_that_was_just_written_is_not_at_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.toml");
+        let file = std::fs::File::create(&path).unwrap();
+        let inputs = [dir.path().to_owned(), path, dir.path().join("missing")];
+        let now = SystemTime::now();
+        for (written, rests) in [(now, false), (now - REST, true), (now + 60 * REST, true)] {
+            file.set_modified(written).unwrap();
+            assert_eq!(at_rest(&inputs), rests, "{written:?} of {now:?}");
+        }
     }
 }

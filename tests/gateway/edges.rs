@@ -171,7 +171,7 @@ fn slow_bodies_and_slow_readers_are_given_up() {
     }
     assert_eq!(answer.unwrap().status, 408);
     // A client that reads nothing of a long answer.
-    let long = "x".repeat(8 << 20);
+    let long = "x".repeat(64 << 20); // more than the kernel keeps for both sides
     upstream.say_ok("", &long);
     let mut stalled = TcpStream::connect(gateway.address("web")).unwrap();
     stalled.write_all(GET).unwrap();

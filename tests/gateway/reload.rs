@@ -199,6 +199,21 @@ fn a_request_and_a_tunnel_live_through_reloads() {
     assert!(answer.complete && answer.body.len() == 30);
 }
 
+#[test]
+fn a_file_that_was_emptied_closes_no_door() {
+    let (_upstream, mut gateway) = start();
+    gateway.write_config("");
+    let (status, verdict) = gateway.api("POST", "/v1/config/reload", "");
+    assert_eq!(status, 422, "{verdict}");
+    assert!(verdict.to_string().contains("no listener"), "{verdict}");
+    assert_eq!(gateway.get("/mark", "").status, 200);
+    let (status, verdict) = gateway.api("POST", "/v1/config/reload", "{\"force\": true}");
+    assert_eq!(status, 200, "{verdict}");
+    gateway.wait_for("the end of the listener", |gateway| {
+        std::net::TcpStream::connect(gateway.address("web")).is_err()
+    });
+}
+
 /// Reloads in the storm; more with `RELOADS=1000`.
 fn storm() -> usize {
     std::env::var("RELOADS")
