@@ -58,6 +58,13 @@ test("explain says what traffic meets", async () => {
   const told = await page.getByTestId("explained").textContent();
   assert.match(told, /canary/);
   assert.match(told, /shop v2/);
+  await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+  const copied = async () => {
+    await page.getByRole("button", { name: "Copy as test" }).click();
+    await page.getByRole("button", { name: "Copied" }).waitFor();
+    return page.evaluate(() => navigator.clipboard.readText());
+  };
+  assert.match(await copied(), /^\[\[tests\]\]\nrequest = "GET .*"\nheaders = .*\nexpect = \{ route = .*, service = "shop", version = "v2", color = "canary" \}\n$/);
   const watch = await enter(browser, scene);
   await to(watch, "Tap");
   await watch.getByTestId("tap-start").click();
@@ -69,6 +76,7 @@ test("explain says what traffic meets", async () => {
   await page.getByTestId("explain-request").fill("GET http://other.example/");
   await page.getByTestId("explain").click();
   await page.getByTestId("explained").getByText("no_route").waitFor();
+  assert.match(await copied(), /expect = \{ status = 404, reason = "no_route" \}/);
   assert.deepEqual([...page.wrong, ...watch.wrong], []);
   await Promise.all([page.context().close(), watch.context().close()]);
 });
