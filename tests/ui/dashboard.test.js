@@ -98,6 +98,18 @@ test("a breaker is held open, traffic meets it, and it is let go", async () => {
   await page.context().close();
 });
 
+test("a mirror shows how its answers differ", async () => {
+  const page = await enter(browser, scene);
+  await to(page, "Services");
+  const card = page.getByTestId("mirror-mirrored");
+  await card.getByText("0 compared").waitFor();
+  for (let n = 0; n < 4; n++) await scene.get("/mirrored");
+  await card.getByText("4 compared, 4 asked twice").waitFor();
+  await card.getByRole("row").filter({ hasText: "body" }).waitFor();
+  assert.deepEqual(page.wrong, []);
+  await page.context().close();
+});
+
 test("a broken configuration shows its caret, a sound one what it changes", async () => {
   const page = await enter(browser, scene);
   await to(page, "Config");
