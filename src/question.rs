@@ -44,7 +44,8 @@ pub enum Values {
 }
 
 impl Question {
-    /// Decides and explains; the same code serves traffic.
+    /// Decides and explains; the same code serves traffic. `by` tells colors that a provider has
+    /// signed, which only a running gateway knows.
     ///
     /// # Errors
     /// What is malformed about the request.
@@ -53,6 +54,7 @@ impl Question {
         table: &Table,
         config: &Config,
         availability: &impl Availability,
+        by: impl Fn(&str) -> Option<(String, u64)>,
     ) -> Result<Explanation, String> {
         let method = self.method.as_deref().unwrap_or("GET");
         let method =
@@ -72,8 +74,7 @@ impl Question {
         let assumed = Self::assumed_claims(&headers);
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = now.unwrap_or_default().as_secs();
-        // Whether a provider's key has signed is known to the running gateway's road only.
-        let vouched = table.vouched(&headers, target.query, now, |_| None);
+        let vouched = table.vouched(&headers, target.query, now, by);
         let vouched = vouched.map(|vouched| vouched.color);
         let view = View {
             method: &method,

@@ -16,6 +16,7 @@ use axum::routing::{get, post, put};
 use axum::{Extension, Json, Router, middleware};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Largest request body: a configuration to check.
 const BODY_MAX: usize = 16 << 20;
@@ -146,8 +147,11 @@ async fn explain(State(admin): State<Admin>, body: Bytes) -> Result<Json<Value>,
     let question: Question =
         serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?;
     let snapshot = admin.live.current.load_full();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.unwrap_or_default().as_secs();
+    let by = |token: &str| snapshot.color_by_token(token, now);
     let mut explanation = question
-        .ask(&snapshot.table, &snapshot.config, snapshot.as_ref())
+        .ask(&snapshot.table, &snapshot.config, snapshot.as_ref(), by)
         .map_err(bad)?;
     live_state(&mut explanation, &snapshot);
     serde_json::to_value(explanation)

@@ -118,7 +118,7 @@ fn ask_file(args: &Args, file: PathBuf, question: &Question) -> Exit {
     let Some(config) = &loaded.config else {
         return Exit::InvalidConfig;
     };
-    match question.ask(&table, config, &AllHealthy::of(config)) {
+    match question.ask(&table, config, &AllHealthy::of(config), |_| None) {
         Ok(explanation) => {
             show(args, &explanation);
             Exit::Ok

@@ -41,11 +41,12 @@ pub struct Errands {
     kept: Mutex<Vec<(Sender, Instant)>>,
 }
 
-/// A connection that can take a request.
+/// A connection that can take a request. Each carries one at a time, also where the protocol could
+/// do more: few are needed, and a slow answer holds up nobody.
 #[derive(Debug)]
 enum Sender {
-    One(http1::SendRequest<Full<Bytes>>),
-    Many(http2::SendRequest<Full<Bytes>>),
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
 }
 
 /// A connection whose answer is being read.
@@ -118,14 +119,6 @@ impl Errands {
             kept.clear();
             return None;
         }
-        if let Sender::Many(many) = &sender {
-            // One connection carries them all.
-            kept.push((Sender::Many(many.clone()), since));
-            if many.is_closed() {
-                kept.clear();
-                return None;
-            }
-        }
         Some(sender)
     }
 
@@ -137,11 +130,11 @@ impl Errands {
         if self.http2 {
             let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
             tokio::spawn(connection);
-            Ok(Sender::Many(sender))
+            Ok(Sender::Http2(sender))
         } else {
             let (sender, connection) = http1::handshake(stream).await?;
             tokio::spawn(connection);
-            Ok(Sender::One(sender))
+            Ok(Sender::Http1(sender))
         }
     }
 
@@ -154,11 +147,11 @@ impl Errands {
         *request.method_mut() = errand.method.clone();
         *request.headers_mut() = errand.headers.clone();
         match sender {
-            Sender::One(sender) => {
+            Sender::Http1(sender) => {
                 *request.uri_mut() = errand.target.parse()?;
                 Ok(sender.send_request(request).await?)
             }
-            Sender::Many(sender) => {
+            Sender::Http2(sender) => {
                 let host = request.headers_mut().remove(header::HOST);
                 let host = host
                     .as_ref()
@@ -180,8 +173,8 @@ fn never_left(error: &Failed) -> bool {
 impl Sender {
     async fn ready(&mut self) -> hyper::Result<()> {
         match self {
-            Self::One(sender) => sender.ready().await,
-            Self::Many(sender) => sender.ready().await,
+            Self::Http1(sender) => sender.ready().await,
+            Self::Http2(sender) => sender.ready().await,
         }
     }
 }

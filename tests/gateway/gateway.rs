@@ -179,6 +179,13 @@ impl Gateway {
         self.dir.path().join("tyrian.toml")
     }
 
+    /// Puts a new file in the old one's place, so that the watch never reads half of it.
+    pub fn replace_config(&self, text: &str) {
+        let beside = self.dir.path().join("next.toml");
+        std::fs::write(&beside, text).unwrap();
+        std::fs::rename(beside, self.config_file()).unwrap();
+    }
+
     pub fn write_config(&self, text: &str) {
         std::fs::write(self.config_file(), text).unwrap();
     }

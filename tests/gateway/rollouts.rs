@@ -104,6 +104,23 @@ fn a_version_that_fails_is_taken_back_with_a_reason_that_names_the_numbers() {
 }
 
 #[test]
+fn a_version_that_fails_in_the_words_of_grpc_is_taken_back() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    v1.say_ok("Grpc-Status: 0\r\n", "");
+    v2.say_ok("Grpc-Status: 13\r\n", "");
+    let rollout = GUARD.replace("500ms", "60s");
+    let mut gateway = Gateway::start(&config(&v1, &v2, &rollout));
+    act(&gateway, "start");
+    let users = Users::ask(&gateway, |_| "/".to_owned());
+    gateway.wait_for("the abort", |gateway| {
+        view(gateway)["rollout"]["phase"] == "aborted"
+    });
+    drop(users);
+    let reason = view(&gateway)["rollout"]["reason"].to_string();
+    assert!(reason.contains("100% of its requests failed ("), "{reason}");
+}
+
+#[test]
 fn a_version_that_fails_one_request_in_ten_is_taken_back() {
     let (v1, v2) = (Upstream::start("v1"), Flaky::start(10));
     let text = config(&v1, &v1, &GUARD.replace("500ms", "60s"));

@@ -120,6 +120,9 @@ fn a_color_that_a_provider_has_signed_is_believed_and_is_no_identity() {
         assert_eq!(answer.header("x-upstream"), Some("v2"));
         assert_eq!(v2.header("x-tyrian-color"), ["canary"]);
     }
+    let asked = format!("{{\"url\":\"http://a/\",\"headers\":{{\"x-tyrian-color\":\"{token}\"}}}}");
+    let (_, explained) = gateway.api("POST", "/v1/explain", &asked);
+    assert_eq!(explained["version"], "v2", "{explained}");
     let answer = gateway.get(&format!("/?tyrian={token}"), "");
     assert_eq!(answer.header("x-upstream"), Some("v2"));
     assert!(answer.header("set-cookie").unwrap().contains(&token));

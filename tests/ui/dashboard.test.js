@@ -58,6 +58,13 @@ test("explain says what traffic meets", async () => {
   const told = await page.getByTestId("explained").textContent();
   assert.match(told, /canary/);
   assert.match(told, /shop v2/);
+  await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+  const copied = async () => {
+    await page.getByRole("button", { name: "Copy as test" }).click();
+    await page.getByRole("button", { name: "Copied" }).waitFor();
+    return page.evaluate(() => navigator.clipboard.readText());
+  };
+  assert.match(await copied(), /^\[\[tests\]\]\nrequest = "GET .*"\nheaders = .*\nexpect = \{ route = .*, service = "shop", version = "v2", color = "canary" \}\n$/);
   const watch = await enter(browser, scene);
   await to(watch, "Tap");
   await watch.getByTestId("tap-start").click();
@@ -69,6 +76,7 @@ test("explain says what traffic meets", async () => {
   await page.getByTestId("explain-request").fill("GET http://other.example/");
   await page.getByTestId("explain").click();
   await page.getByTestId("explained").getByText("no_route").waitFor();
+  assert.match(await copied(), /expect = \{ status = 404, reason = "no_route" \}/);
   assert.deepEqual([...page.wrong, ...watch.wrong], []);
   await Promise.all([page.context().close(), watch.context().close()]);
 });
@@ -86,6 +94,18 @@ test("a breaker is held open, traffic meets it, and it is let go", async () => {
   const endpoint = page.getByTestId("service-shop").getByRole("button", { name: /^Drain/ }).first();
   await endpoint.click();
   await page.getByTestId("service-shop").getByRole("button", { name: /^Undrain/ }).click();
+  assert.deepEqual(page.wrong, []);
+  await page.context().close();
+});
+
+test("a mirror shows how its answers differ", async () => {
+  const page = await enter(browser, scene);
+  await to(page, "Services");
+  const card = page.getByTestId("mirror-mirrored");
+  await card.getByText("0 compared").waitFor();
+  for (let n = 0; n < 4; n++) await scene.get("/mirrored");
+  await card.getByText("4 compared, 4 asked twice").waitFor();
+  await card.getByRole("row").filter({ hasText: "body" }).waitFor();
   assert.deepEqual(page.wrong, []);
   await page.context().close();
 });

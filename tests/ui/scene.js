@@ -99,6 +99,11 @@ match = { host = "api.example.com", path = "/account/*" }
 service = "shop"
 auth = "users"
 
+[routes.mirrored]
+match = { host = "api.example.com", path = "/mirrored" }
+service = "shop"
+mirror = { service = "shop", version = "v2", compare = { noise = "100%" } }
+
 [routes.ping]
 match = { path = "/ping" }
 respond = { status = 200, text = "ok\\n" }

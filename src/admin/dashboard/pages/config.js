@@ -96,9 +96,12 @@ function tabs(here, redraw) {
   return h("div", { class: "tabs", role: "tablist" }, names.map(([name, title]) => h("button", { role: "tab", "aria-selected": String(here.tab === name), onclick: () => ((here.tab = name), redraw()) }, title)));
 }
 
+/** Errors first, notes last. */
+const rank = (one) => ["error", "warning", "note"].indexOf(one.severity);
+
 function edit(here, check, apply, redraw) {
-  const found = [...(here.verdict?.diagnostics ?? [])].sort((a, b) => (a.severity === "error" ? 0 : 1) - (b.severity === "error" ? 0 : 1));
-  const marked = new Map(found.flatMap((one) => one.labels.slice(0, 1).map((label) => [label.line, one.severity === "error" ? "wrong" : "risky"])));
+  const found = [...(here.verdict?.diagnostics ?? [])].sort((a, b) => rank(a) - rank(b));
+  const marked = new Map(found.filter((one) => one.severity !== "note").flatMap((one) => one.labels.slice(0, 1).map((label) => [label.line, one.severity === "error" ? "wrong" : "risky"])));
   const count = (here.draft ?? "").split("\n").length;
   const gutter = h("div", { class: "gutter", "aria-hidden": "true" }, Array.from({ length: count }, (_, at) => h("span", { class: marked.get(at + 1) ?? "" }, at + 1)));
   const typed = (event) => {
@@ -126,7 +129,7 @@ function diagnostic(one, draft) {
   const bytes = label ? Math.max(1, label.end - label.start) : 1;
   const caret = label && line !== undefined && `${" ".repeat(Math.max(0, label.column - 1))}${"^".repeat(Math.min(bytes, Math.max(1, line.length - label.column + 1)))} ${label.text}`;
   return h("div", { class: `diagnostic ${one.severity}` },
-    h("div", { class: "row" }, tag(one.severity === "error" ? "bad" : "warn", one.severity), h("code", { class: "soft" }, one.code), h("span", {}, one.message)),
+    h("div", { class: "row" }, tag({ error: "bad", warning: "warn" }[one.severity] ?? "", one.severity), h("code", { class: "soft" }, one.code), h("span", {}, one.message)),
     caret && h("pre", { tabindex: "0" }, h("span", { class: "soft" }, `${String(label.line).padStart(4)} │ `), line, "\n", h("span", { class: "soft" }, "     │ "), h("span", { class: "caret", "data-testid": "caret" }, caret)),
     one.help && h("p", { class: "small", style: { "margin-top": "8px" } }, h("b", {}, "Help: "), one.help));
 }

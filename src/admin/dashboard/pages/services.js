@@ -6,11 +6,11 @@ import { ms, percent, place, plural, rate, short } from "../format.js";
 import { hue, state } from "../state.js";
 
 export function services({ signal, redraw }) {
-  const here = { list: null, colors: [], problem: null, done: null };
+  const here = { list: null, colors: [], mirrors: [], problem: null, done: null };
   const load = async () => {
     try {
-      const [{ services }, { colors }] = await Promise.all([get("/v1/services"), get("/v1/colors")]);
-      [here.list, here.colors, here.problem] = [services, colors, null];
+      const [{ services }, { colors }, { mirrors }] = await Promise.all([get("/v1/services"), get("/v1/colors"), get("/v1/mirrors")]);
+      [here.list, here.colors, here.mirrors, here.problem] = [services, colors, mirrors, null];
     } catch (problem) {
       here.problem = problem;
     }
@@ -34,7 +34,8 @@ export function services({ signal, redraw }) {
       here.problem && notice("bad", here.problem.message),
       here.done && notice(here.done.kind, here.done.words),
       here.list?.length === 0 && h("section", { class: "card" }, empty("services", "No services", "A service is what routes send traffic to.", '[services.shop.versions.v1]\nendpoints = ["127.0.0.1:9001"]')),
-      here.list?.map((service) => one(service, here.colors, act))),
+      here.list?.map((service) => one(service, here.colors, act)),
+      here.mirrors.map(mirror)),
   ];
 }
 
@@ -96,4 +97,19 @@ function line(endpoint, path, act) {
     h("div", {}, h("code", {}, endpoint.address), h("div", { class: "soft small num" }, words.join(" · "))),
     h("span", { class: `tag ${way[0]}` }, way[1]),
     h("button", { class: "tiny", onclick: act(`${path}/endpoints/${encodeURIComponent(endpoint.address)}`, drain, endpoint.drained ? `${endpoint.address} takes requests again.` : `${endpoint.address} gets no new requests.`), "aria-label": `${endpoint.drained ? "Undrain" : "Drain"} ${endpoint.address}` }, endpoint.drained ? "Undrain" : "Drain"));
+}
+
+/** What a mirror's copies were answered, beside what the originals were. */
+function mirror(one) {
+  const found = one.compared;
+  const right = (...children) => h("td", { class: "right" }, children);
+  const differ = found?.differ.map((row) => h("tr", { "data-key": row.what }, h("td", {}, row.what), right(percent(row.copies, found.copies)), right(percent(row.noise, found.noise)),
+    right(row.beyond_noise ? tag("bad", "beyond noise") : row.beyond_noise === null ? tag("", "noise unknown") : null)));
+  const took = ["p50_ms", "p99_ms"].map((q) => h("tr", { "data-key": q }, h("td", {}, { p50_ms: "median", p99_ms: "p99" }[q]), right(ms(found?.latency.copy[q])), right(ms(found?.latency.noise[q])), right("original ", ms(found?.latency.original[q]))));
+  return h("section", { class: "card flush", "data-key": `mirror ${one.route}`, "data-testid": `mirror-${one.route}` },
+    h("header", {}, h("div", { class: "row" }, h("h2", {}, `Mirror of ${one.route}`), tag("", [one.service, one.version].filter(Boolean).join(" ")), tag("", `${one.percent} of requests`), one.failed ? tag("warn", `${short(one.failed)} failed`) : null, one.dropped ? tag("warn", `${short(one.dropped)} dropped`) : null),
+      found && h("span", { class: "soft" }, `${short(found.copies)} compared, ${short(found.noise)} asked twice`)),
+    found
+      ? h("div", { class: "scroll" }, h("table", {}, h("caption", { class: "sr" }, `How copies of ${one.route} are answered`), h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Differ in"), ["Copies", "Noise", "Verdict"].map((title) => h("th", { scope: "col", class: "right" }, title)))), h("tbody", {}, differ, took)))
+      : h("p", { class: "soft", style: { padding: "0 18px 14px" } }, "Not compared: add compare = {} to its table."));
 }
