@@ -3,8 +3,9 @@
 #![allow(clippy::panic, reason = "it misbehaves when it is told to")]
 
 use std::process::ExitCode;
+use std::time::Duration;
 use tyrian::Gateway;
-use tyrian_plugin::http::HeaderName;
+use tyrian_plugin::http::{HeaderName, HeaderValue};
 use tyrian_plugin::schemars::JsonSchema;
 use tyrian_plugin::serde::Deserialize;
 use tyrian_plugin::{Body, Flow, Log, Phases, Plugin, Request, Response, State};
@@ -26,6 +27,12 @@ struct Puppet {
 
 /// What it keeps of a request.
 struct Shouts(usize);
+
+/// A wait that comes to nothing.
+async fn panics() -> fn(&mut Request<'_>, &mut State) -> Flow {
+    tokio::task::yield_now().await;
+    std::panic::panic_any("told to")
+}
 
 impl Plugin for Puppet {
     type Config = Config;
@@ -58,6 +65,19 @@ impl Plugin for Puppet {
         match request.fields.get("x-do") {
             Some("panic") => std::panic::panic_any("told to"),
             Some("fail") => return Flow::Fail("told to".to_owned()),
+            Some("wait") => {
+                return Flow::wait(async {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    |request: &mut Request<'_>, _: &mut State| {
+                        let waited = HeaderValue::from_static("20ms");
+                        request
+                            .fields
+                            .set(HeaderName::from_static("x-waited"), waited);
+                        Flow::Continue
+                    }
+                });
+            }
+            Some("panic later") => return Flow::wait(panics()),
             Some("recolor") => request.recolor("canary"),
             Some("shout") => state.set(Shouts(0)),
             _ => {}

@@ -8,10 +8,11 @@ the kernel charged to the proxy's processes during the run, divided by the reque
 
     python3 loadtest/run.py            # five rounds of five seconds
     python3 loadtest/run.py --full     # with token, limit, color, breaker and access log
+    python3 loadtest/run.py --bodies   # 1 GiB down and up, and what memory grows by
     python3 loadtest/run.py --quick    # one short round, to see that it runs
 
 Traffic goes to 127.0.0.1 only, and only processes started here are ended."""
-import argparse, atexit, base64, json, os, platform, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time, urllib.request
+import argparse, atexit, base64, contextlib, json, multiprocessing, os, platform, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time, urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TICK = os.sysconf("SC_CLK_TCK")
@@ -351,6 +352,85 @@ def reload_time(directory, args, upstream):
     return report
 
 
+GIB = 1 << 30
+
+
+def transfer(proxy, path, upload=None):
+    """Seconds of CPU and the largest growth of memory, in MiB, while one big body goes through."""
+    command = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %{size_download} %{size_upload}", f"http://127.0.0.1:{proxy.port}{path}"]
+    if upload:
+        command[1:1] = ["-T", upload, "-H", "Expect:"]
+    cpu, quiet, most = cpu_seconds(proxy.process.pid), resident_mib(proxy.process.pid), 0
+    curl = subprocess.Popen(["taskset", "-c", "1"] + command, stdout=subprocess.PIPE, text=True)
+    while curl.poll() is None:
+        most = max(most, resident_mib(proxy.process.pid))
+        time.sleep(0.02)
+    status, down, up = curl.stdout.read().split()
+    moved = int(up if upload else down)
+    whole = status == "200" and moved == GIB
+    return cpu_seconds(proxy.process.pid) - cpu, max(most - quiet, 0), whole
+
+
+def files(listening, big):
+    """An upstream that sends a file to whoever asks, and takes what it is sent."""
+    buffer = bytearray(1 << 20)
+    while True:
+        connection, _ = listening.accept()
+        head = b""
+        while b"\r\n\r\n" not in head:
+            if not (more := connection.recv(65536)):
+                break
+            head += more
+        fields, _, body = head.partition(b"\r\n\r\n")
+        length = next((int(line[15:]) for line in fields.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
+        left = length - len(body)
+        while left > 0 and (read := connection.recv_into(buffer)):
+            left -= read
+        answer = 0 if length else GIB
+        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % answer)
+        if answer:
+            with open(big, "rb") as f, contextlib.suppress(OSError):
+                connection.sendfile(f)
+        connection.close()
+
+
+def bodies(directory, args):
+    """1 GiB down and up through each proxy, in turns."""
+    big = os.path.join(directory, "big")
+    with open(big, "wb") as f:
+        f.truncate(GIB)
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    upstream = multiprocessing.get_context("fork").Process(target=files, args=(listening, big), daemon=True)
+    upstream.start()
+    os.sched_setaffinity(upstream.pid, {1})
+    found, _, _ = peers(directory, port, args.bin, 0, args.envoy)
+    running = [Proxy(name, 0, command, own, version) for name, command, own, version in found if name != "nginx"]
+    rows = {p.name: {"down": [], "up": [], "grown": 0, "errors": 0} for p in running}
+    for _ in range(args.rounds):
+        for p in running:
+            for way, path, upload in (("down", "/big", None), ("up", "/up", big)):
+                cpu, grown, whole = transfer(p, path, upload)
+                row = rows[p.name]
+                row[way].append(cpu)
+                row["grown"] = max(row["grown"], grown)
+                row["errors"] += not whole
+    for p in running:
+        p.stop()
+    upstream.kill()
+    report = {}
+    for p in running:
+        row = rows[p.name]
+        report[p.name] = {
+            "version": p.version,
+            "down_gib_per_cpu_second": round(1 / statistics.median(row["down"]), 2),
+            "up_gib_per_cpu_second": round(1 / statistics.median(row["up"]), 2),
+            "grown_mib": round(row["grown"], 1),
+            "errors": row["errors"],
+        }
+    return report
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", default=os.path.join(HERE, "../target/release/tyrian"))
@@ -361,6 +441,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--full", action="store_true", help="the whole job instead: token, limit by claim, color, breaker, log")
     parser.add_argument("--reload", action="store_true", help="time reloads instead")
+    parser.add_argument("--bodies", action="store_true", help="1 GiB down and up instead")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     args = parser.parse_args()
     if args.quick:
@@ -373,7 +454,10 @@ def main():
         body = f"server {{ listen 127.0.0.1:{port}; location / {{ return 200 '{'x' * 64}'; }} }}"
         upstream = Proxy("upstream", 1, nginx(directory, "upstream", body), port, "")
         try:
-            report = reload_time(directory, args, port) if args.reload else bare(directory, args, port)
+            if args.bodies:
+                report = bodies(directory, args)
+            else:
+                report = reload_time(directory, args, port) if args.reload else bare(directory, args, port)
         finally:
             upstream.stop()
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown")
@@ -381,6 +465,10 @@ def main():
     if args.reload:
         for key, value in report.items():
             print(f"{key:<32} {value}")
+    elif args.bodies:
+        print(f"{'':<10}{'GiB/CPU s down':>16}{'up':>8}{'MiB more':>10}")
+        for name, row in report.items():
+            print(f"{name:<10}{row['down_gib_per_cpu_second']:>16}{row['up_gib_per_cpu_second']:>8}{row['grown_mib']:>10}")
     else:
         base = report.get("haproxy" if args.full else "nginx", {}).get("cpu_us_per_request")
         print(f"{'':<10}{'CPU µs/req':>12}{'ratio':>8}{'req/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'MiB':>8}")

@@ -2,7 +2,6 @@
 //! and size, never redirected, never through a proxy that the environment names.
 
 use std::path::Path;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 /// What holds for every client.
@@ -11,14 +10,6 @@ fn builder() -> reqwest::ClientBuilder {
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .user_agent("tyrian")
-}
-
-/// The one client for plain HTTP: a client of its own for each check and mirror would read the
-/// system's authorities for each, and need none of them. Whoever uses it sets a timeout.
-pub fn plain() -> Option<&'static reqwest::Client> {
-    static PLAIN: LazyLock<Option<reqwest::Client>> =
-        LazyLock::new(|| builder().tls_built_in_root_certs(false).build().ok());
-    PLAIN.as_ref()
 }
 
 /// A client whose requests take no longer than `timeout`, body included. `ca` is a PEM file of

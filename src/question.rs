@@ -72,7 +72,8 @@ impl Question {
         let assumed = Self::assumed_claims(&headers);
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = now.unwrap_or_default().as_secs();
-        let vouched = table.vouched(&headers, target.query, now);
+        // Whether a provider's key has signed is known to the running gateway's road only.
+        let vouched = table.vouched(&headers, target.query, now, |_| None);
         let vouched = vouched.map(|vouched| vouched.color);
         let view = View {
             method: &method,

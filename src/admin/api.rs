@@ -2,7 +2,7 @@
 
 use super::audit::Deed;
 use super::auth::Role;
-use super::{Admin, audit, auth, control, etag, profile, rollouts, stream, tap, view};
+use super::{Admin, audit, auth, control, etag, mirrors, profile, rollouts, stream, tap, view};
 use crate::config::units::duration;
 use crate::live::{Outcome, Trigger, Wish};
 use crate::question::Question;
@@ -56,6 +56,7 @@ pub fn router(admin: &Admin) -> Router<Admin> {
             "/v1/services/{service}/{version}/endpoints/{address}",
             put(control::endpoint),
         )
+        .route("/v1/mirrors", get(mirrors::list))
         .route("/v1/stream", get(stream::listen))
         .route("/v1/tap", get(tap::watch))
         .route("/v1/rollouts", get(rollouts::list))

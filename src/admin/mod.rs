@@ -7,6 +7,7 @@ mod control;
 mod dashboard;
 mod etag;
 mod findings;
+mod mirrors;
 mod probes;
 mod profile;
 mod rollouts;

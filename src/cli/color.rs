@@ -1,16 +1,20 @@
 //! `tyrian color`
 
 use super::{Exit, find_config, print, wants_color};
+use crate::config::Config;
+use crate::config::jwt::Jwt;
 use crate::config::units::duration;
 use crate::live::{self, Source};
-use std::path::PathBuf;
+use crate::policy::jwt::color;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Sign colors, to let people in from outside.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tyrian color sign canary --for 8h
-  tyrian color sign canary --for 15m --key k2 -c tyrian.toml")]
+  tyrian color sign canary --for 15m --key k2 -c tyrian.toml
+  tyrian color sign canary --jwt corp --private-key corp.pem")]
 pub struct Args {
     #[command(subcommand)]
     what: What,
@@ -24,9 +28,15 @@ enum What {
         /// How long it is good
         #[arg(long = "for", value_name = "TIME", default_value = "1h")]
         within: String,
-        /// Which of `coloring.keys` signs
+        /// Which of `coloring.keys` signs; with --jwt, the id of the provider's key
         #[arg(long, value_name = "ID")]
         key: Option<String>,
+        /// Sign as this provider, one of `coloring.signers`
+        #[arg(long, value_name = "NAME")]
+        jwt: Option<String>,
+        /// The provider's private key in PEM
+        #[arg(long, value_name = "FILE", requires = "jwt")]
+        private_key: Option<PathBuf>,
         /// The configuration that names the keys
         #[arg(short, long, value_name = "PATH")]
         config: Option<PathBuf>,
@@ -38,6 +48,8 @@ pub fn run(args: &Args) -> Exit {
         color,
         within,
         key,
+        jwt,
+        private_key,
         config,
     } = &args.what;
     let usage = |why: String| {
@@ -54,23 +66,48 @@ pub fn run(args: &Args) -> Exit {
             return Exit::InvalidConfig;
         }
     };
-    let known = loaded
-        .config
-        .is_some_and(|config| config.colors.contains_key(color.as_str()));
-    if !known {
+    let config = loaded.config.as_ref();
+    let Some(config) = config.filter(|config| config.colors.contains_key(color.as_str())) else {
         return usage(format!("there is no color `{color}`"));
-    }
+    };
     let Some(within) = duration(within) else {
         return usage(format!("`{within}` is no time, such as 8h"));
     };
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    match table.sign(color, (now + within).as_secs(), key.as_deref()) {
-        Some(token) => {
+    let (expires, key) = ((now + within).as_secs(), key.as_deref());
+    let signed = match jwt {
+        Some(name) => by_provider(config, name, private_key.as_deref(), |jwt, pem| {
+            color::sign(jwt, pem, key, color, expires)
+        }),
+        None => table
+            .sign(color, expires, key)
+            .ok_or_else(|| "`coloring.keys` has no such key".to_owned()),
+    };
+    match signed {
+        Ok(token) => {
             print(&(token + "\n"));
             Exit::Ok
         }
-        None => usage("`coloring.keys` has no such key".to_owned()),
+        Err(why) => usage(why),
     }
+}
+
+/// With the key of a provider whose signature is believed.
+fn by_provider(
+    config: &Config,
+    name: &str,
+    private_key: Option<&Path>,
+    sign: impl FnOnce(&Jwt, Option<&[u8]>) -> Result<String, String>,
+) -> Result<String, String> {
+    let mut signers = config.coloring.signers.iter();
+    let jwt = config.jwt.get(name);
+    let jwt = jwt.filter(|_| signers.any(|signer| signer.0 == name));
+    let jwt = jwt.ok_or_else(|| format!("`coloring.signers` does not name `{name}`"))?;
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+    };
+    let pem = private_key.map(read).transpose()?;
+    sign(jwt, pem.as_deref())
 }

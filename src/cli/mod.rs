@@ -29,6 +29,7 @@ mod explain;
 mod fmt;
 mod live;
 mod logging;
+mod mirror;
 mod pages;
 mod plugin;
 mod process;
@@ -89,6 +90,8 @@ enum Verb {
     Tap(tap::Args),
     /// Show and move the shares of colors
     Rollout(rollout::Args),
+    /// Compare what mirrors answer with what the originals did
+    Mirror(mirror::Args),
     /// List plugins, show what they take, begin a new one
     Plugin(plugin::Args),
     /// Sign colors, to let people in from outside
@@ -159,6 +162,7 @@ pub fn main() -> ExitCode {
         Verb::Top(args) => top::run(&args),
         Verb::Tap(args) => tap::run(&args),
         Verb::Rollout(args) => rollout::run(&args),
+        Verb::Mirror(args) => mirror::run(&args),
         Verb::Plugin(args) => plugin::run(&args),
         Verb::Color(args) => color::run(&args),
         Verb::Healthcheck(args) => live::healthcheck(&args),

@@ -95,6 +95,15 @@ impl ReadNamed for Breaker {
             }
             _ => {}
         }
+        let failures = &table.failures;
+        let nothing_fails = failures.statuses.is_empty()
+            && failures.grpc.is_empty()
+            && !failures.resets
+            && !failures.timeouts;
+        if nothing_fails && table.trip.slow.is_none() {
+            never("can never open: nothing counts as a failure", "never trips");
+            return None;
+        }
         if table.probes == 0 {
             never(
                 "could never close again without probes",

@@ -21,6 +21,7 @@ pub fn references(references: &[Reference], defined: &Defined, out: &mut Vec<Dia
                 Kind::Service => "service",
                 Kind::Version { .. } => "version",
                 Kind::Route => "route",
+                Kind::Entry("jwt") => "provider",
                 Kind::Entry(section) => section,
             };
             let known = known.iter().map(String::as_str);

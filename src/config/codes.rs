@@ -56,16 +56,22 @@ codes! {
     "The version is not the default, and no color, split or breaker names it, so it gets no requests. Name it where it was meant, or remove it.";
     "TY0318" "a rule that comes too late"
     "Of rules with as many conditions, that of the color first by name counts. Another color asks for the same or for more values, so this rule never gives its color; the help has a request that shows it. Add a condition, or remove one of the two.";
+    "TY0319" "an overlap that only precedence decides"
+    "Two routes ask for some of the same requests in different ways: one by a more exact host, the other by a more exact path, or each by conditions of its own. The rule of precedence (priority, host, path, number of conditions) decides, which is well-defined but easily overlooked; the help has a request that meets both. If it goes where it should, nothing needs to be done; a `priority` says so for readers.";
     "TY0320" "a policy that nobody uses"
     "A limit, breaker, provider or plugin is defined, and no route or service names it. Remove it, or name it where it was meant.";
     "TY0321" "a limit by claim without a token"
-    "The limit goes by a claim, but the route asks nobody for a token, so all of its requests share one bucket. Add `auth`, or choose another key.";
+    "The limit goes by a claim that the route never knows: it asks nobody for a token, or somebody who tells no such claim (keys tell `sub` only, a service that is asked tells none). So all of its requests share one bucket. Add `auth`, or choose another key.";
     "TY0322" "a breaker that never sees a slow request"
     "The service's request timeout ends requests before they are slow by the breaker's measure. They count as timeouts; lower `slow` or raise the timeout.";
     "TY0323" "keys fetched without TLS"
     "Whoever can change the keys on their way can sign tokens. Use https.";
-    "TY0324" "a mirror to a service that is not defined"
-    "Copies go nowhere. The original requests are served all the same, which is why this is not an error.";
+    "TY0324" "a mirror to something that is not defined"
+    "No service, or no version of it, has this name, so copies go nowhere. The original requests are served all the same, which is why this is not an error.";
+    "TY0325" "retries that defeat a limit"
+    "A limit counts what clients send. When the service fails, its retries multiply that behind the limit, just when it can bear least. Lower `retry.budget`, which bounds the share of requests that are sent again, or `attempts`.";
+    "TY0326" "a breaker that never sees enough requests"
+    "Every route to the service has a limit for all of its clients together, and with all of them used up, fewer requests pass in the breaker's window than its `min_requests`. It never judges, so it never opens.";
     "TY0330" "a certificate that clients may refuse"
     "It has expired, is not valid yet, expires within a week, or its chain has a gap. It is shown all the same: renew the file, and the gateway takes the new one up by itself.";
     "TY0401" "a secret in the file"

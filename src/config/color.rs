@@ -1,6 +1,7 @@
 //! `[coloring]` and `[colors.NAME]`: which color a request has, and which versions it meets.
 
 use super::admin::Secret;
+use super::entry::{EntryName, Jwt};
 use super::expiry::Expiry;
 use super::reader::{Cx, Kind, Node, Read, ReadNamed, Reference};
 use super::route::ValueMatch;
@@ -27,6 +28,8 @@ table! {
         "salt" => salt: String = (String::new()) "\"\"",
         /// Secrets, by id: a color that one of them has signed is believed from anyone.
         "keys" => keys: Vec<(String, Secret)> = (Vec::new()) "{}",
+        /// Entries of `jwt`: a color that a key of one of them has signed is believed from anyone.
+        "signers" => signers: Vec<EntryName<Jwt>> = (Vec::new()) "[]",
         /// The W3C baggage member that also carries the color on the way up.
         "baggage" => baggage: Option<BaggageKey> = none,
     }
@@ -42,6 +45,7 @@ impl Default for Coloring {
             unknown: Unknown::Default,
             salt: String::new(),
             keys: Vec::new(),
+            signers: Vec::new(),
             baggage: None,
         }
     }

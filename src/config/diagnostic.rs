@@ -7,6 +7,8 @@ use std::sync::Arc;
 pub enum Severity {
     Error,
     Warning,
+    /// Nothing is wrong; it is only worth knowing.
+    Note,
 }
 
 /// One problem.
@@ -55,6 +57,13 @@ impl Diagnostic {
     pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Warning,
+            ..Self::error(code, message)
+        }
+    }
+
+    pub fn note(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Note,
             ..Self::error(code, message)
         }
     }

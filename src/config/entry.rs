@@ -28,6 +28,7 @@ sections! {
     Auth "auth";
     Breaker "breakers";
     Color "colors";
+    Jwt "jwt";
     Limit "limits";
     Plugin "plugins";
 }

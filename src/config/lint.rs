@@ -1,6 +1,7 @@
 //! What is allowed but probably not meant: warnings, each with a reason.
 
 mod colors;
+mod overlaps;
 mod policies;
 mod witness;
 
@@ -24,6 +25,7 @@ pub fn all(config: &Config, out: &mut Vec<Diagnostic>) {
     wide_trust(config, out);
     nothing_served(config, out);
     colors::all(config, out);
+    overlaps::all(config, out);
     policies::all(config, out);
     expiry::lint(config, now(), out);
 }
@@ -117,7 +119,8 @@ fn empty_versions(config: &Config, out: &mut Vec<Diagnostic>) {
     }
 }
 
-/// A color that nobody may carry and no rule gives.
+/// A color that nobody may carry and no rule gives. A rule that asks for a claim gives nothing
+/// where nobody is asked for a token.
 fn unreachable_colors(config: &Config, out: &mut Vec<Diagnostic>) {
     let trusting = config
         .listeners
@@ -125,11 +128,20 @@ fn unreachable_colors(config: &Config, out: &mut Vec<Diagnostic>) {
         .any(|listener| !listener.clients.trust.is_empty());
     let carried = trusting && !config.coloring.sources.is_empty();
     for (name, color) in &config.colors {
-        let signed = !config.coloring.keys.is_empty();
-        if color.when.is_empty() && color.share.is_none() && !carried && !signed {
+        let coloring = &config.coloring;
+        let signed = !coloring.keys.is_empty() || !coloring.signers.is_empty();
+        let known = |claim: &str| {
+            let mut routes = config.routes.values();
+            routes.any(|route| policies::knows(config, route, claim))
+        };
+        let mut rules = color.when.iter();
+        let given = rules.any(|when| when.jwt.iter().all(|(claim, _)| known(claim)));
+        if !given && color.share.is_none() && !carried && !signed {
             let message = format!("no request can have color `{name}`");
             let by_header = config.coloring.sources.contains(&Source::Header);
-            let help = if by_header && !trusting {
+            let help = if !color.when.is_empty() {
+                "its rules ask for claims, and no route has an `auth` that would know them"
+            } else if by_header && !trusting {
                 "colors are believed only from `clients.trust`; trust somebody, or add `when`"
             } else {
                 "add `when`"

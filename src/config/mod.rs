@@ -22,6 +22,7 @@ pub mod limit;
 mod lint;
 pub mod listener;
 pub mod matches;
+pub mod mirror;
 pub mod plugin;
 pub mod policy;
 pub mod reader;

@@ -27,7 +27,8 @@ impl Loaded {
         };
         let errors = plural(self.count(Severity::Error), "error");
         let warnings = plural(self.count(Severity::Warning), "warning");
-        let counts: Vec<String> = errors.into_iter().chain(warnings).collect();
+        let notes = plural(self.count(Severity::Note), "note");
+        let counts: Vec<String> = errors.into_iter().chain(warnings).chain(notes).collect();
         if !counts.is_empty() {
             let _ = writeln!(text, "{}", counts.join(", "));
         }
@@ -44,6 +45,7 @@ impl Loaded {
         let level = match diagnostic.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
+            Severity::Note => Level::NOTE,
         };
         let title = level
             .primary_title(diagnostic.message.as_str())
@@ -100,6 +102,7 @@ impl Loaded {
             "ok": self.config.is_some(),
             "errors": self.count(Severity::Error),
             "warnings": self.count(Severity::Warning),
+            "notes": self.count(Severity::Note),
             "diagnostics": self.diagnostics.iter().map(one).collect::<Vec<_>>(),
         })
     }
@@ -155,6 +158,7 @@ const fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
+        Severity::Note => "note",
     }
 }
 

@@ -1,11 +1,11 @@
-//! What keeps the endpoints of a service alive: health checks, ejection, stickiness, mirrors.
+//! What keeps the endpoints of a service alive: health checks, ejection, stickiness, importance.
 
 use super::breaker::StatusMatch;
+use super::policy::Mode;
 use super::reader::{Cx, Node, Read};
 use super::shape::Shape;
 use super::units::Percent;
 use super::values::parsed;
-use super::{Name, policy::Mode};
 use crate::{table, words};
 use std::time::Duration;
 
@@ -98,49 +98,6 @@ table! {
         "tolerance" => tolerance: Percent = (Percent(5000)) "\"50%\"",
         /// Whether it acts.
         "mode" => mode: Mode = (Mode::Enforce) "\"enforce\"",
-    }
-}
-
-/// A copy of requests for another service, in its place.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Mirror {
-    pub service: Name,
-    pub percent: Percent,
-    pub timeout: Duration,
-    pub max_in_flight: u32,
-    pub body_max: super::units::Bytes,
-}
-
-table! {
-    /// A copy of requests for another service. Its answers are thrown away; it never slows anyone.
-    pub struct MirrorTable {
-        /// Who gets the copies.
-        "service" => service: String = required,
-        /// Share of requests that is copied.
-        "percent" => percent: Percent = (Percent(10_000)) "\"100%\"",
-        /// Longest wait for a copy's answer.
-        "timeout" => timeout: Duration = (Duration::from_secs(5)) "\"5s\"",
-        /// Most copies in flight; further ones are dropped and counted.
-        "max_in_flight" => max_in_flight: u32 = (64) "64",
-        /// Largest body that is copied; requests with larger ones are not.
-        "body_max" => body_max: super::units::Bytes = (super::units::Bytes(64 * 1024)) "\"64KiB\"",
-    }
-}
-
-impl Read for Mirror {
-    fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        let table = MirrorTable::read(node, cx)?;
-        Some(Self {
-            service: table.service.into(),
-            percent: table.percent,
-            timeout: table.timeout,
-            max_in_flight: table.max_in_flight,
-            body_max: table.body_max,
-        })
-    }
-
-    fn shape() -> Shape {
-        MirrorTable::shape()
     }
 }
 

@@ -68,11 +68,6 @@ fn identify(session: &Session, journey: &mut Journey) {
 /// Who the client is by its certificate stands in fields of the gateway's own, so that whatever
 /// looks at fields (routes, colors, limits, upstreams) can go by it.
 fn show_certificate(head: &mut RequestHeader, journey: &Journey) {
-    // A proxy in front that is believed may have made the handshake.
-    if journey.certificate.is_some() || !journey.client.trusted {
-        head.remove_header(&forward::CLIENT_CERT);
-        head.remove_header(&forward::CLIENT_CERT_NAME);
-    }
     if let Some(certificate) = &journey.certificate {
         let fields = [
             (&forward::CLIENT_CERT, certificate.forwarded.as_str()),
@@ -94,7 +89,8 @@ fn vouch(head: &RequestHeader, journey: &mut Journey) {
     let (_, query) = path::split(head.raw_path());
     let query = std::str::from_utf8(query).unwrap_or("");
     let snapshot = &journey.snapshot;
-    let Some(vouched) = snapshot.table.vouched(&head.headers, query, now) else {
+    let by = |token: &str| snapshot.color_by_token(token, now);
+    let Some(vouched) = snapshot.table.vouched(&head.headers, query, now, by) else {
         return;
     };
     let sources = &snapshot.config.coloring.sources;
@@ -225,27 +221,24 @@ fn parse_hop(hop: &str) -> Option<IpAddr> {
 /// Removes what only we may say: names that other software reads as ours (`x_request_id`), and,
 /// from strangers, colors and forwarding claims.
 fn remove_impostors(head: &mut RequestHeader, journey: &Journey) {
-    let coloring = &journey.snapshot.config.coloring;
+    let color = &journey.snapshot.config.coloring.header;
     let guarded = &journey.snapshot.guarded;
-    for name in guarded {
+    let stranger = !journey.client.trusted;
+    // A proxy in front that is believed may have made the handshake.
+    let secured = stranger || journey.certificate.is_some();
+    let ours = |name: &HeaderName| {
+        guarded.contains(name)
+            || stranger && (name == header::FORWARDED || name == color)
+            || stranger && name == forward::X_FORWARDED_PORT
+            || secured && [&forward::CLIENT_CERT, &forward::CLIENT_CERT_NAME].contains(&name)
+            || is_alias(name.as_str(), color.as_str(), guarded)
+    };
+    let names = head.headers.keys().filter(|name| ours(name));
+    let names: SmallVec<[HeaderName; 2]> = names.cloned().collect();
+    for name in &names {
         head.remove_header(name);
     }
-    let aliases: SmallVec<[HeaderName; 2]> = head
-        .headers
-        .keys()
-        .filter(|name| is_alias(name.as_str(), coloring.header.as_str(), guarded))
-        .cloned()
-        .collect();
-    for name in aliases {
-        head.remove_header(&name);
-    }
-    if journey.client.trusted {
-        return;
-    }
-    head.remove_header(&coloring.header);
-    head.remove_header(&header::FORWARDED);
-    head.remove_header(&forward::X_FORWARDED_PORT);
-    if head.headers.contains_key(&forward::BAGGAGE) {
+    if stranger && head.headers.contains_key(&forward::BAGGAGE) {
         remove_baggage_colors(head, &journey.snapshot);
     }
 }

@@ -1,92 +1,11 @@
-//! What happens beside the exchange and never holds it up: copies for a mirror, answers kept for
-//! worse times.
+//! What happens beside the exchange and never holds it up: answers kept for worse times.
 
 use super::context::{Journey, Refusal};
 use crate::policy::last_good::{self, Reading};
-use crate::policy::mirror::Copy;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, header};
-use pingora::http::{RequestHeader, ResponseHeader};
+use http::{HeaderValue, header};
+use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
-use std::sync::atomic::Ordering::Relaxed;
-
-/// Tells the mirror that nobody waits for its answer.
-static MIRRORED: HeaderName = HeaderName::from_static("x-tyrian-mirrored");
-
-/// Begins a copy of the request as the upstream gets it, if its route has a mirror that wants one.
-pub fn copy(session: &mut Session, head: &RequestHeader, journey: &mut Journey) {
-    let Some(mirror) = journey.route().and_then(|route| route.mirror.clone()) else {
-        return;
-    };
-    if journey.attempt.number > 1 || session.is_upgrade_req() || !mirror.wants() {
-        return;
-    }
-    let mut headers = head.headers.clone();
-    for name in [
-        header::CONNECTION,
-        header::TRANSFER_ENCODING,
-        header::CONTENT_LENGTH,
-    ] {
-        headers.remove(name);
-    }
-    headers.insert(MIRRORED.clone(), HeaderValue::from_static("1"));
-    journey.copy = Some(Copy {
-        method: head.method.clone(),
-        target: String::from_utf8_lossy(head.raw_path()).into_owned(),
-        headers,
-        body: Vec::new(),
-        size: 0,
-    });
-    if session.is_body_empty() {
-        send_copy(journey);
-    }
-}
-
-/// Adds a part of the request's body to the copy, and sends it with the last one.
-pub fn copy_body(chunk: Option<&Bytes>, end: bool, journey: &mut Journey) {
-    let Some(copy) = &mut journey.copy else {
-        return;
-    };
-    if let Some(chunk) = chunk {
-        copy.size += chunk.len() as u64;
-        copy.body.push(chunk.clone());
-    }
-    let size = copy.size;
-    let mirror = journey.route().and_then(|route| route.mirror.as_ref());
-    match mirror.filter(|mirror| size > mirror.config.body_max.0) {
-        Some(mirror) => {
-            mirror.dropped.fetch_add(1, Relaxed);
-            journey.copy = None;
-        }
-        None if end => send_copy(journey),
-        None => {}
-    }
-}
-
-/// To the version of the request's color, else the default one.
-fn send_copy(journey: &mut Journey) {
-    let Some(copy) = journey.copy.take() else {
-        return;
-    };
-    let snapshot = journey.snapshot.clone();
-    let Some(mirror) = journey.route().and_then(|route| route.mirror.as_ref()) else {
-        return;
-    };
-    let config = &snapshot.config;
-    let name = &mirror.config.service;
-    let color = journey.requested_color().and_then(|id| snapshot.color(id));
-    let color = color.and_then(|color| config.colors.get(&color.name)?.versions.get(name));
-    let default = config.services.get(name).map(|service| &service.default);
-    let service = snapshot.service_named(name);
-    let version = color
-        .or(default)
-        .and_then(|version| service?.version_named(version));
-    let endpoint = version.and_then(|version| version.pick(&[], fastrand::u64(..)));
-    match endpoint.and_then(|(_, endpoint)| endpoint.state.socket_address()) {
-        Some(address) => mirror.send(address, copy),
-        None => drop(mirror.failed.fetch_add(1, Relaxed)),
-    }
-}
 
 fn key(session: &Session) -> Option<u64> {
     let head = session.req_header();

@@ -94,10 +94,14 @@ impl<'a> Absolute<'a> {
 }
 
 fn host_field(bytes: &[u8]) -> Option<&[u8]> {
-    bytes
-        .split_inclusive(|byte| *byte == b'\n')
-        .skip(1)
-        .find_map(host_value)
+    let mut rest = bytes;
+    loop {
+        rest = rest.get(memchr::memchr(b'\n', rest)? + 1..)?;
+        let line = rest.get(..memchr::memchr(b'\r', rest)?)?;
+        if let Some(value) = host_value(line) {
+            return Some(value);
+        }
+    }
 }
 
 /// The value of a `Host` field line.

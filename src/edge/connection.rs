@@ -18,12 +18,15 @@ use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
-use pingora::time::timeout;
+use std::future::poll_fn;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 /// What an HTTP/2 client with prior knowledge sends first (RFC 9113, section 3.4).
@@ -72,13 +75,18 @@ pub async fn serve(server: Server, listener: Name, transport: Transport, peer: S
     if h2 {
         return http2::serve(&server, stream, &settings).await;
     }
-    let mut drain = server.drain.clone();
     let mut first = true;
+    let mut drain = server.drain.clone();
+    let drains = async move {
+        // An error: whoever tells of it is gone, and with it the process.
+        let _ = drain.wait_for(|draining| *draining).await;
+    };
+    let mut drains = pin!(drains);
     loop {
         let Some(settings) = server.current.load().listener(&listener) else {
             return;
         };
-        match next(&mut stream, &settings, first, &mut drain).await {
+        match next(&mut stream, &settings, first, drains.as_mut()).await {
             Next::Request(head) => match request(&server, stream, head, &settings).await {
                 Some(reusable) => stream = reusable,
                 None => return,
@@ -99,7 +107,7 @@ async fn next(
     stream: &mut ClientStream,
     settings: &ListenerSettings,
     first: bool,
-    drain: &mut ShutdownWatch,
+    mut drains: Pin<&mut impl Future<Output = ()>>,
 ) -> Next {
     let limits = Limits {
         bytes: settings.max_head,
@@ -122,7 +130,8 @@ async fn next(
                 },
             }
         }
-        if let Some(ended) = read_more(stream, settings, deadline, first, drain).await {
+        let drains = drains.as_mut();
+        if let Some(ended) = read_more(stream, settings, deadline, first, drains).await {
             return ended;
         }
     }
@@ -134,23 +143,27 @@ async fn read_more(
     settings: &ListenerSettings,
     deadline: Option<Instant>,
     first: bool,
-    drain: &mut ShutdownWatch,
+    mut drains: Pin<&mut impl Future<Output = ()>>,
 ) -> Option<Next> {
-    let wait = match deadline {
-        Some(deadline) => deadline.saturating_duration_since(Instant::now()),
-        None if first => settings.header_timeout,
-        None => settings.idle_timeout,
-    };
-    let read = tokio::select! {
-        biased;
-        read = timeout(wait, stream.read_ahead()) => read,
+    let until = deadline.unwrap_or_else(|| {
+        let wait = match first {
+            true => settings.header_timeout,
+            false => settings.idle_timeout,
+        };
+        Instant::now() + wait
+    });
+    let read = poll_fn(|cx| match stream.poll_ahead(cx, until) {
+        Poll::Ready(read) => Poll::Ready(read),
         // A half-read head is waited for; a quiet connection is let go.
-        _ = drain.wait_for(|draining| *draining), if deadline.is_none() => return Some(Next::Closed),
-    };
-    match read {
-        Ok(Ok(0) | Err(_)) => Some(Next::Closed),
-        Ok(Ok(_)) => None,
-        Err(_) if deadline.is_some() => Some(Next::Refused(Refused::TOO_SLOW)),
+        Poll::Pending if deadline.is_none() => drains.as_mut().poll(cx).map(|()| Ok(0)),
+        Poll::Pending => Poll::Pending,
+    });
+    match read.await {
+        Ok(0) => Some(Next::Closed),
+        Ok(_) => None,
+        Err(error) if deadline.is_some() && error.kind() == ErrorKind::TimedOut => {
+            Some(Next::Refused(Refused::TOO_SLOW))
+        }
         Err(_) => Some(Next::Closed),
     }
 }

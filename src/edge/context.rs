@@ -3,6 +3,7 @@
 use super::compress::Encoder;
 use super::facts::Facts;
 use super::grpc::Bridge;
+use super::mirror::Mirroring;
 use super::plugins::Hooks;
 use super::trail::Trail;
 use crate::config::Name;
@@ -11,7 +12,6 @@ use crate::policy::breaker::{Outcome, Permit};
 use crate::policy::in_flight::Place;
 use crate::policy::jwt::Verified;
 use crate::policy::last_good::Reading;
-use crate::policy::mirror::Copy;
 use crate::reason::Reason;
 use crate::routing::{ColorId, Decision, RouteId, ServiceId, VersionId};
 use crate::snapshot::{Route, Snapshot};
@@ -54,7 +54,7 @@ pub struct Journey {
     pub places: Places,
     /// States of limits that every answer tells.
     pub readings: SmallVec<[(HeaderValue, HeaderValue); 1]>,
-    pub copy: Option<Copy>,
+    pub mirroring: Mirroring,
     /// An answer that is kept for worse times, as far as it has come.
     pub keeping: Option<Reading>,
     /// The answer leaves compressed.
@@ -99,6 +99,8 @@ pub struct Attempt {
     pub permit: Option<Permit>,
     /// How the try ended, as far as that is known.
     pub verdict: Option<Ended>,
+    /// What the answer says of itself, where it is gRPC.
+    pub grpc: Option<u8>,
     /// How long the head of the answer took.
     pub head_took: Option<Duration>,
     /// Whether the next try follows a failure of the upstream's, and waits a little.
@@ -203,7 +205,7 @@ impl Journey {
             identity: None,
             places: Places::default(),
             readings: SmallVec::new(),
-            copy: None,
+            mirroring: Mirroring::default(),
             keeping: None,
             encoder: None,
             bridge: None,
@@ -272,6 +274,7 @@ impl Journey {
         let grpc = grpc.and_then(|status| status.to_str().ok()?.parse().ok());
         let status = head.status.as_u16();
         self.attempt.verdict = Some(Ended::Answered { status, grpc });
+        self.attempt.grpc = grpc;
         self.trail.answered(status, self.attempt.verdict);
         let took = self.attempt.since.map(|since| since.elapsed());
         self.attempt.head_took = took;
@@ -293,6 +296,9 @@ impl Journey {
         if let (Some(Ended::Answered { grpc, .. }), Some(said)) = (&mut self.attempt.verdict, said)
         {
             *grpc = Some(said);
+        }
+        if said.is_some() {
+            self.attempt.grpc = said;
         }
     }
 

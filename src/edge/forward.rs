@@ -4,10 +4,12 @@ use super::context::Journey;
 use super::facts::Facts;
 use super::{plugins, policies, trail};
 use crate::routing::{carried, rewrite};
-use http::{HeaderName, HeaderValue, Version, header};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
+use smallvec::SmallVec;
 use std::borrow::Cow;
 
 pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -25,37 +27,44 @@ static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection"
 
 /// Dresses the request for the upstream.
 pub fn outgoing(session: &Session, head: &mut RequestHeader, journey: &Journey) -> Result<()> {
-    forget_spelling(head)?;
-    host(head)?;
-    target(head, journey)?;
-    // The gateway answers expectations itself, so the upstream has none to meet.
-    head.remove_header(&header::EXPECT);
-    via(head, session.req_header().version)?;
-    if let Some(facts) = Facts::of(session.digest()) {
-        forwarded(session, head, journey, facts)?;
-    }
-    if let Some(id) = &journey.request_id {
-        head.insert_header(X_REQUEST_ID.clone(), id.clone())?;
-    }
-    if !journey.forwards_certificate {
-        head.remove_header(&CLIENT_CERT);
-        head.remove_header(&CLIENT_CERT_NAME);
-    }
-    for name in &journey.snapshot.secret_headers {
-        head.remove_header(name);
-    }
-    if let Some(identity) = &journey.identity {
-        for (name, value) in &identity.forward {
-            head.append_header(name.clone(), value.clone())?;
+    reworked(head, |parts| {
+        host(parts);
+        let headers = &mut parts.headers;
+        headers.reserve(FIELDS_ADDED);
+        // The gateway answers expectations itself, so the upstream has none to meet.
+        headers.remove(&header::EXPECT);
+        via(headers, session.req_header().version);
+        if let Some(facts) = Facts::of(session.digest()) {
+            forwarded(session, headers, journey, facts);
         }
-    }
-    trail::outgoing(head, journey)?;
-    color(head, journey)
+        if let Some(id) = &journey.request_id {
+            headers.insert(&X_REQUEST_ID, id.clone());
+        }
+        if !journey.forwards_certificate {
+            headers.remove(&CLIENT_CERT);
+            headers.remove(&CLIENT_CERT_NAME);
+        }
+        for name in &journey.snapshot.secret_headers {
+            headers.remove(name);
+        }
+        if let Some(identity) = &journey.identity {
+            for (name, value) in &identity.forward {
+                headers.append(name, value.clone());
+            }
+        }
+        trail::outgoing(headers, journey);
+        color(headers, journey);
+    })?;
+    target(head, journey)
 }
 
-/// Names of fields have no case (RFC 9110, section 5.1). The core keeps the client's spelling in a
-/// second map, and each field set here would cost an entry and a copy of its name there.
-fn forget_spelling(head: &mut RequestHeader) -> Result<()> {
+/// Fields that every request gets: who it comes from, its id, its color.
+const FIELDS_ADDED: usize = 6;
+
+/// Works on the parts of a head, past the core's map of spellings. Names of fields have no case
+/// (RFC 9110, section 5.1); the core keeps the client's spelling in a second map, and each field
+/// set there would cost an entry and a copy of its name.
+fn reworked(head: &mut RequestHeader, work: impl FnOnce(&mut Parts)) -> Result<()> {
     let (empty, ()) = http::Request::new(()).into_parts();
     let spelt = std::mem::replace(head, empty.into());
     let raw = spelt.raw_path();
@@ -65,7 +74,8 @@ fn forget_spelling(head: &mut RequestHeader) -> Result<()> {
         .is_some_and(|target| target.as_str().as_bytes() == raw);
     // A target that is no URI lives beside the parts, and would be lost with the spelling.
     let raw = (!same).then(|| raw.to_vec());
-    let parts: http::request::Parts = spelt.into();
+    let mut parts: Parts = spelt.into();
+    work(&mut parts);
     *head = parts.into();
     match raw {
         Some(raw) => head.set_raw_path(&raw),
@@ -74,13 +84,13 @@ fn forget_spelling(head: &mut RequestHeader) -> Result<()> {
 }
 
 /// HTTP/2 names the host in its target, which a rewrite replaces.
-fn host(head: &mut RequestHeader) -> Result<()> {
-    let named = head.uri.authority().map(http::uri::Authority::as_str);
-    match named.and_then(|host| HeaderValue::from_str(host).ok()) {
-        Some(host) if !head.headers.contains_key(header::HOST) => {
-            head.insert_header(header::HOST, host)
-        }
-        _ => Ok(()),
+fn host(parts: &mut Parts) {
+    let named = parts.uri.authority().map(http::uri::Authority::as_str);
+    if let Some(named) = named
+        && !parts.headers.contains_key(header::HOST)
+        && let Ok(host) = HeaderValue::from_str(named)
+    {
+        parts.headers.insert(header::HOST, host);
     }
 }
 
@@ -109,57 +119,45 @@ fn target(head: &mut RequestHeader, journey: &Journey) -> Result<()> {
 }
 
 /// RFC 9110, section 7.6.3.
-fn via(head: &mut RequestHeader, received: Version) -> Result<()> {
+fn via(headers: &mut HeaderMap, received: Version) {
     let hop = match received {
         Version::HTTP_10 => "1.0 tyrian",
         Version::HTTP_2 => "2 tyrian",
         _ => "1.1 tyrian",
     };
-    head.append_header(header::VIA, HeaderValue::from_static(hop))?;
-    Ok(())
+    headers.append(header::VIA, HeaderValue::from_static(hop));
 }
 
 /// `X-Forwarded-*`: appended to what a trusted peer says, in place of what a stranger says.
-fn forwarded(
-    session: &Session,
-    head: &mut RequestHeader,
-    journey: &Journey,
-    facts: &Facts,
-) -> Result<()> {
+fn forwarded(session: &Session, headers: &mut HeaderMap, journey: &Journey, facts: &Facts) {
     let trusted = journey.client.trusted;
-    let before = trusted
-        .then(|| head.headers.get(&X_FORWARDED_FOR))
-        .flatten();
-    let chain = match before {
-        None => facts.peer_text.clone(),
-        Some(_) => appended(head, &facts.peer_text),
+    let chain = match trusted && headers.contains_key(&X_FORWARDED_FOR) {
+        false => facts.peer_text.clone(),
+        true => appended(headers, &facts.peer_text),
     };
-    head.insert_header(X_FORWARDED_FOR.clone(), chain)?;
-    if !trusted || !head.headers.contains_key(&X_FORWARDED_PROTO) {
-        head.insert_header(
-            X_FORWARDED_PROTO.clone(),
-            HeaderValue::from_static(facts.scheme()),
-        )?;
+    headers.insert(&X_FORWARDED_FOR, chain);
+    if !trusted || !headers.contains_key(&X_FORWARDED_PROTO) {
+        let scheme = HeaderValue::from_static(facts.scheme());
+        headers.insert(&X_FORWARDED_PROTO, scheme);
     }
-    if !trusted || !head.headers.contains_key(&X_FORWARDED_HOST) {
+    if !trusted || !headers.contains_key(&X_FORWARDED_HOST) {
         let asked = session.req_header();
-        let host = asked
-            .uri
-            .authority()
-            .map(|authority| authority.as_str().as_bytes());
-        let host = host.or_else(|| asked.headers.get(header::HOST).map(HeaderValue::as_bytes));
-        match host.and_then(|host| HeaderValue::from_bytes(host).ok()) {
-            Some(host) => head.insert_header(X_FORWARDED_HOST.clone(), host)?,
-            None => drop(head.remove_header(&X_FORWARDED_HOST)),
+        let authority = asked.uri.authority();
+        let host = match authority {
+            Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+            None => asked.headers.get(header::HOST).cloned(),
+        };
+        match host {
+            Some(host) => drop(headers.insert(&X_FORWARDED_HOST, host)),
+            None => drop(headers.remove(&X_FORWARDED_HOST)),
         }
     }
-    Ok(())
 }
 
 /// All lines of the chain in one, with the peer at its end.
-fn appended(head: &RequestHeader, peer: &HeaderValue) -> HeaderValue {
+fn appended(headers: &HeaderMap, peer: &HeaderValue) -> HeaderValue {
     let mut chain = Vec::with_capacity(64);
-    for line in head.headers.get_all(&X_FORWARDED_FOR) {
+    for line in headers.get_all(&X_FORWARDED_FOR) {
         chain.extend_from_slice(line.as_bytes());
         chain.extend_from_slice(b", ");
     }
@@ -168,18 +166,17 @@ fn appended(head: &RequestHeader, peer: &HeaderValue) -> HeaderValue {
 }
 
 /// The color goes up whatever version serves it here, so that the next hop can still honour it.
-fn color(head: &mut RequestHeader, journey: &Journey) -> Result<()> {
+fn color(headers: &mut HeaderMap, journey: &Journey) {
     let name = &journey.snapshot.config.coloring.header;
     let color = journey
         .requested_color()
         .and_then(|id| journey.snapshot.color(id));
     match color {
-        Some(color) => head.insert_header(name.clone(), color.value.clone())?,
-        None => drop(head.remove_header(name)),
+        Some(color) => drop(headers.insert(name, color.value.clone())),
+        None => drop(headers.remove(name)),
     }
-    match &journey.snapshot.config.coloring.baggage {
-        Some(key) => baggage(head, &key.0, color.map(|color| color.name.as_ref())),
-        None => Ok(()),
+    if let Some(key) = &journey.snapshot.config.coloring.baggage {
+        baggage(headers, &key.0, color.map(|color| color.name.as_ref()));
     }
 }
 
@@ -188,8 +185,8 @@ const BAGGAGE_MEMBERS_MAX: usize = 64;
 const BAGGAGE_MAX: usize = 8192;
 
 /// The color as a member beside those of others. Where there is no room, theirs stay.
-fn baggage(head: &mut RequestHeader, key: &str, color: Option<&str>) -> Result<()> {
-    let lines = head.headers.get_all(&BAGGAGE).iter();
+fn baggage(headers: &mut HeaderMap, key: &str, color: Option<&str>) {
+    let lines = headers.get_all(&BAGGAGE).iter();
     let lines: Vec<Cow<str>> = lines
         .filter_map(|line| carried::strip_baggage_members(line.to_str().ok()?, &[key]))
         .collect();
@@ -209,10 +206,9 @@ fn baggage(head: &mut RequestHeader, key: &str, color: Option<&str>) -> Result<(
     } else {
         whole
     };
-    head.remove_header(&BAGGAGE);
     match HeaderValue::try_from(whole) {
-        Ok(value) if !value.is_empty() => head.insert_header(BAGGAGE.clone(), value),
-        _ => Ok(()),
+        Ok(value) if !value.is_empty() => drop(headers.insert(&BAGGAGE, value)),
+        _ => drop(headers.remove(&BAGGAGE)),
     }
 }
 
@@ -229,16 +225,18 @@ pub fn head_size(head: &ResponseHeader) -> usize {
 
 /// Dresses the upstream's answer for the client.
 pub fn returning(head: &mut ResponseHeader, to_http10: bool, journey: &Journey) -> Result<()> {
-    if to_http10 {
+    let switches = head.status == http::StatusCode::SWITCHING_PROTOCOLS;
+    let color = &journey.snapshot.config.coloring.header;
+    let gone = head.headers.keys().filter(|name| match **name {
+        header::CONNECTION | header::UPGRADE => !switches,
         // HTTP/1.0 has no transfer codings: the end of the connection is the end of the body.
-        head.remove_header(&header::TRANSFER_ENCODING);
+        header::TRANSFER_ENCODING => to_http10,
+        _ => [&KEEP_ALIVE, &PROXY_CONNECTION, color].contains(name),
+    });
+    let gone: SmallVec<[HeaderName; 2]> = gone.cloned().collect();
+    for name in &gone {
+        head.remove_header(name);
     }
-    if head.status != http::StatusCode::SWITCHING_PROTOCOLS {
-        head.remove_header(&header::UPGRADE);
-        head.remove_header(&header::CONNECTION);
-    }
-    head.remove_header(&KEEP_ALIVE);
-    head.remove_header(&PROXY_CONNECTION);
     stamp(head, journey)
 }
 
@@ -287,8 +285,7 @@ pub fn stamp(head: &mut ResponseHeader, journey: &Journey) -> Result<()> {
     let name = &journey.snapshot.config.coloring.header;
     let color = journey.requested_color().filter(|_| journey.client.trusted);
     match color.and_then(|id| journey.snapshot.color(id)) {
-        Some(color) => head.insert_header(name.clone(), color.value.clone())?,
-        None => drop(head.remove_header(name)),
+        Some(color) => head.insert_header(name.clone(), color.value.clone()),
+        None => Ok(()),
     }
-    Ok(())
 }

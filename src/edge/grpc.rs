@@ -33,9 +33,12 @@ fn kind(headers: &HeaderMap) -> &[u8] {
         .unwrap_or_default()
 }
 
-/// How long the client will wait; `None`: it does not say, or not well.
+/// How long a client of gRPC or gRPC-Web will wait; `None`: it does not say, or not well.
 pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(&GRPC_TIMEOUT)?.to_str().ok()?;
+    if !kind(headers).starts_with(b"application/grpc") {
+        return None;
+    }
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     // At most eight digits, by the protocol.
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -198,11 +201,13 @@ mod tests {
 
     #[test]
     fn timeouts_have_a_unit_and_eight_digits_at_most() {
-        let of = |text: &'static str| {
+        let said_by = |kind: &'static str, text: &'static str| {
             let mut headers = HeaderMap::new();
+            headers.insert("content-type", kind.parse().unwrap());
             headers.insert("grpc-timeout", text.parse().unwrap());
             timeout(&headers)
         };
+        let of = |text| said_by("application/grpc+proto", text);
         assert_eq!(of("1S"), Some(Duration::from_secs(1)));
         assert_eq!(of("250m"), Some(Duration::from_millis(250)));
         assert_eq!(of("99999999n"), Some(Duration::from_nanos(99_999_999)));
@@ -210,5 +215,6 @@ mod tests {
         for wrong in ["", "S", "1", "1s", "-1S", "123456789S", "1.5S", "1 S"] {
             assert_eq!(of(wrong), None, "{wrong}");
         }
+        assert_eq!(said_by("text/plain", "1S"), None, "only gRPC has it");
     }
 }

@@ -22,6 +22,7 @@ mod head;
 mod http2;
 mod inputs;
 pub mod listener;
+mod mirror;
 mod pace;
 mod peer;
 mod plain_answer;
@@ -35,7 +36,9 @@ mod respond;
 mod road;
 mod socket;
 mod target;
+mod timer;
 mod trail;
+mod unhurried;
 mod websocket;
 mod wire;
 

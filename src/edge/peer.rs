@@ -2,13 +2,17 @@
 
 use super::context::Journey;
 use super::context::Refusal;
+use super::unhurried;
 use crate::config::service::UpstreamHttp;
 use crate::reason::Reason;
 use crate::upstream::{Address, EndpointState, Version};
 use pingora::proxy::Session;
 use pingora::upstreams::peer::{ALPN, HttpPeer};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Longest wait for a connection where no route says otherwise.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Streams at once on one upstream HTTP/2 connection.
 const STREAMS_MAX: usize = 100;
 /// What an upstream may send ahead on one stream, and on one connection.
@@ -53,6 +57,11 @@ pub fn describe(
         speak(&mut peer, version);
     }
     limit(&mut peer, session, journey);
+    if session.is_upgrade_req() {
+        let patience = peer.options.connection_timeout.unwrap_or(CONNECT_TIMEOUT);
+        peer.options.custom_l4 = Some(Arc::new(unhurried::Connector(patience)));
+        peer.group_key ^= unhurried::GROUP;
+    }
     Ok(peer)
 }
 
@@ -81,12 +90,10 @@ fn limit(peer: &mut HttpPeer, session: &Session, journey: &Journey) {
     let within = |limit: Duration| left.map_or(limit, |left| left.min(limit));
     options.connection_timeout = Some(within(route.connect_timeout));
     options.total_connection_timeout = Some(within(route.connect_timeout));
-    // Over HTTP/1 the client's stream watches the deadline, and knows streams that have none: a
-    // silent one must not be cut at `request`.
-    let silence = match session.is_http2() {
-        true => within(route.idle_timeout),
-        false => route.idle_timeout,
-    };
-    options.read_timeout = Some(silence);
+    // Over HTTP/1 the client's stream watches the deadline and the silence of what has none, which
+    // spares a timer for each read.
+    if session.is_http2() || left.is_none() {
+        options.read_timeout = Some(within(route.idle_timeout));
+    }
     options.write_timeout = Some(within(route.idle_timeout));
 }

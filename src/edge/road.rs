@@ -13,8 +13,8 @@
 use super::context::{Journey, Refusal};
 use super::facts::Facts;
 use super::{
-    admit, beside, compress, failure, forward, grpc, plugins, policies, record, refusal, respond,
-    target,
+    admit, beside, compress, failure, forward, grpc, mirror, plugins, policies, record, refusal,
+    respond, target,
 };
 use crate::reason::Reason;
 use crate::routing::Outcome;
@@ -73,16 +73,21 @@ fn refused(journey: &mut Journey, refusal: Refusal) -> Box<Error> {
 
 #[async_trait]
 impl ProxyHttp for Road {
-    type CTX = Journey;
+    // Boxed, since the core moves it, with all that it holds of a request, more than once.
+    type CTX = Box<Journey>;
 
-    fn new_ctx(&self) -> Journey {
-        Journey::begin(self.current.load_full(), &self.metrics)
+    fn new_ctx(&self) -> Box<Journey> {
+        Box::new(Journey::begin(self.current.load_full(), &self.metrics))
     }
 
     /// None: compression and the like are not this gateway's default.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
-    async fn request_filter(&self, session: &mut Session, journey: &mut Journey) -> Result<bool> {
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        journey: &mut Box<Journey>,
+    ) -> Result<bool> {
         let found = self.shield(journey, |journey| {
             admit::request(session, journey).map_err(|refusal| refused(journey, refusal))
         })?;
@@ -114,7 +119,7 @@ impl ProxyHttp for Road {
     async fn upstream_peer(
         &self,
         session: &mut Session,
-        journey: &mut Journey,
+        journey: &mut Box<Journey>,
     ) -> Result<Box<HttpPeer>> {
         if let Some(pause) = target::backoff(journey) {
             tokio::time::sleep(pause).await;
@@ -130,7 +135,7 @@ impl ProxyHttp for Road {
         &self,
         _: &mut Session,
         _: &HttpPeer,
-        journey: &mut Journey,
+        journey: &mut Box<Journey>,
         mut error: Box<Error>,
     ) -> Box<Error> {
         failure::on_connect(journey, &mut error);
@@ -141,13 +146,14 @@ impl ProxyHttp for Road {
         &self,
         session: &mut Session,
         head: &mut RequestHeader,
-        journey: &mut Journey,
+        journey: &mut Box<Journey>,
     ) -> Result<()> {
         self.shield(journey, |journey| {
             forward::outgoing(session, head, journey)?;
+            plugins::resize(head, journey)?;
             grpc::pass_deadline(head, journey)?;
             journey.bridge = grpc::Bridge::begin(head, journey)?.map(Box::new);
-            beside::copy(session, head, journey);
+            mirror::copy(session, head, journey);
             Ok(())
         })
     }
@@ -157,9 +163,8 @@ impl ProxyHttp for Road {
         _: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        journey: &mut Journey,
+        journey: &mut Box<Journey>,
     ) -> Result<()> {
-        beside::copy_body(body.as_ref(), end, journey);
         let own = body.as_ref().map_or(0, Bytes::len);
         journey.body_bytes += own as u64;
         let bridged = match &mut journey.bridge {
@@ -176,6 +181,7 @@ impl ProxyHttp for Road {
         }
         let passed = plugins::request_body(journey, body, end);
         passed.map_err(|refusal| refused(journey, refusal))?;
+        mirror::copy_body(body.as_ref(), end, journey);
         // An empty last chunk would be written as a second end of the chunked body.
         body.take_if(|chunk| chunk.is_empty());
         Ok(())
@@ -185,7 +191,7 @@ impl ProxyHttp for Road {
         &self,
         session: &mut Session,
         head: &mut ResponseHeader,
-        journey: &mut Journey,
+        journey: &mut Box<Journey>,
     ) -> Result<()> {
         if head.status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
             // Nobody asked: what follows would be read as an answer to somebody else.
@@ -200,19 +206,23 @@ impl ProxyHttp for Road {
         if informational && head.status != StatusCode::SWITCHING_PROTOCOLS {
             return self.shield(journey, |journey| forward::returning(head, false, journey));
         }
-        journey.endless = is_endless(head);
+        journey.endless = is_endless(head.status, &head.headers);
         journey.answered(head);
         if failure::on_status(session, journey, head.status.as_u16()) {
             return Err(Error::new_up(failure::ANOTHER_TRY));
         }
         // What one try may take ends with its head; of streams, what the whole may take too.
-        let whole = journey.deadline.filter(|_| !journey.endless);
-        watch_deadline(session, whole);
+        match journey.endless {
+            true => watch_silence(session, journey),
+            false => watch_deadline(session, journey.deadline),
+        }
         let old = session.req_header().version == Version::HTTP_10;
         self.shield(journey, |journey| {
             beside::keep(session, head, journey);
+            mirror::answered(head, journey);
             forward::upkeep(head, journey)?;
             forward::returning(head, old, journey)?;
+            plugins::resize_answer(session.req_header(), head, journey)?;
             if let Some(bridge) = &mut journey.bridge {
                 bridge.answer_head(head, session.req_header().version)?;
             }
@@ -227,7 +237,7 @@ impl ProxyHttp for Road {
         peer: &HttpPeer,
         fd: std::os::fd::RawFd,
         _: Option<&Digest>,
-        _: &mut Journey,
+        _: &mut Box<Journey>,
     ) -> Result<()> {
         // HTTP/2 connections are shared, and watched over by whoever drives them.
         let shared = peer.options.alpn.get_max_http_version() > 1;
@@ -239,16 +249,16 @@ impl ProxyHttp for Road {
 
     fn upstream_response_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        journey: &mut Journey,
+        journey: &mut Box<Journey>,
     ) -> Result<Option<Duration>> {
         beside::keep_body(body.as_ref(), end, journey);
-        let late = journey
-            .deadline
-            .is_some_and(|deadline| deadline < Instant::now());
-        if late && !end && !journey.endless {
+        mirror::answered_body(body.as_ref(), journey);
+        if journey.endless {
+            watch_silence(session, journey);
+        } else if !end && journey.deadline.is_some_and(|at| at < Instant::now()) {
             let refusal = Refusal::new(Reason::UpstreamTimeout, "the answer took too long");
             return Err(refused(journey, refusal));
         }
@@ -262,7 +272,7 @@ impl ProxyHttp for Road {
         _: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        journey: &mut Journey,
+        journey: &mut Box<Journey>,
     ) -> Result<Option<Duration>> {
         if let Some(bridge) = &journey.bridge {
             bridge.answer_piece(body);
@@ -280,7 +290,7 @@ impl ProxyHttp for Road {
         &self,
         _: &mut Session,
         trailers: &mut HeaderMap,
-        journey: &mut Journey,
+        journey: &mut Box<Journey>,
     ) -> Result<Option<Bytes>> {
         journey.ended_with(trailers);
         Ok(journey
@@ -294,7 +304,7 @@ impl ProxyHttp for Road {
         _: &HttpPeer,
         session: &mut Session,
         mut error: Box<Error>,
-        journey: &mut Journey,
+        journey: &mut Box<Journey>,
         reused: bool,
     ) -> Box<Error> {
         failure::on_exchange(session, journey, &mut error, reused);
@@ -305,7 +315,7 @@ impl ProxyHttp for Road {
         &self,
         session: &mut Session,
         error: &Error,
-        journey: &mut Journey,
+        journey: &mut Box<Journey>,
     ) -> FailToProxy {
         let refusal = failure::reason(journey, error);
         journey.refuse(refusal.clone());
@@ -323,21 +333,22 @@ impl ProxyHttp for Road {
     }
 
     /// Failures are told once, by reason, in the access log.
-    fn suppress_error_log(&self, _: &Session, _: &Journey, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Box<Journey>, _: &Error) -> bool {
         true
     }
 
     fn suppress_proxy_warn_log(
         &self,
         _: &Session,
-        _: &Journey,
+        _: &Box<Journey>,
         _: &Error,
         _: ProxyWarnLogContext,
     ) -> bool {
         true
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, journey: &mut Journey) {
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, journey: &mut Box<Journey>) {
+        mirror::ended(journey);
         record::request(session, journey);
     }
 }
@@ -347,6 +358,14 @@ fn watch_deadline(session: &Session, deadline: Option<Instant>) {
     if let Some(facts) = Facts::of(session.digest()) {
         facts.set_deadline(deadline);
     }
+}
+
+/// What has no end of its own may go on for as long as it is not silent for too long. Over HTTP/2
+/// the core watches that itself (`peer`).
+fn watch_silence(session: &Session, journey: &Journey) {
+    let route = journey.route().filter(|_| !session.is_http2());
+    let silence = route.map(|route| route.idle_timeout);
+    watch_deadline(session, silence.map(|limit| Instant::now() + limit));
 }
 
 fn refusal_of(reason: Reason) -> Refusal {
@@ -397,13 +416,12 @@ async fn expect_continue(session: &mut Session) -> Result<()> {
 }
 
 /// Streams and upgrades have no end to wait for: only silence ends them.
-fn is_endless(head: &ResponseHeader) -> bool {
-    let kind = head
-        .headers
+pub fn is_endless(status: StatusCode, headers: &HeaderMap) -> bool {
+    let kind = headers
         .get(header::CONTENT_TYPE)
         .map(http::HeaderValue::as_bytes);
     let kind = kind.unwrap_or_default();
-    head.status == StatusCode::SWITCHING_PROTOCOLS
+    status == StatusCode::SWITCHING_PROTOCOLS
         || kind.starts_with(b"text/event-stream")
         || kind.starts_with(b"application/grpc")
 }

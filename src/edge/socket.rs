@@ -140,17 +140,16 @@ impl Socket {
         cx: &mut Context<'_>,
         ahead: &mut BytesMut,
     ) -> Poll<io::Result<bool>> {
-        let mut bytes = [0; 1024];
         if let Self::Plain(Transport {
             raw: Raw::Tcp(stream),
             ahead,
         }) = self
             && ahead.is_empty()
         {
-            let (first, _) = bytes.split_at_mut(1);
-            let seen = ready!(stream.poll_peek(cx, &mut ReadBuf::new(first)))?;
+            let seen = ready!(stream.poll_peek(cx, &mut ReadBuf::new(&mut [0; 1])))?;
             return Poll::Ready(Ok(seen == 0));
         }
+        let mut bytes = [0; 1024];
         let mut buf = ReadBuf::new(&mut bytes);
         ready!(Pin::new(self).poll_read(cx, &mut buf))?;
         ahead.extend_from_slice(buf.filled());

@@ -13,7 +13,10 @@ use crate::upstream::{Service, Version};
 use http::{HeaderMap, HeaderValue, header};
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
+use std::hash::Hasher;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
+use twox_hash::XxHash64;
 
 /// Chooses an endpoint and describes the connection to it.
 ///
@@ -116,24 +119,31 @@ fn hash(session: &Session, journey: &mut Journey) -> u64 {
     hash
 }
 
-/// The same words give the same hash in every process, so gateways side by side agree.
+/// The same words give the same hash in every process and version, so gateways side by side agree.
 fn hash_of(service: &Service, headers: &HeaderMap, journey: &Journey) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = XxHash64::with_seed(0);
     let known = match &service.hash {
-        Some(KeyPart::Header(name)) => headers.get(name).map(|v| v.as_bytes().hash(&mut hasher)),
-        Some(KeyPart::Cookie(name)) => carried::cookie(headers, name).map(|v| v.hash(&mut hasher)),
+        Some(KeyPart::Header(name)) => headers.get(name).map(|v| hasher.write(v.as_bytes())),
+        Some(KeyPart::Cookie(name)) => carried::cookie(headers, name).map(|v| hasher.write(v)),
         Some(KeyPart::Jwt(claim)) => {
             let claims = journey.identity.as_ref().map(|identity| &identity.claims);
             let values = claims
                 .map(|claims| claims::values(claims, claim))
                 .unwrap_or_default();
-            (!values.is_empty()).then(|| values.iter().for_each(|value| value.hash(&mut hasher)))
+            (!values.is_empty()).then(|| {
+                for value in values {
+                    hasher.write(value.as_bytes());
+                    hasher.write(&[0xff]);
+                }
+            })
         }
         Some(KeyPart::Ip | KeyPart::Route | KeyPart::Color) | None => None,
     };
     if known.is_none() {
-        journey.client.ip.hash(&mut hasher);
+        match journey.client.ip {
+            IpAddr::V4(ip) => hasher.write(&ip.octets()),
+            IpAddr::V6(ip) => hasher.write(&ip.octets()),
+        }
     }
     hasher.finish()
 }

@@ -7,10 +7,8 @@ use crate::config::traces::Propagator;
 use crate::routing::{FallbackReason, ServiceId, VersionId};
 use crate::telemetry::exchange::Exchange;
 use crate::telemetry::trace::context::{self, Hex};
-use crate::telemetry::trace::{Context, End, SpanId, Traced, Tracer, Try, spans};
+use crate::telemetry::trace::{Context, End, Id, SpanId, Traced, Tracer, Try, spans};
 use http::{HeaderMap, HeaderValue};
-use pingora::Result;
-use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use smallvec::SmallVec;
 use std::time::{Duration, Instant};
@@ -91,13 +89,13 @@ fn sampled(tracer: &Tracer, context: &Context, journey: &Journey) -> bool {
 pub fn trace_id(headers: &HeaderMap, journey: &Journey) -> Option<Hex<32>> {
     let own = journey.trail.context.map(|context| context.trace);
     let id = own.or_else(|| context::w3c(headers)?.ids.map(|(trace, _)| trace));
-    id.map(context::TraceId::hex)
+    id.map(Id::hex)
 }
 
 /// Tells the upstream which trace it is part of, in every way that is configured.
-pub fn outgoing(head: &mut RequestHeader, journey: &Journey) -> Result<()> {
+pub fn outgoing(headers: &mut HeaderMap, journey: &Journey) {
     let Some((tracer, context)) = traced(journey) else {
-        return Ok(());
+        return;
     };
     let sampled = sampled(tracer, context, journey);
     let span = journey.trail.steps.last();
@@ -109,15 +107,15 @@ pub fn outgoing(head: &mut RequestHeader, journey: &Journey) -> Result<()> {
             Propagator::Tracecontext => {
                 if context.arrived.is_none() {
                     // Without its traceparent it belongs to nothing.
-                    head.remove_header(&context::TRACESTATE);
+                    headers.remove(&context::TRACESTATE);
                 }
                 let value = context::traceparent(context.trace, span, sampled);
-                head.insert_header(context::TRACEPARENT.clone(), value)?;
+                headers.insert(&context::TRACEPARENT, value);
             }
             Propagator::Baggage => {}
             Propagator::B3 => {
                 let value = context::b3_field(context.trace, span, sampled);
-                head.insert_header(context::B3.clone(), value)?;
+                headers.insert(&context::B3, value);
             }
             Propagator::B3Multi => {
                 let decision = HeaderValue::from_static(if sampled { "1" } else { "0" });
@@ -128,13 +126,12 @@ pub fn outgoing(head: &mut RequestHeader, journey: &Journey) -> Result<()> {
                     (&context::B3_SAMPLED, decision),
                 ];
                 for (name, value) in fields {
-                    head.insert_header(name.clone(), value)?;
+                    headers.insert(name, value);
                 }
-                head.remove_header(&context::B3_FLAGS);
+                headers.remove(&context::B3_FLAGS);
             }
         }
     }
-    Ok(())
 }
 
 /// Statuses of gRPC that are the server's fault, by OpenTelemetry's conventions.

@@ -12,6 +12,7 @@ use crate::telemetry::series::RouteSeries;
 use crate::telemetry::watch::{BUCKETS, Reading, bucket_of};
 use serde::Serialize;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// How often the routes are looked at.
@@ -146,7 +147,10 @@ impl Route {
 
 /// All that a route has ever counted, as a guard reads it: latency is as coarse as its histogram.
 fn reading(series: &RouteSeries) -> Reading {
-    let mut reading = Reading::default();
+    let mut reading = Reading {
+        failures: series.grpc_failures.load(Relaxed) as u32,
+        ..Reading::default()
+    };
     for one in series.iter() {
         let (counts, _) = one.duration.read();
         let requests: u64 = counts.iter().sum();

@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 
 /// The plugins that come with the gateway: the one list of them.
 pub const BUNDLED: &[Factory] = &[
+    Factory::of::<tyrian_plugin_body_transform::BodyTransform>(),
     Factory::of::<tyrian_plugin_cors::Cors>(),
     Factory::of::<tyrian_plugin_headers::Headers>(),
     Factory::of::<tyrian_plugin_inject_fault::InjectFault>(),

@@ -87,7 +87,7 @@ pub fn judge(guard: &Guard, routes: &[Sides], look: u32) -> Verdict {
 }
 
 /// P(X ≥ k) of `n` tries with a chance of `p` each.
-fn tail(k: u64, n: u64, p: f64) -> f64 {
+pub fn tail(k: u64, n: u64, p: f64) -> f64 {
     if k == 0 {
         return 1.0;
     }

@@ -9,7 +9,7 @@ pub mod machine;
 mod simulation;
 
 pub use book::{Book, By, Override};
-pub use judge::{Finding, Sides, Verdict, judge};
+pub use judge::{Finding, Sides, Verdict, judge, tail as chance};
 pub use machine::{Command, Event, Kind, Phase, State};
 
 use serde::{Deserialize, Serialize};

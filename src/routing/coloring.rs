@@ -27,6 +27,8 @@ pub struct Coloring {
     colors: Vec<Versions>,
     shares: Option<Shares>,
     keys: Keys,
+    /// Whether others than `keys` may sign too.
+    signers: bool,
     /// By [`ColorId`].
     expired: Box<[AtomicBool]>,
 }
@@ -73,6 +75,7 @@ impl Coloring {
             rules,
             shares: Shares::build(config),
             keys: Keys::build(config),
+            signers: !config.coloring.signers.is_empty(),
             expired: config
                 .colors
                 .iter()
@@ -125,6 +128,11 @@ impl Coloring {
         if let Some(expired) = self.expired.get(usize::from(color.0)) {
             expired.store(over, Relaxed);
         }
+    }
+
+    /// Whether anybody may sign colors.
+    pub fn signs(&self) -> bool {
+        self.signers || !self.keys.is_empty()
     }
 
     pub(super) fn keys(&self) -> &Keys {

@@ -180,14 +180,21 @@ impl Table {
         }
     }
 
-    /// The color that a request brings with a sound signature.
-    pub fn vouched(&self, headers: &HeaderMap, query: &str, now: u64) -> Option<Vouched> {
-        self.coloring.vouched(headers, query, now)
+    /// The color that a request brings with a sound signature, by a key of `coloring.keys` or by
+    /// whomever else `by` knows: the color and when it expires.
+    pub fn vouched(
+        &self,
+        headers: &HeaderMap,
+        query: &str,
+        now: u64,
+        by: impl Fn(&str) -> Option<(String, u64)>,
+    ) -> Option<Vouched> {
+        self.coloring.vouched(headers, query, now, by)
     }
 
     /// Whether colors may be signed.
     pub fn signs(&self) -> bool {
-        !self.coloring.keys().is_empty()
+        self.coloring.signs()
     }
 
     /// A token that brings a color; `None`: there is no such key.

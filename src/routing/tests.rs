@@ -306,3 +306,31 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn a_request_that_a_note_shows_meets_both_routes_and_the_second_one_does_not_get_it(
+        routes in prop::collection::vec(any_route(), 2..14),
+    ) {
+        let loaded = with_routes(&routes);
+        prop_assume!(loaded.config.is_some());
+        let config = loaded.config.unwrap();
+        let table = Table::build(&config).unwrap();
+        for found in loaded.diagnostics.iter().filter(|found| found.code == "TY0319") {
+            let Some(help) = &found.help else { continue };
+            let shown = witness(help);
+            let names: Vec<&str> = found.message.split('`').skip(1).step_by(2).collect();
+            let ids = names[..2].iter().map(|wanted| {
+                let position = config.routes.keys().position(|name| name.as_ref() == *wanted);
+                RouteId(position.unwrap() as u32)
+            });
+            let ids: Vec<RouteId> = ids.collect();
+            for (name, id) in names.iter().zip(&ids) {
+                let failing = table.failing(*id, &config.routes[*name], &shown.view());
+                prop_assert!(failing.is_empty(), "{name}: {help}");
+            }
+            let decision = table.decide(&shown.view(), &Down::default());
+            prop_assert_ne!(decision.route, Some(ids[1]), "{}", help);
+        }
+    }
+}

@@ -15,7 +15,7 @@ pub use build::{BuildError, Surroundings};
 pub use listener::{ListenerSettings, ListenerTlsSettings};
 pub use plugins::Hosted;
 pub use route::{Fallback, Route, Toll};
-pub use watched::{Ended, Watched};
+pub use watched::{Ended, Watched, grpc_fails};
 
 use crate::config::units::Percent;
 use crate::config::{Config, Name};
@@ -138,6 +138,15 @@ impl Snapshot {
                 provider.sweep();
             }
         }
+    }
+
+    /// The color of a token that one of `coloring.signers` has signed, and when it expires.
+    pub fn color_by_token(&self, token: &str, now: u64) -> Option<(String, u64)> {
+        let mut signers = self.config.coloring.signers.iter();
+        signers.find_map(|name| match self.authorities.get(name.0.as_str())? {
+            Authority::Jwt(provider) => provider.color(token, now),
+            Authority::ApiKeys(_) | Authority::Forward(_) => None,
+        })
     }
 
     /// Whether a peer's forwarded headers, request id and color are believed.

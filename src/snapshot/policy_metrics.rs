@@ -227,7 +227,26 @@ impl PolicyState {
             help,
             Counter,
             &results.collect::<Vec<_>>(),
-        )
+        )?;
+        self.comparisons(encoder)
+    }
+
+    fn comparisons(&self, encoder: &mut DescriptorEncoder) -> Result {
+        let (mut compared, mut differ) = (Vec::new(), Vec::new());
+        for (route, mirror) in &self.mirrors {
+            let Some(tally) = &mirror.tally else { continue };
+            let (copy, noise) = tally.counts();
+            for (of, counts) in [("copy", copy), ("noise", noise)] {
+                let labels = [("route", route.as_ref()), ("of", of)];
+                compared.push((labels, counts.compared as f64));
+                differ.push((labels, counts.any as f64));
+            }
+        }
+        let help =
+            "Answers compared with the original's: copies, and second askings of its version";
+        family(encoder, "tyrian_mirror_compared", help, Counter, &compared)?;
+        let help = "Compared answers that differed in anything";
+        family(encoder, "tyrian_mirror_differed", help, Counter, &differ)
     }
 
     fn overload(&self, encoder: &mut DescriptorEncoder) -> Result {

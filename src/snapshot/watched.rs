@@ -26,6 +26,7 @@ pub struct Ended {
     /// The version that was tried last; `None`: the request did not get that far.
     pub version: Option<VersionId>,
     pub status: u16,
+    pub grpc: Option<u8>,
     pub refused: Option<Reason>,
     /// `None` for streams.
     pub took: Option<Duration>,
@@ -77,7 +78,7 @@ impl Watched {
         if !judged {
             return;
         }
-        let failed = ended.status >= 500;
+        let failed = ended.status >= 500 || ended.grpc.is_some_and(grpc_fails);
         if ended.decision.color.requested == Some(self.color) {
             let stepped_in = ended.version != Some(self.own);
             let took = ended.took.filter(|_| !stepped_in);
@@ -86,6 +87,12 @@ impl Watched {
             self.pair.default.observe(failed, ended.took);
         }
     }
+}
+
+/// Statuses of gRPC that stand for a failure of whoever answers, as 5xx does: unknown, deadline
+/// exceeded, unimplemented, internal, unavailable, data loss.
+pub fn grpc_fails(status: u8) -> bool {
+    matches!(status, 2 | 4 | 12 | 13 | 14 | 15)
 }
 
 fn blames_upstream(reason: Reason) -> bool {
@@ -98,4 +105,43 @@ fn blames_upstream(reason: Reason) -> bool {
             | Reason::UpstreamProtocol
             | Reason::UpstreamTimeout
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ended, Watched};
+    use crate::routing::{ColorChoice, ColorId, Decision, Outcome, VersionId};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_grpc_status_that_stands_for_a_failure_is_one() {
+        let watched = Watched {
+            name: "next".into(),
+            color: ColorId(0),
+            own: VersionId(1),
+            default: VersionId(0),
+            pair: Arc::default(),
+        };
+        let ended = |grpc| Ended {
+            decision: Decision {
+                route: None,
+                color: ColorChoice {
+                    requested: Some(ColorId(0)),
+                    ..ColorChoice::default()
+                },
+                outcome: Outcome::Respond,
+            },
+            version: Some(VersionId(1)),
+            status: 200,
+            grpc,
+            refused: None,
+            took: None,
+        };
+        // OK, NOT_FOUND and RESOURCE_EXHAUSTED are answers; INTERNAL and UNIMPLEMENTED are none.
+        for grpc in [None, Some(0), Some(5), Some(8), Some(13), Some(12)] {
+            watched.observe(&ended(grpc));
+        }
+        let seen = watched.pair.color.read();
+        assert_eq!((seen.requests, seen.failures), (6, 2));
+    }
 }

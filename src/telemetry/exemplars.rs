@@ -3,7 +3,7 @@
 
 use super::histogram::{HTTP_BOUNDS, conventional_bucket};
 use super::series::RouteSeries;
-use super::trace::TraceId;
+use super::trace::{Id, TraceId};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -114,7 +114,7 @@ impl Exemplar {
 mod tests {
     use super::annotated;
     use crate::telemetry::series::{CodeLabel, Key, LabelId, MethodLabel, RouteSeries};
-    use crate::telemetry::trace::TraceId;
+    use crate::telemetry::trace::{Id, TraceId};
     use http::Method;
     use std::time::Duration;
 

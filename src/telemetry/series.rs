@@ -139,6 +139,8 @@ pub struct RouteSeries {
     first: OnceLock<Box<Series>>,
     made: AtomicUsize,
     refusals: [AtomicU64; Reason::ALL.len()],
+    /// Answers below 500 that say in gRPC's terms that they failed.
+    pub grpc_failures: AtomicU64,
 }
 
 impl RouteSeries {

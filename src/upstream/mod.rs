@@ -6,6 +6,7 @@
 pub mod balance;
 mod clock;
 pub mod endpoint;
+mod errands;
 pub mod ewma;
 pub mod health;
 pub mod probe;
@@ -14,6 +15,7 @@ pub mod resolve;
 mod retry;
 
 pub use endpoint::{Address, Endpoint, EndpointState, Health, InFlight};
+pub use errands::{Errand, Errands};
 pub use retry::Budget;
 
 use crate::config::limit::KeyPart;
@@ -83,6 +85,8 @@ pub struct Version {
     pub http: UpstreamHttp,
     balancer: Balancer,
     upkeep: Upkeep,
+    /// By endpoint.
+    errands: Vec<Arc<Errands>>,
     /// Durations of tries.
     pub series: Arc<HttpHistogram>,
 }
@@ -225,8 +229,13 @@ impl Version {
                 Arc::new(Breaker::new(config, Instant::now()))
             }
         });
+        let errands = endpoints.iter().map(|endpoint| {
+            let (state, tls) = (endpoint.state.clone(), tls.clone());
+            Arc::new(Errands::new(state, tls, config.http, of.pool_idle))
+        });
         Self {
             name: name.clone(),
+            errands: errands.collect(),
             label: (surroundings.label)(&Arc::from(format!("{service}/{name}"))),
             tls,
             http: config.http,
@@ -303,6 +312,12 @@ impl Version {
         self.endpoints.get(index).map(|endpoint| (index, endpoint))
     }
 
+    /// Errands to any endpoint that may be tried.
+    pub fn errands(&self) -> Option<&Arc<Errands>> {
+        let (index, _) = self.pick(&[], fastrand::u64(..))?;
+        self.errands.get(index)
+    }
+
     /// Whether an endpoint that warms up, or is busy, lets this turn pass.
     fn declines(&self, index: usize) -> bool {
         let Some(endpoint) = self.endpoints.get(index) else {
@@ -360,6 +375,6 @@ impl Version {
 impl Endpoint {
     /// What a sticky cookie says instead of the address.
     pub fn id(&self) -> u64 {
-        balance::stable_hash((self.address.as_ref(), "sticky"))
+        balance::stable_hash(&[self.address.as_bytes(), b"sticky"])
     }
 }

@@ -54,6 +54,11 @@ impl Connection {
         self.stream.set_read_timeout(Some(limit)).unwrap();
     }
 
+    /// For sending from another thread while this one reads.
+    pub fn writer(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
+    }
+
     /// Sends; a peer that has closed already is no error here.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()

@@ -129,6 +129,17 @@ impl Gateway {
         }
     }
 
+    /// The processes that sockets were handed to, in order.
+    pub fn successors(&self) -> Vec<u32> {
+        let log = self.log();
+        let said = log
+            .lines()
+            .filter(|line| line.contains("a new process serves"));
+        let values = said.filter_map(|line| serde_json::from_str(line).ok());
+        let processes = values.filter_map(|value: serde_json::Value| value["process"].as_u64());
+        processes.filter_map(|id| id.try_into().ok()).collect()
+    }
+
     /// Waits until `done`, or fails with the log.
     pub fn wait_for(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
@@ -273,6 +284,12 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for process in self.successors() {
+            let _ = Command::new("kill")
+                .args(["-KILL", &process.to_string()])
+                .stderr(Stdio::null())
+                .status();
+        }
         if !std::thread::panicking() {
             let panicked = self.log().contains("panicked");
             assert!(!panicked || *self.panics.get_mut(), "{}", self.log());

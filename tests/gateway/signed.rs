@@ -91,6 +91,67 @@ fn a_token_that_is_over_is_worth_nothing() {
     });
 }
 
+/// A provider whose public key is in a file, and the private one in another.
+fn corporate(dir: &std::path::Path) -> String {
+    let key = rcgen::KeyPair::generate().unwrap();
+    std::fs::write(dir.join("public.pem"), key.public_key_pem()).unwrap();
+    std::fs::write(dir.join("private.pem"), key.serialize_pem()).unwrap();
+    format!(
+        "[coloring]\nsources = [\"header\", \"cookie:color\", \"query:tyrian\"]\nsigners = [\"corp\"]\n\
+         [jwt.corp]\nissuer = \"https://corp.example\"\nalgorithms = [\"ES256\"]\n\
+         keys = {{ pem = \"{}/public.pem\" }}\n\
+         [colors.canary]\nversions = {{ shop = \"v2\" }}\n\
+         [routes.staff]\nmatch = {{ path = \"/staff\" }}\nservice = \"shop\"\nauth = \"corp\"\n",
+        dir.display()
+    )
+}
+
+#[test]
+fn a_color_that_a_provider_has_signed_is_believed_and_is_no_identity() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let dir = tempfile::tempdir().unwrap();
+    let mut gateway = Gateway::start(&config(&v1, &v2, &corporate(dir.path())));
+    let key = dir.path().join("private.pem").display().to_string();
+    let by = ["--jwt", "corp", "--private-key", key.as_str()];
+    let token = sign(&gateway, &[&["canary", "--for", "1h"], &by[..]].concat());
+    assert_eq!(token.split('.').count(), 3, "{token}");
+    for _ in 0..2 {
+        let answer = gateway.get("/", &format!("X-Tyrian-Color: {token}\r\n"));
+        assert_eq!(answer.header("x-upstream"), Some("v2"));
+        assert_eq!(v2.header("x-tyrian-color"), ["canary"]);
+    }
+    let answer = gateway.get(&format!("/?tyrian={token}"), "");
+    assert_eq!(answer.header("x-upstream"), Some("v2"));
+    assert!(answer.header("set-cookie").unwrap().contains(&token));
+    // It brings a color, and says of nobody who he is.
+    let staff = gateway.get("/staff", &format!("Authorization: Bearer {token}\r\n"));
+    assert_eq!(
+        (staff.status, staff.reason().as_str()),
+        (401, "jwt_bad_claims")
+    );
+    // Signed by somebody else, or changed.
+    let other = tempfile::tempdir().unwrap();
+    corporate(other.path());
+    let stranger = other.path().join("private.pem").display().to_string();
+    let forged = sign(
+        &gateway,
+        &["canary", "--jwt", "corp", "--private-key", &stranger],
+    );
+    assert_eq!(forged.split('.').count(), 3);
+    let cut = &token[..token.len() - 4];
+    for wrong in [forged.as_str(), cut, "a.b.c"] {
+        let answer = gateway.get("/", &format!("X-Tyrian-Color: {wrong}\r\n"));
+        assert_eq!(answer.header("x-upstream"), Some("v1"), "{wrong}");
+    }
+    let short = sign(&gateway, &[&["canary", "--for", "1s"], &by[..]].concat());
+    let header = format!("X-Tyrian-Color: {short}\r\n");
+    gateway.wait_for("its end", |gateway| {
+        gateway.get("/", &header).header("x-upstream") == Some("v1")
+    });
+    assert_eq!(sign(&gateway, &["canary", "--jwt", "nobody"]), "");
+    assert_eq!(sign(&gateway, &["canary", "--jwt", "corp"]), "");
+}
+
 #[test]
 fn an_isolated_color_meets_its_own_versions_or_nobody() {
     let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));

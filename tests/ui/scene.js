@@ -1,6 +1,6 @@
 // A gateway to look at: the real binary, two versions of a service, and traffic in colors.
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync, existsSync } from "node:fs";
 import http from "node:http";
 import { tmpdir } from "node:os";
@@ -109,18 +109,12 @@ headers = { "x-user-group" = "beta" }
 expect = { route = "cart", service = "shop", version = "v2" }
 `;
 
-export async function scene() {
-  const dir = mkdtempSync(path.join(tmpdir(), "tyrian-ui-"));
-  const [v1, v2] = [await upstream(8), await upstream(14, 25)];
-  // Bound and closed again: nobody answers there.
-  const gone = await upstream(0);
-  const dead = address(gone);
-  await new Promise((closed) => gone.close(closed));
+/** The real binary with this file, once it listens: where, and how to end it. */
+export async function gateway(dir, text, env = {}) {
   const file = path.join(dir, "tyrian.toml");
-  const text = CONFIG(address(v1), address(v2), dead);
   writeFileSync(file, text);
-  const env = { PATH: process.env.PATH, TYRIAN_LOG_FORMAT: "json", UI_TEST_KEY: "0123456789abcdef0123456789abcdef" };
-  const child = spawn(BINARY, ["run", "-c", file, "--state", path.join(dir, "state")], { env, stdio: ["ignore", "ignore", "pipe"] });
+  const own = { PATH: process.env.PATH, TYRIAN_LOG_FORMAT: "json", ...env };
+  const child = spawn(BINARY, ["run", "-c", file, "--state", path.join(dir, "state")], { env: own, stdio: ["ignore", "ignore", "pipe"] });
   const addresses = {};
   let log = "";
   child.stderr.on("data", (bytes) => {
@@ -132,6 +126,33 @@ export async function scene() {
     if (child.exitCode !== null) throw new Error(log);
     return addresses.admin && addresses.web;
   });
+  const end = async () => {
+    const left = new Promise((ended) => child.once("exit", ended));
+    child.kill("SIGINT");
+    setTimeout(() => child.kill("SIGKILL"), 2_000).unref();
+    await left;
+    rmSync(dir, { recursive: true, force: true });
+    if (existsSync(dir)) throw new Error("left behind");
+  };
+  return { addresses, end };
+}
+
+/** Runs a command of the binary to its end. */
+export const tyrian = (...args) => execFileSync(BINARY, args, { stdio: "ignore" });
+
+/** A directory of its own. */
+export const directory = () => mkdtempSync(path.join(tmpdir(), "tyrian-ui-"));
+
+export async function scene() {
+  const dir = directory();
+  const [v1, v2] = [await upstream(8), await upstream(14, 25)];
+  // Bound and closed again: nobody answers there.
+  const gone = await upstream(0);
+  const dead = address(gone);
+  await new Promise((closed) => gone.close(closed));
+  const file = path.join(dir, "tyrian.toml");
+  const text = CONFIG(address(v1), address(v2), dead);
+  const { addresses, end } = await gateway(dir, text, { UI_TEST_KEY: "0123456789abcdef0123456789abcdef" });
   const token = readFileSync(path.join(dir, "state/admin.token"), "utf8").trim();
   const agent = new http.Agent({ keepAlive: true, maxSockets: 32 });
 
@@ -172,14 +193,9 @@ export async function scene() {
       return () => (on = false);
     },
     end: async () => {
-      const left = new Promise((ended) => child.once("exit", ended));
-      child.kill("SIGINT");
-      setTimeout(() => child.kill("SIGKILL"), 2_000).unref();
-      await left;
+      await end();
       [v1, v2].forEach((server) => (server.closeAllConnections(), server.close()));
       agent.destroy();
-      rmSync(dir, { recursive: true, force: true });
-      if (existsSync(dir)) throw new Error("left behind");
     },
   };
 }

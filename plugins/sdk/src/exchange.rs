@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use std::any::Any;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::time::Duration;
 
 /// What a verified token says.
@@ -18,6 +19,9 @@ pub enum Flow {
     Answer(Box<Answer>),
     /// The request waits this long first. Request phases only.
     Delay(Duration),
+    /// The plugin asks somebody, and goes on when it has been told. Request head phases only; see
+    /// [`Flow::wait`].
+    Wait(Waiting),
     /// The plugin cannot do its work; `on_error` decides what becomes of the request.
     Fail(String),
 }
@@ -30,7 +34,38 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// How a plugin goes on after a wait.
+pub type Then = Box<dyn FnOnce(&mut Request<'_>, &mut State) -> Flow + Send>;
+
+/// What a plugin waits for.
+pub struct Waiting(Pin<Box<dyn Future<Output = Then> + Send>>);
+
+impl Waiting {
+    /// The wait itself, for whoever called the hook.
+    pub fn into_future(self) -> Pin<Box<dyn Future<Output = Then> + Send>> {
+        self.0
+    }
+}
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Waiting")
+    }
+}
+
 impl Flow {
+    /// Waits without holding a thread up. What the future gives is how the plugin goes on, with
+    /// the request in its hands again; that may be another wait. The gateway's runtime is tokio's.
+    pub fn wait<T>(waiting: impl Future<Output = T> + Send + 'static) -> Self
+    where
+        T: FnOnce(&mut Request<'_>, &mut State) -> Self + Send + 'static,
+    {
+        Self::Wait(Waiting(Box::pin(async move {
+            let then: Then = Box::new(waiting.await);
+            then
+        })))
+    }
+
     /// An answer with a plain text.
     pub fn answer(status: StatusCode, text: impl Into<Bytes>) -> Self {
         let kind = HeaderValue::from_static("text/plain; charset=utf-8");

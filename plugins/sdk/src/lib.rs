@@ -19,7 +19,9 @@ pub mod testing;
 
 pub use bytes;
 pub use erased::{BadConfig, Factory, Instance};
-pub use exchange::{Answer, Body, Change, Claims, Fields, Flow, Log, Request, Response, State};
+pub use exchange::{
+    Answer, Body, Change, Claims, Fields, Flow, Log, Request, Response, State, Then, Waiting,
+};
 pub use http;
 pub use schemars;
 pub use serde;

@@ -49,20 +49,47 @@ impl Bench {
     /// The early phase, then the head; the first that does not continue ends it.
     pub fn request(&mut self) -> Flow {
         for early in [true, false] {
-            let mut request = Request::new(&self.method, &self.path, &self.headers);
-            request.client = self.client;
-            let flow = match early {
-                true => self.instance.early(&mut request, &mut self.state),
-                false => self.instance.request_head(&mut request, &mut self.state),
-            };
-            self.recolored = request.recolored().map(ToOwned::to_owned);
-            let changes = request.fields.into_changes();
-            apply(&mut self.headers, changes);
+            let flow = self.phase(early);
             if !matches!(flow, Flow::Continue) {
                 return flow;
             }
         }
         Flow::Continue
+    }
+
+    /// The same, waiting for what the plugin waits for; run it on a runtime.
+    pub async fn request_with_waits(&mut self) -> Flow {
+        for early in [true, false] {
+            let mut flow = self.phase(early);
+            while let Flow::Wait(waiting) = flow {
+                let then = waiting.into_future().await;
+                flow = self.look(|_, request, state| then(request, state));
+            }
+            if !matches!(flow, Flow::Continue) {
+                return flow;
+            }
+        }
+        Flow::Continue
+    }
+
+    fn phase(&mut self, early: bool) -> Flow {
+        self.look(|instance, request, state| match early {
+            true => instance.early(request, state),
+            false => instance.request_head(request, state),
+        })
+    }
+
+    /// Shows the request to a hook, and applies what it changes.
+    fn look(&mut self, hook: impl FnOnce(&dyn Instance, &mut Request, &mut State) -> Flow) -> Flow {
+        let mut request = Request::new(&self.method, &self.path, &self.headers);
+        request.client = self.client;
+        let flow = hook(self.instance.as_ref(), &mut request, &mut self.state);
+        if let Some(color) = request.recolored() {
+            self.recolored = Some(color.to_owned());
+        }
+        let changes = request.fields.into_changes();
+        apply(&mut self.headers, changes);
+        flow
     }
 
     /// All chunks of a body, the last one as the end; what goes on, or what happened instead.

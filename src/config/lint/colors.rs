@@ -14,7 +14,7 @@ pub fn all(config: &Config, out: &mut Vec<Diagnostic>) {
     rules_that_come_too_late(config, out);
 }
 
-/// A version that is neither the default nor named by a color, a split or a breaker, while
+/// A version that is neither the default nor named by a color, a split, a mirror or a breaker, while
 /// another one of its service is.
 fn unmet_versions(config: &Config, out: &mut Vec<Diagnostic>) {
     let mut met: HashSet<(&Name, &Name)> = HashSet::new();
@@ -25,6 +25,12 @@ fn unmet_versions(config: &Config, out: &mut Vec<Diagnostic>) {
         met.insert((name, &service.default));
         let parts = service.split.iter().flat_map(|split| &split.versions);
         met.extend(parts.map(|(version, _)| (name, version)));
+        let mirrors = config
+            .routes
+            .values()
+            .filter_map(|route| route.mirror.as_ref());
+        let mirrors = mirrors.filter(|mirror| mirror.service == *name);
+        met.extend(mirrors.filter_map(|mirror| Some((name, mirror.version.as_ref()?))));
         let breaker = service
             .breaker
             .as_ref()

@@ -1,11 +1,16 @@
 //! Policies that are allowed but probably not meant.
 
-use super::{Config, Diagnostic};
+use super::{Config, Diagnostic, witness};
+use crate::config::breaker::Window;
 use crate::config::diagnostic::nearest;
 use crate::config::jwt::Keys;
 use crate::config::limit::KeyPart;
+use crate::config::policy::Mode;
+use crate::config::route::{Route, Target};
+use crate::config::service::{RetryOn, Service};
 use crate::config::{Name, Place};
 use std::collections::HashSet;
+use std::time::Duration;
 
 /// Runs every lint about policies.
 pub fn all(config: &Config, out: &mut Vec<Diagnostic>) {
@@ -14,6 +19,8 @@ pub fn all(config: &Config, out: &mut Vec<Diagnostic>) {
     slower_than_allowed(config, out);
     keys_in_the_clear(config, out);
     mirrors_to_nowhere(config, out);
+    retries_beyond_limits(config, out);
+    too_few_to_trip(config, out);
 }
 
 fn warn(out: &mut Vec<Diagnostic>, code: &'static str, at: &Place, message: String, label: &str) {
@@ -31,6 +38,7 @@ fn unused(config: &Config, out: &mut Vec<Diagnostic>) {
         .filter_map(|route| route.auth.as_ref())
         .flat_map(|auth| &auth.providers)
         .map(AsRef::as_ref)
+        .chain(config.coloring.signers.iter().map(|name| name.0.as_str()))
         .collect();
     let breakers: HashSet<&str> = config
         .services
@@ -83,26 +91,48 @@ fn unused(config: &Config, out: &mut Vec<Diagnostic>) {
 /// A limit by claim on a route that knows nobody puts all requests into one bucket.
 fn unreachable_claims(config: &Config, out: &mut Vec<Diagnostic>) {
     for (name, route) in &config.routes {
-        if route.auth.is_some() {
-            continue;
-        }
-        let by_claim = route.limits.iter().find(|limit| {
-            let limit = config.limits.get(&limit.name);
-            limit.is_some_and(|limit| limit.key.iter().any(|part| matches!(part, KeyPart::Jwt(_))))
+        let unknown = |part: &KeyPart| match part {
+            KeyPart::Jwt(claim) => !knows(config, route, claim),
+            _ => false,
+        };
+        let mut limits = route.limits.iter();
+        let by_claim = limits.find_map(|used| {
+            let limit = config.limits.get(&used.name)?;
+            limit.key.iter().any(unknown).then_some((used, limit))
         });
-        if let Some(limit) = by_claim {
-            let message = format!(
-                "limit `{}` goes by a claim, but route `{name}` asks nobody for a token",
-                limit.name
-            );
-            warn(
-                out,
-                "TY0321",
-                &route.at,
-                message,
-                "all requests lack the claim",
-            );
-        }
+        let Some((used, limit)) = by_claim else {
+            continue;
+        };
+        let limited = &used.name;
+        let message = match route.auth {
+            None => format!(
+                "limit `{limited}` goes by a claim, but route `{name}` asks nobody for a token"
+            ),
+            Some(_) => format!(
+                "limit `{limited}` goes by a claim, which whoever route `{name}` asks does not tell"
+            ),
+        };
+        let diagnostic = Diagnostic::warning("TY0321", message)
+            .at(&route.at.spot(), "all requests lack the claim")
+            .at(&limit.at.spot(), "goes by a claim");
+        out.push(shown(diagnostic, route, "share one bucket"));
+    }
+}
+
+/// Whether a route may know a claim: tokens have any, keys say whose they are, and a service that
+/// is asked tells none.
+pub(super) fn knows(config: &Config, route: &Route, claim: &str) -> bool {
+    let providers = route.auth.iter().flat_map(|auth| &auth.providers);
+    providers.into_iter().any(|name| {
+        config.jwt.contains_key(name) || (config.api_keys.contains_key(name) && claim == "sub")
+    })
+}
+
+/// Adds a request that shows it.
+fn shown(diagnostic: Diagnostic, route: &Route, what: &str) -> Diagnostic {
+    match witness::of(&route.matches) {
+        Some(request) => diagnostic.help(format!("requests that {what}: tyrian explain {request}")),
+        None => diagnostic,
     }
 }
 
@@ -153,17 +183,112 @@ fn mirrors_to_nowhere(config: &Config, out: &mut Vec<Diagnostic>) {
         let Some(mirror) = &route.mirror else {
             continue;
         };
-        if config.services.contains_key(&mirror.service) {
-            continue;
-        }
-        let wanted = &mirror.service;
-        let message = format!("route `{name}` mirrors to service `{wanted}`, which is not defined");
+        let service = config.services.get(&mirror.service);
+        let known: Vec<&str> = match service {
+            None => config.services.keys().map(AsRef::as_ref).collect(),
+            Some(service) => service.versions.keys().map(AsRef::as_ref).collect(),
+        };
+        let (what, wanted) = match (service, &mirror.version) {
+            (None, _) => ("service", &mirror.service),
+            (Some(_), Some(version)) if !known.contains(&version.as_ref()) => ("version", version),
+            (Some(_), _) => continue,
+        };
+        let message = format!("route `{name}` mirrors to {what} `{wanted}`, which is not defined");
         let diagnostic = Diagnostic::warning("TY0324", message)
             .at(&route.at.spot(), "its requests are not copied");
-        let known = config.services.keys().map(AsRef::as_ref);
         out.push(match nearest(wanted, known) {
             Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
             None => diagnostic,
         });
     }
+}
+
+/// From this share of retries on, a limit on requests says little about what an upstream gets.
+const BUDGET_MAX: u16 = 5000;
+
+/// What is limited is what clients send; retries multiply it behind the limit.
+fn retries_beyond_limits(config: &Config, out: &mut Vec<Diagnostic>) {
+    for (name, service) in &config.services {
+        let retry = &service.retry;
+        let repeats = retry.on.iter().any(|on| *on != RetryOn::Connect);
+        if !repeats || retry.attempts.0 < 2 || retry.budget.0 < BUDGET_MAX {
+            continue;
+        }
+        let limited = to(config, name).find_map(|(route_name, route)| {
+            let mut limits = route.limits.iter();
+            let limit = limits.find_map(|used| config.limits.get(&used.name))?;
+            (limit.mode == Mode::Enforce).then_some((route_name, route, limit))
+        });
+        let Some((route_name, route, limit)) = limited else {
+            continue;
+        };
+        let most = f64::from(retry.attempts.0).min(1.0 + retry.budget.ratio());
+        let message = format!(
+            "service `{name}` may get {most} times what the limit of route `{route_name}` lets through"
+        );
+        let diagnostic = Diagnostic::warning("TY0325", message)
+            .at(
+                &service.at.spot(),
+                format!("retries up to {}", retry.budget),
+            )
+            .at(&limit.at.spot(), "does not count them");
+        let what = format!("are sent up to {} times while it fails", retry.attempts.0);
+        out.push(shown(diagnostic, route, &what));
+    }
+}
+
+/// Limits on all routes to a service that, taken together, let fewer requests through in a
+/// breaker's window than it wants to see before it judges.
+fn too_few_to_trip(config: &Config, out: &mut Vec<Diagnostic>) {
+    for (name, service) in &config.services {
+        let breaker = service.breaker.as_ref();
+        let Some(breaker) = breaker.and_then(|breaker| config.breakers.get(breaker)) else {
+            continue;
+        };
+        let Window::Time(window) = breaker.window else {
+            continue;
+        };
+        let passing: Option<Vec<f64>> = to(config, name)
+            .map(|(_, route)| passing(config, route, window))
+            .collect();
+        let Some(passing) = passing.filter(|passing| !passing.is_empty()) else {
+            continue;
+        };
+        let most = passing.iter().sum::<f64>() * f64::from(tries(service));
+        if most < f64::from(breaker.trip.min_requests) {
+            let message = format!(
+                "the breaker of service `{name}` can never open: limits let at most {most:.0} requests \
+                 through in its window, and it judges from {} on",
+                breaker.trip.min_requests
+            );
+            let diagnostic = Diagnostic::warning("TY0326", message)
+                .at(&breaker.at.spot(), "never trips")
+                .at(&service.at.spot(), "for this service");
+            out.push(diagnostic.help("lower `min_requests`, or lengthen `window`"));
+        }
+    }
+}
+
+fn tries(service: &Service) -> u8 {
+    service.retry.attempts.0.max(1)
+}
+
+/// Most requests in a window; `None`: no limit holds for all of the route's clients together.
+fn passing(config: &Config, route: &Route, window: Duration) -> Option<f64> {
+    let limits = route.limits.iter().filter_map(|used| {
+        let limit = config.limits.get(&used.name)?;
+        let of_all = limit.key.iter().all(|part| *part == KeyPart::Route);
+        let cost = f64::from(used.cost.max(1));
+        let refill = f64::from(limit.rate.count) * window.div_duration_f64(limit.rate.per);
+        (of_all && limit.mode == Mode::Enforce).then(|| (f64::from(limit.burst) + refill) / cost)
+    });
+    limits.min_by(f64::total_cmp)
+}
+
+/// Routes to a service.
+fn to<'c>(config: &'c Config, service: &Name) -> impl Iterator<Item = (&'c Name, &'c Route)> {
+    config
+        .routes
+        .iter()
+        .filter(move |(_, route)| matches!(&route.target, Target::Service(name) if name == service))
 }

@@ -13,6 +13,7 @@ pub fn of(matches: &Match) -> Option<String> {
     };
     let path = match &matches.path {
         PathMatch::Exact(segments) | PathMatch::Template(segments) => path(segments),
+        PathMatch::Prefix(segments) if segments.is_empty() => "/any".to_owned(),
         PathMatch::Prefix(segments) => path(segments) + "/any",
         PathMatch::Regex(_) => return None,
     };

@@ -16,20 +16,24 @@ use super::frames::{Alarm, Frames};
 use super::head::Body;
 use super::pace::Pace;
 use super::socket::Socket;
+use super::timer::Timer;
 use super::websocket::WebSocket;
 use bytes::BytesMut;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{Digest, SocketDigest};
 use pingora::server::ShutdownWatch;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Sleep;
 
 /// Longest time in which a client takes nothing, before its listener's setting is known.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes there is room for whenever a head is read.
+const READ_AHEAD: usize = 2048;
 
 /// What may be read by whoever serves the current request.
 #[derive(Debug)]
@@ -67,8 +71,8 @@ pub struct ClientStream {
     frames: Option<Box<Frames>>,
     facts: Arc<ProxyDigest>,
     digest: Arc<SocketDigest>,
-    /// Fires when the exchange in progress must be over.
-    alarm: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// Rings when the next head, or the exchange in progress, has taken too long.
+    timer: Timer,
     pace: Pace,
     /// Set while a connection may become a WebSocket, or has become one.
     websocket: Switch,
@@ -100,7 +104,7 @@ impl ClientStream {
             frames: None,
             facts,
             digest,
-            alarm: None,
+            timer: Timer::default(),
             pace: Pace::default(),
             websocket: Switch::No,
             drain,
@@ -148,9 +152,21 @@ impl ClientStream {
     }
 
     /// Reads more of a head into `ahead`. 0: the client has closed.
-    pub async fn read_ahead(&mut self) -> io::Result<usize> {
-        self.ahead.reserve(2048);
-        self.socket.read_buf(&mut self.ahead).await
+    ///
+    /// # Errors
+    /// `TimedOut` once `deadline` has passed.
+    pub fn poll_ahead(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadline: Instant,
+    ) -> Poll<io::Result<usize>> {
+        self.ahead.reserve(READ_AHEAD);
+        let read = pin!(self.socket.read_buf(&mut self.ahead));
+        if let Poll::Ready(read) = read.poll(cx) {
+            return Poll::Ready(read);
+        }
+        ready!(self.timer.poll_passed(cx, deadline));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Sends bytes past the gathering, for answers made before any proxying.

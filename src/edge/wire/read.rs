@@ -8,7 +8,6 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::time::sleep_until;
 
 impl ClientStream {
     /// The request is over: only tells when the client has gone.
@@ -29,14 +28,7 @@ impl ClientStream {
         let Some(deadline) = deadline.filter(|_| self.frames.is_none()) else {
             return Poll::Pending; // one stream's deadline must not end the others
         };
-        let (at, alarm) = self
-            .alarm
-            .get_or_insert_with(|| (deadline, Box::pin(sleep_until(deadline.into()))));
-        if *at != deadline {
-            *at = deadline;
-            alarm.as_mut().reset(deadline.into());
-        }
-        ready!(alarm.as_mut().poll(cx));
+        ready!(self.timer.poll_passed(cx, deadline));
         let what = "the exchange took too long";
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, what)))
     }

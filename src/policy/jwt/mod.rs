@@ -9,6 +9,7 @@
 
 mod cache;
 mod claims;
+pub mod color;
 pub mod crypto;
 mod fetch;
 mod keys;
@@ -17,6 +18,8 @@ pub mod revoked;
 #[cfg(test)]
 mod tests;
 mod token;
+#[cfg(test)]
+mod vectors;
 
 pub use keys::{KeySet, UnusableKeys};
 pub use provider::{Materials, Provider, Results, Verified};

@@ -52,10 +52,10 @@ pub struct Provider {
     pub name: Name,
     pub config: Jwt,
     pub results: Results,
-    algorithms: Vec<Algorithm>,
+    pub(super) algorithms: Vec<Algorithm>,
     pub(super) state: State,
-    revoked: ArcSwap<Revoked>,
-    cache: Cache,
+    pub(super) revoked: ArcSwap<Revoked>,
+    pub(super) cache: Cache,
 }
 
 /// The keys and their life.
@@ -222,6 +222,10 @@ impl Provider {
 
     async fn examine(&self, token: &str, now: u64) -> Result<Verified, Reason> {
         let parts = Parts::of(token)?;
+        if parts.is_color() {
+            // It goes around in links: who has it is nobody by it.
+            return Err(Reason::JwtBadClaims);
+        }
         let algorithm = Algorithm::from_str(&parts.header.alg).map_err(|_| Reason::JwtAlgorithm)?;
         if !self.algorithms.contains(&algorithm) {
             return Err(Reason::JwtAlgorithm);
@@ -257,7 +261,7 @@ impl Provider {
     }
 
     /// The keys, unless they are too old to be believed.
-    fn keys(&self, now: u64) -> Option<Arc<KeySet>> {
+    pub(super) fn keys(&self, now: u64) -> Option<Arc<KeySet>> {
         if let Keys::Url(source) = &self.config.keys
             && now.saturating_sub(self.state.fetched.load(Relaxed)) > source.max_stale.as_secs()
         {
@@ -266,7 +270,17 @@ impl Provider {
         self.state.keys.load_full()
     }
 
-    /// Asks for fresh keys, but not too often, and waits a little for the answer.
+    /// Asks for fresh keys, but not too often. Returns whether it did.
+    pub(super) fn want_keys(&self, now: u64) -> bool {
+        let due = now.saturating_sub(self.state.asked.load(Relaxed)) >= ASK_PAUSE;
+        let wanted = due && matches!(self.config.keys, Keys::Url(_));
+        if wanted {
+            self.state.wanted.notify_one();
+        }
+        wanted
+    }
+
+    /// Asks for fresh keys, and waits a little for the answer.
     async fn ask_for_keys(&self, now: u64) {
         if !matches!(self.config.keys, Keys::Url(_)) {
             return;
@@ -274,9 +288,7 @@ impl Provider {
         // Registered first, so that an answer that comes at once is not missed.
         let ended = self.state.ended.notified();
         let never = self.state.fetched.load(Relaxed) == 0;
-        if now.saturating_sub(self.state.asked.load(Relaxed)) >= ASK_PAUSE {
-            self.state.wanted.notify_one();
-        } else if !never {
+        if !self.want_keys(now) && !never {
             return;
         }
         let _ = tokio::time::timeout(KEYS_WAIT, ended).await;

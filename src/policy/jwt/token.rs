@@ -96,6 +96,9 @@ pub struct Header {
     pub alg: String,
     #[serde(default)]
     pub kid: Option<String>,
+    /// What the token is for, where it says so (RFC 8725, section 3.11).
+    #[serde(default)]
+    pub typ: Option<String>,
     #[serde(default)]
     crit: Option<serde_json::Value>,
 }

@@ -6,7 +6,7 @@ use crate::config::load_text;
 use crate::routing::claims::Claims;
 use governor::clock::FakeRelativeClock;
 use http::{HeaderMap, HeaderValue};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 fn config(text: &str) -> Limit {
@@ -136,6 +136,29 @@ fn a_flood_of_keys_costs_known_keys_nothing() {
     let (keys, evicted, _) = limiter.sizes();
     assert_eq!(keys, 0);
     assert_eq!(evicted, 1000);
+}
+
+/// A million keys at a cap of as many: what they occupy is counted, not guessed.
+#[test]
+fn a_million_keys_stay_small() {
+    let clock = FakeRelativeClock::default();
+    let limiter = limiter("rate = \"1/h\"\nkey = \"ip\"\nmax_keys = 1000000", &clock);
+    let none = HeaderMap::new();
+    let before = resident();
+    for number in 0..1_100_000_u32 {
+        let client = IpAddr::V4(Ipv4Addr::from(number)).to_string();
+        assert!(passes(from(&client, &none, &limiter)) || number >= 1_000_000);
+    }
+    let (keys, _, crowded) = limiter.sizes();
+    assert_eq!((keys, crowded), (1_000_000, 100_000));
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 64 << 20, "{} MiB", grown >> 20);
+}
+
+/// Bytes of memory that this process occupies; tests run in processes of their own.
+fn resident() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
 #[test]

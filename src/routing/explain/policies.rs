@@ -55,8 +55,10 @@ impl Explanation {
             self.of_service(config, service);
         }
         if let Some(mirror) = &route.mirror {
-            let share = f64::from(mirror.percent.0) / 100.0;
-            let value = format!("{share}% to {}", mirror.service);
+            let version = mirror.version.iter().map(|version| format!("/{version}"));
+            let to = format!("{}{}", mirror.service, version.collect::<String>());
+            let compared = mirror.compare.as_ref().map_or("", |_| ", compared");
+            let value = format!("{} to {to}{compared}", mirror.percent);
             self.policies.push(Policy {
                 name: "mirror".to_owned(),
                 value,

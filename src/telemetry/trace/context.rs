@@ -3,8 +3,8 @@
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
+pub use opentelemetry::trace::{SpanId, TraceId};
 use std::cell::RefCell;
-use std::num::{NonZeroU64, NonZeroU128};
 
 pub static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -16,54 +16,46 @@ pub static B3_PARENT: HeaderName = HeaderName::from_static("x-b3-parentspanid");
 pub static B3_SAMPLED: HeaderName = HeaderName::from_static("x-b3-sampled");
 pub static B3_FLAGS: HeaderName = HeaderName::from_static("x-b3-flags");
 
-/// The id of a trace; never zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TraceId(NonZeroU128);
+/// What the gateway asks of the ids of OpenTelemetry; `N`: digits. None is ever zero here.
+pub trait Id<const N: usize>: Sized {
+    /// A random one.
+    fn fresh() -> Self;
+    fn hex(self) -> Hex<N>;
+}
 
-/// The id of a span; never zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SpanId(NonZeroU64);
-
-impl TraceId {
-    pub fn fresh() -> Self {
-        Self(NonZeroU128::new(fastrand::u128(..)).unwrap_or(NonZeroU128::MIN))
+impl Id<32> for TraceId {
+    fn fresh() -> Self {
+        Self::from_bytes(fastrand::u128(1..).to_be_bytes())
     }
 
-    pub fn bytes(self) -> [u8; 16] {
-        self.0.get().to_be_bytes()
-    }
-
-    pub fn hex(self) -> Hex<32> {
-        Hex::of(self.0.get())
-    }
-
-    /// A number below `end` that everybody who knows the id finds too.
-    pub fn draw(self, end: u16) -> u16 {
-        (self.0.get() as u64 % u64::from(end)) as u16
-    }
-
-    fn parse(text: &[u8]) -> Option<Self> {
-        hex(text).and_then(NonZeroU128::new).map(Self)
+    fn hex(self) -> Hex<32> {
+        Hex::of(u128::from_be_bytes(self.to_bytes()))
     }
 }
 
-impl SpanId {
-    pub fn fresh() -> Self {
-        Self(NonZeroU64::new(fastrand::u64(..)).unwrap_or(NonZeroU64::MIN))
+impl Id<16> for SpanId {
+    fn fresh() -> Self {
+        Self::from_bytes(fastrand::u64(1..).to_be_bytes())
     }
 
-    pub fn bytes(self) -> [u8; 8] {
-        self.0.get().to_be_bytes()
+    fn hex(self) -> Hex<16> {
+        Hex::of(u64::from_be_bytes(self.to_bytes()).into())
     }
+}
 
-    pub fn hex(self) -> Hex<16> {
-        Hex::of(self.0.get().into())
-    }
+/// A number below `end` that everybody who knows the id finds too.
+pub fn draw(trace: TraceId, end: u16) -> u16 {
+    (u128::from_be_bytes(trace.to_bytes()) as u64 % u64::from(end)) as u16
+}
 
-    fn parse(text: &[u8]) -> Option<Self> {
-        let number = (text.len() == 16).then(|| hex(text)).flatten()?;
-        NonZeroU64::new(number as u64).map(Self)
-    }
+fn trace_id(text: &[u8]) -> Option<TraceId> {
+    let number = hex(text).filter(|number| *number != 0)?;
+    Some(TraceId::from_bytes(number.to_be_bytes()))
+}
+
+fn span_id(text: &[u8]) -> Option<SpanId> {
+    let number = (text.len() == 16).then(|| hex(text)).flatten()?;
+    (number != 0).then(|| SpanId::from_bytes((number as u64).to_be_bytes()))
 }
 
 /// A number in lower-case hexadecimal, on the stack.
@@ -128,7 +120,7 @@ pub fn w3c(headers: &HeaderMap) -> Option<Remote> {
     let [b'-', flags @ ..] = flags else {
         return None;
     };
-    let ids = (TraceId::parse(trace)?, SpanId::parse(span)?);
+    let ids = (trace_id(trace)?, span_id(span)?);
     let flags = hex(flags).filter(|_| ends)?;
     Some(Remote {
         ids: Some(ids),
@@ -181,7 +173,7 @@ fn b3_decision(text: &[u8]) -> Option<bool> {
 /// Ids of traces have 64 or 128 bits here.
 fn b3_ids(trace: &[u8], span: &[u8]) -> Option<(TraceId, SpanId)> {
     matches!(trace.len(), 16 | 32).then_some(())?;
-    Some((TraceId::parse(trace)?, SpanId::parse(span)?))
+    Some((trace_id(trace)?, span_id(span)?))
 }
 
 /// The value of a field that is there once.
@@ -260,7 +252,7 @@ fn written(parts: &[&str]) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
-    use super::{Remote, SpanId, TraceId, b3, b3_field, b3_multi, traceparent, w3c};
+    use super::{Id, Remote, SpanId, TraceId, b3, b3_field, b3_multi, traceparent, w3c};
     use http::{HeaderMap, HeaderName, HeaderValue};
 
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";

@@ -7,7 +7,7 @@
 pub mod context;
 mod spans;
 
-pub use context::{SpanId, TraceId};
+pub use context::{Id, SpanId, TraceId};
 pub use spans::{Traced, Try, spans};
 
 use super::Metrics;
@@ -110,7 +110,7 @@ impl Tracer {
         let trace = ids.map_or_else(TraceId::fresh, |(trace, _)| trace);
         // Who chooses the id could choose the draw with it.
         let draw = match ids.is_none() || trusted {
-            true => trace.draw(Percent::ALL.0),
+            true => context::draw(trace, Percent::ALL.0),
             false => fastrand::u16(..Percent::ALL.0),
         };
         Context {

@@ -117,12 +117,12 @@ fn server(exchange: &Exchange, traced: &Traced, (start, end): (u64, u64)) -> Spa
     }
     let context = &traced.context;
     Span {
-        trace_id: context.trace.bytes().to_vec(),
-        span_id: context.span.bytes().to_vec(),
+        trace_id: context.trace.to_bytes().to_vec(),
+        span_id: context.span.to_bytes().to_vec(),
         trace_state: cut(traced.state, STATE_MAX).to_owned(),
         parent_span_id: context
             .parent
-            .map_or_else(Vec::new, |id| id.bytes().to_vec()),
+            .map_or_else(Vec::new, |id| id.to_bytes().to_vec()),
         flags: flags(traced.sampled, context.parent.is_some()),
         name: match exchange.route {
             "" => name.to_owned(),
@@ -169,10 +169,10 @@ fn client(exchange: &Exchange, traced: &Traced, one: &Try, index: usize, start: 
     let context = &traced.context;
     let begin = start.saturating_add(nanos(one.began));
     Span {
-        trace_id: context.trace.bytes().to_vec(),
-        span_id: one.span.bytes().to_vec(),
+        trace_id: context.trace.to_bytes().to_vec(),
+        span_id: one.span.to_bytes().to_vec(),
         trace_state: cut(traced.state, STATE_MAX).to_owned(),
-        parent_span_id: context.span.bytes().to_vec(),
+        parent_span_id: context.span.to_bytes().to_vec(),
         flags: flags(traced.sampled, false),
         name: name.to_owned(),
         kind: SpanKind::Client.into(),

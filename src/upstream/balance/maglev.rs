@@ -62,7 +62,7 @@ impl Maglev {
             let at = if look == 0 {
                 hash
             } else {
-                stable_hash((hash, look))
+                stable_hash(&[&hash.to_le_bytes(), &look.to_le_bytes()])
             };
             self.table
                 .get((at % size) as usize)
@@ -82,8 +82,9 @@ struct Walker {
 
 impl Walker {
     fn new(endpoint: &Endpoint, size: usize) -> Self {
-        let offset = stable_hash((endpoint.address.as_ref(), "offset")) % size as u64;
-        let skip = stable_hash((endpoint.address.as_ref(), "skip")) % (size as u64 - 1) + 1;
+        let address = endpoint.address.as_bytes();
+        let offset = stable_hash(&[address, b"offset"]) % size as u64;
+        let skip = stable_hash(&[address, b"skip"]) % (size as u64 - 1) + 1;
         Self {
             at: offset as usize,
             skip: skip as usize,

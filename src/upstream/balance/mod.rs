@@ -10,6 +10,8 @@ mod weighted;
 
 use super::Endpoint;
 use crate::config::service::Balance;
+use std::hash::Hasher;
+use twox_hash::XxHash64;
 
 /// A balancer with its own small state, made anew with every snapshot that changes its endpoints.
 #[derive(Debug)]
@@ -69,11 +71,15 @@ fn load(endpoint: &Endpoint) -> u64 {
     (u64::from(endpoint.state.in_flight()) + 1) * 1_000_000 / u64::from(endpoint.weight)
 }
 
-/// The same for the same words, in every process: gateways side by side must agree.
-pub(super) fn stable_hash(words: impl std::hash::Hash) -> u64 {
-    use std::hash::{DefaultHasher, Hasher};
-    let mut hasher = DefaultHasher::new();
-    words.hash(&mut hasher);
+/// The same for the same words, in every process and every version: gateways side by side agree,
+/// also while they are being upgraded.
+pub(super) fn stable_hash(words: &[&[u8]]) -> u64 {
+    let mut hasher = XxHash64::with_seed(0);
+    for word in words {
+        hasher.write(word);
+        // So that words which are put together otherwise are others. No text has this byte.
+        hasher.write(&[0xff]);
+    }
     hasher.finish()
 }
 

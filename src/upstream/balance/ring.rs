@@ -26,7 +26,11 @@ impl Ring {
             .enumerate()
             .flat_map(|(index, endpoint)| {
                 let own = (wanted * u64::from(endpoint.weight) / weight.max(1)).max(1);
-                (0..own).map(move |n| (stable_hash((endpoint.address.as_ref(), n)), index as u16))
+                let address = endpoint.address.as_bytes();
+                (0..own).map(move |n| {
+                    let point = stable_hash(&[address, &n.to_le_bytes()]);
+                    (point, index as u16)
+                })
             })
             .collect();
         points.sort_unstable();

@@ -67,7 +67,10 @@ export function asTest(asked, answer) {
   const expect = [];
   if (answer.route) expect.push(`route = ${quote(answer.route.name)}`);
   if (answer.service) expect.push(`service = ${quote(answer.service)}`, `version = ${quote(answer.version)}`);
-  if (answer.refusal) expect.push(`status = ${answer.refusal.status}`);
+  const color = answer.color?.requested;
+  if (answer.route && color) expect.push(`color = ${quote(color)}`);
+  if (answer.status) expect.push(`status = ${answer.status}`);
+  if (answer.refusal) expect.push(`status = ${answer.refusal.status}`, `reason = ${quote(answer.refusal.reason)}`);
   return [...lines, `expect = { ${expect.join(", ")} }`, ""].join("\n");
 }
 
