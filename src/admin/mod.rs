@@ -6,6 +6,7 @@ mod auth;
 mod control;
 mod dashboard;
 mod etag;
+mod findings;
 mod mirrors;
 mod probes;
 mod profile;

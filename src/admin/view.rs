@@ -2,6 +2,7 @@
 
 use super::Admin;
 use super::auth::Role;
+use super::findings;
 use crate::config::{Config, Name, Place};
 use crate::live::Source;
 use crate::policy::auth::Authority;
@@ -55,6 +56,7 @@ pub async fn status(admin: &Admin, role: Role) -> Value {
             "at": place(expiring.at),
         })).collect::<Vec<_>>(),
         "shares": admin.live.rollouts.list(&snapshot),
+        "findings": findings::all(&snapshot, &admin.live.metrics),
         "warnings": loaded.render_json().get("diagnostics"),
     })
 }

@@ -10,7 +10,7 @@ use crate::config::listener::Bind;
 use crate::outbound;
 use crate::telemetry::otel::environment::Environment;
 use crate::telemetry::otel::setup::{PushSetup, Setup};
-use crate::telemetry::process::Process;
+use crate::telemetry::process;
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::unix::fs::PermissionsExt;
@@ -26,8 +26,6 @@ const ISSUER: Duration = Duration::from_secs(5);
 const DOCUMENT_MAX: usize = 1 << 20;
 /// Clocks further apart than this make tokens early or late.
 const SKEW_MAX: Duration = Duration::from_secs(10);
-/// Descriptors besides connections: listeners, logs, files, timers.
-const SPARE_FDS: u64 = 256;
 /// Endpoints that are tried.
 const ENDPOINTS_MAX: usize = 256;
 
@@ -47,20 +45,8 @@ fn warn(code: &'static str, message: String, help: impl Into<String>) -> Diagnos
     Diagnostic::warning(code, message).help(help)
 }
 
-/// A connection may need one descriptor on each side.
 fn descriptors(config: &Config, found: &mut Vec<Diagnostic>) {
-    let listeners = config.listeners.values();
-    let clients: u64 = listeners
-        .map(|listener| u64::from(listener.clients.max_connections))
-        .sum();
-    let needed = 2 * clients + SPARE_FDS;
-    let Some(most) = Process::read().max_fds else {
-        return;
-    };
-    if most < needed {
-        let message = format!(
-            "{most} file descriptors are allowed here; {clients} connections may need {needed}"
-        );
+    if let Some(message) = process::too_few_descriptors(config) {
         let help = "raise `LimitNOFILE` of the unit (or `ulimit -n`), or lower `max_connections`";
         found.push(warn("TY0510", message, help));
     }

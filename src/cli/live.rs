@@ -131,6 +131,20 @@ pub fn changes(changes: &Value) -> String {
         .unwrap_or_default()
 }
 
+/// Warnings of the configuration, and what is wrong around it.
+fn worth_a_look(status: &Value) -> Vec<(&'static str, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+    let list = |name: &str| status[name].as_array().into_iter().flatten();
+    let warnings = list("warnings").map(|one| {
+        (
+            "warning",
+            format!("{} {}", text(&one["code"]), text(&one["message"])),
+        )
+    });
+    let findings = list("findings").map(|one| ("finding", text(one)));
+    warnings.chain(findings).collect()
+}
+
 pub fn status(args: &Args) -> Exit {
     let status = match args.target.client().get_json("/v1/status") {
         Ok(status) => status,
@@ -168,10 +182,7 @@ pub fn status(args: &Args) -> Exit {
         let words = format!("what came at {time} was not sound; see `tyrian check`");
         rows.push(("refused", words));
     }
-    for warning in status["warnings"].as_array().into_iter().flatten() {
-        let words = format!("{} {}", text(&warning["code"]), text(&warning["message"]));
-        rows.push(("warning", words));
-    }
+    rows.extend(worth_a_look(&status));
     if let Some(until) = status["config"]["trial"]["until"].as_str() {
         rows.push(("on trial", format!("until {until}; tyrian config confirm")));
     }

@@ -1,6 +1,24 @@
 //! `process_*`: what the kernel says of this process.
 
+use crate::config::Config;
 use std::fs;
+
+/// Descriptors besides connections: listeners, logs, files, timers.
+const SPARE_FDS: u64 = 256;
+
+/// Says so when fewer descriptors are allowed than the connections of all listeners may need, one
+/// on each side.
+pub fn too_few_descriptors(config: &Config) -> Option<String> {
+    let listeners = config.listeners.values();
+    let clients: u64 = listeners
+        .map(|listener| u64::from(listener.clients.max_connections))
+        .sum();
+    let needed = 2 * clients + SPARE_FDS;
+    let most = Process::read().max_fds.filter(|most| *most < needed)?;
+    Some(format!(
+        "{most} file descriptors are allowed here; {clients} connections may need {needed}"
+    ))
+}
 
 /// A reading of `/proc/self`; fields that could not be read are left out of a scrape.
 #[derive(Debug, Clone, Copy, Default)]

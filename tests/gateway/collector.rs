@@ -18,6 +18,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tonic::transport::{Identity, ServerTlsConfig};
+use tyrian::tls::dev::Pair;
 
 /// What it does with what it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +86,12 @@ impl Collector {
     }
 
     pub fn grpc() -> Self {
+        Self::grpc_as(None)
+    }
+
+    /// With a certificate, if one is given.
+    pub fn grpc_as(pair: Option<&Pair>) -> Self {
+        let identity = pair.map(|pair| Identity::from_pem(&pair.certificate, &pair.key));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
@@ -93,7 +101,12 @@ impl Collector {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build();
-            let server = tonic::transport::Server::builder()
+            let mut server = tonic::transport::Server::builder();
+            if let Some(identity) = identity {
+                let tls = ServerTlsConfig::new().identity(identity);
+                server = server.tls_config(tls).unwrap();
+            }
+            let server = server
                 .add_service(TraceServiceServer::new(own))
                 .serve(address);
             let _ = runtime.unwrap().block_on(server);

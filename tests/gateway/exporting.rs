@@ -5,6 +5,7 @@ use crate::gateway::Gateway;
 use crate::traces::{config, otlp, start, start_under, upstream_parent};
 use crate::upstream::Upstream;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use tyrian::tls::dev::{Authority, Role};
 
 #[test]
 fn grpc_is_spoken_too_with_headers_from_the_environment() {
@@ -60,6 +61,9 @@ fn a_collector_in_trouble_costs_nothing_but_counted_drops() {
         });
         let told = gateway.log().matches("spans are lost").count();
         assert_eq!(told, 1, "trouble is told once: {}", gateway.log());
+        let (_, status) = gateway.api("GET", "/v1/status", "");
+        let findings = status["findings"].to_string();
+        assert!(findings.contains("spans were lost"), "{findings}");
         if mood.is_some() {
             collector.becomes(Mood::Takes);
             gateway.get("/app/x", "");
@@ -204,4 +208,39 @@ fn metrics_are_pushed_where_that_is_wished_for() {
         gateway.metric(name) > Some(0.0)
     });
     assert_eq!(gateway.get("/app/x", "").status, 200);
+}
+
+#[test]
+fn a_collector_over_tls_is_believed_by_its_authority() {
+    let upstream = Upstream::start("v1");
+    let dir = tempfile::tempdir().unwrap();
+    let (authority, stranger) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let names = ["localhost".to_owned()];
+    let pair = authority.sign(&names, Role::Server).unwrap();
+    let collector = Collector::grpc_as(Some(&pair));
+    let under = |believed: &Authority, file: &str| {
+        let path = dir.path().join(file);
+        std::fs::write(&path, &believed.certificate).unwrap();
+        let traces = format!(
+            "sample = \"100%\", protocol = \"grpc\", otlp = \"https://localhost:{}\"",
+            collector.address.port()
+        );
+        let path = path.display().to_string();
+        start_under(
+            &upstream,
+            "",
+            &traces,
+            &[("OTEL_EXPORTER_OTLP_CERTIFICATE", &path)],
+        )
+    };
+    let gateway = under(&stranger, "stranger.pem");
+    gateway.get("/app/x", "");
+    gateway.counts(
+        "tyrian_trace_spans_dropped_total{reason=\"unreachable\"}",
+        2.0,
+    );
+    assert!(collector.spans().is_empty());
+    let gateway = under(&authority, "ca.pem");
+    gateway.get("/app/x", "");
+    collector.wait_for("two spans", |spans| spans.len() == 2);
 }

@@ -25,6 +25,7 @@ mod gateway;
 mod grpc;
 mod h2;
 mod identity;
+mod kept;
 mod limits;
 mod malformed;
 mod mirrors;

@@ -44,6 +44,13 @@ test("values move when traffic flows, each color in its own hue", async () => {
   const row = page.getByTestId("rows").getByRole("row").filter({ hasText: "canary" });
   const hue = await row.locator(".dot").evaluate((dot) => getComputedStyle(dot).backgroundColor);
   assert.equal(hue, "rgb(34, 197, 94)");
+  // What Prometheus would be asked stays open while the numbers above it move.
+  await page.getByText("Show PromQL").first().click();
+  const before = await number(page, "rps");
+  await until("another rate", async () => (await number(page, "rps")) !== before);
+  const query = page.locator(".promql code").first();
+  assert.ok(await query.isVisible());
+  assert.match(await query.textContent(), /tyrian_requests_total/);
   stop();
   await until("silence", async () => (await number(page, "rps")) === 0);
   assert.deepEqual(page.wrong, []);

@@ -56,7 +56,7 @@ function traffic(hover) {
   const series = seen().map((color) => ({ ...color, value: (entry) => entry.colors[color.key]?.rps ?? 0 }));
   const legend = h("div", { class: "legend" }, series.map((one) => h("span", { class: "hue" }, h("i", { class: "dot square", style: { "--hue": one.hue } }), one.name, h("b", { "data-testid": `rps-${one.name}` }, short(state.frame.colors[one.key]?.rps ?? 0)))));
   if (!series.length) return card("Requests by color", null, empty("colors", "No traffic yet", "Send a request through a listener and it shows up here.", `curl http://${state.status?.listeners[0]?.address ?? "localhost:8080"}/`));
-  return card("Requests by color", legend, chart({ title: "Requests a second by color", entries: state.history, series, stacked: true, label: (n) => short(n), ...hover }));
+  return card("Requests by color", legend, chart({ title: "Requests a second by color", entries: state.history, series, stacked: true, label: (n) => short(n), ...hover }), promql("sum by (color) (rate(tyrian_requests_total[1m]))"));
 }
 
 function durations(hover) {
@@ -64,7 +64,7 @@ function durations(hover) {
     { name: "p99", hue: "var(--accent)", value: (entry) => entry.total.p99_ms },
     { name: "p50", hue: "var(--uncolored)", value: (entry) => entry.total.p50_ms },
   ];
-  return card("Latency", keys(series), chart({ title: "Latency", entries: state.history, series, label: (n) => (n === null || n === undefined ? "–" : span(n).join(" ")), ...hover }));
+  return card("Latency", keys(series), chart({ title: "Latency", entries: state.history, series, label: (n) => (n === null || n === undefined ? "–" : span(n).join(" ")), ...hover }), promql(quantile(0.99), quantile(0.5)));
 }
 
 function failures(hover) {
@@ -72,8 +72,13 @@ function failures(hover) {
     { name: "errors (5xx)", hue: "var(--bad)", value: (entry) => entry.total.errors },
     { name: "refused (4xx)", hue: "var(--warn)", value: (entry) => entry.total.refused },
   ];
-  return card("Failures a second", keys(series), chart({ title: "Failures a second", entries: state.history, series, stacked: true, label: (n) => short(n), ...hover }));
+  return card("Failures a second", keys(series), chart({ title: "Failures a second", entries: state.history, series, stacked: true, label: (n) => short(n), ...hover }), promql(rateOf("5.."), rateOf("4..")));
 }
+
+// The same numbers as Prometheus has them, for whoever wants to ask further.
+const promql = (...queries) => h("details", { class: "promql" }, h("summary", {}, "Show PromQL"), queries.map((query) => h("code", { tabindex: "0" }, query)));
+const quantile = (share) => `histogram_quantile(${share}, sum by (le) (rate(http_server_request_duration_seconds_bucket[1m])))`;
+const rateOf = (codes) => `sum(rate(tyrian_requests_total{code=~"${codes}"}[1m]))`;
 
 const keys = (series) => h("div", { class: "legend" }, series.map((one) => h("span", { class: "hue" }, h("i", { class: "dot square", style: { "--hue": one.hue } }), one.name)));
 
