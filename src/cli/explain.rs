@@ -3,12 +3,12 @@
 use super::client::{Target, parse};
 use super::{Exit, Output, print, print_json, wants_color};
 use crate::config::codes;
-use crate::live::{self, Source};
+use crate::live;
 use crate::question::{Question, Values};
 use crate::routing::explain::{Explanation, render};
 use crate::routing::selftest::AllHealthy;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Say where a request would go, and why; or what an error code means.
 ///
@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> Exit {
         }
     };
     match &args.file {
-        Some(file) => ask_file(args, file.clone(), &question),
+        Some(file) => ask_file(args, file, &question),
         None => ask_live(args, &question),
     }
 }
@@ -107,9 +107,12 @@ fn question(args: &Args) -> Result<Question, String> {
     Ok(question)
 }
 
-fn ask_file(args: &Args, file: PathBuf, question: &Question) -> Exit {
-    let (loaded, table, _) = match live::check(&Source::Path(file)) {
-        Ok(checked) => checked,
+/// Asks the file. Its tests may fail, which is what one wants to understand, and its certificates
+/// may be elsewhere: they decide nothing.
+fn ask_file(args: &Args, file: &Path, question: &Question) -> Exit {
+    let loaded = crate::config::load(file, &|name| std::env::var(name).ok());
+    let (loaded, table) = match live::decides(loaded) {
+        Ok(decides) => decides,
         Err(loaded) => {
             eprint!("{}", loaded.render_human(wants_color(&std::io::stderr())));
             return Exit::InvalidConfig;

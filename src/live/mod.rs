@@ -126,31 +126,46 @@ pub fn check(source: &Source) -> Result<Checked, Box<Loaded>> {
     checked(loaded)
 }
 
-/// Builds the table and runs the tests of what has been loaded.
-pub fn checked(mut loaded: Loaded) -> Result<Checked, Box<Loaded>> {
+/// Builds the table of what has been loaded: enough to decide, not to serve.
+///
+/// # Errors
+/// What is wrong, in what has been loaded.
+pub fn decides(mut loaded: Loaded) -> Result<(Loaded, Table), Box<Loaded>> {
     let Some(config) = &loaded.config else {
         return Err(Box::new(loaded));
     };
     match Table::build(config) {
         Ok(table) => {
             table.expire(config, crate::rollout::Moment::now().seconds());
-            let failures = selftest::run_tests(&table, config);
-            let materials = Materials::read(config);
-            loaded.add(failures);
-            match materials {
-                Ok(mut materials) if !loaded.has_errors() => {
-                    loaded.add(std::mem::take(&mut materials.warnings));
-                    Ok((loaded, table, materials))
-                }
-                Ok(_) => Err(Box::new(loaded)),
-                Err(problems) => {
-                    loaded.add(problems);
-                    Err(Box::new(loaded))
-                }
-            }
+            Ok((loaded, table))
         }
         Err(error) => {
             loaded.add(vec![Diagnostic::error("TY0203", error.to_string())]);
+            Err(Box::new(loaded))
+        }
+    }
+}
+
+/// Builds the table and runs the tests of what has been loaded.
+///
+/// # Errors
+/// What is wrong, in what has been loaded.
+pub fn checked(loaded: Loaded) -> Result<Checked, Box<Loaded>> {
+    let (mut loaded, table) = decides(loaded)?;
+    let Some(config) = &loaded.config else {
+        return Err(Box::new(loaded));
+    };
+    let failures = selftest::run_tests(&table, config);
+    let materials = Materials::read(config);
+    loaded.add(failures);
+    match materials {
+        Ok(mut materials) if !loaded.has_errors() => {
+            loaded.add(std::mem::take(&mut materials.warnings));
+            Ok((loaded, table, materials))
+        }
+        Ok(_) => Err(Box::new(loaded)),
+        Err(problems) => {
+            loaded.add(problems);
             Err(Box::new(loaded))
         }
     }

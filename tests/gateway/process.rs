@@ -84,6 +84,8 @@ fn exit_codes_tell_what_went_wrong() {
     )
     .unwrap();
     assert_eq!(code(&["test", path]), 1);
+    let why = ["explain", "-c", path, "GET http://a/"];
+    assert_eq!(code(&why), 0, "what fails can be looked into");
     assert_eq!(code(&["fmt", "--check", path]), 1);
     assert_eq!(code(&["fmt", path]), 0);
     assert_eq!(code(&["fmt", "--check", path]), 0);
