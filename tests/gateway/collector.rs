@@ -2,7 +2,12 @@
 //! to refuse, to be silent, and to take only a part.
 
 use crate::gateway::PATIENCE;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
+    MetricsService, MetricsServiceServer,
+};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -107,6 +112,7 @@ impl Collector {
                 server = server.tls_config(tls).unwrap();
             }
             let server = server
+                .add_service(MetricsServiceServer::new(own.clone()))
                 .add_service(TraceServiceServer::new(own))
                 .serve(address);
             let _ = runtime.unwrap().block_on(server);
@@ -291,5 +297,17 @@ impl TraceService for Kept {
                 Ok(tonic::Response::new(rejected(mood)))
             }
         }
+    }
+}
+
+#[tonic::async_trait]
+impl MetricsService for Kept {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportMetricsServiceRequest>,
+    ) -> Result<tonic::Response<ExportMetricsServiceResponse>, tonic::Status> {
+        self.metrics.lock().unwrap().push(request.into_inner());
+        let answer = ExportMetricsServiceResponse::default();
+        Ok(tonic::Response::new(answer))
     }
 }

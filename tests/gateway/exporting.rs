@@ -244,3 +244,22 @@ fn a_collector_over_tls_is_believed_by_its_authority() {
     gateway.get("/app/x", "");
     collector.wait_for("two spans", |spans| spans.len() == 2);
 }
+
+#[test]
+fn metrics_are_pushed_over_grpc_when_a_variable_says_so() {
+    let (upstream, collector) = (Upstream::start("v1"), Collector::grpc());
+    let url = collector.url();
+    let variables = [
+        ("OTEL_METRICS_EXPORTER", "otlp"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", url.as_str()),
+        ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "grpc"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
+    ];
+    let mut gateway = start_under(&upstream, "", "otlp = \"http://127.0.0.1:1\"", &variables);
+    gateway.wait_for("a push", |_| {
+        let metrics = collector.metrics();
+        metrics
+            .iter()
+            .any(|metric| metric.name == "tyrian_config_generation")
+    });
+}
