@@ -159,14 +159,16 @@ impl<'e> Exchange<'e> {
         for field in fields {
             if field == Field::Claims {
                 for (name, value) in self.claims {
-                    key(out, start, name);
+                    separate(out, start);
+                    json::name(out, name);
                     json::text(out, value);
                 }
                 continue;
             }
             let value = self.value(field);
             if value != Value::Absent {
-                key(out, start, field.name());
+                separate(out, start);
+                json::known_name(out, field.name());
                 value.write_json(out, redact);
             }
         }
@@ -196,26 +198,31 @@ impl Value<'_> {
 
     /// Appends the value as it is, unquoted.
     pub fn write(self, out: &mut Vec<u8>, redact: &[String]) {
-        let _ = match self {
-            Self::Absent => Ok(()),
-            Self::Text(text) => out.write_all(text.as_bytes()),
-            Self::Number(number) => write!(out, "{number}"),
+        match self {
+            Self::Absent => {}
+            Self::Text(text) => out.extend_from_slice(text.as_bytes()),
+            Self::Number(number) => json::number(out, number),
             Self::Span(span) => {
-                let us = span.as_micros();
-                write!(out, "{}.{:03}", us / 1000, us % 1000)
+                let us = span.as_micros() as u64;
+                json::number(out, us / 1000);
+                // A leading one keeps the zeros, and gives its place to the point.
+                let point = out.len();
+                json::number(out, 1000 + us % 1000);
+                if let Some(digit) = out.get_mut(point) {
+                    *digit = b'.';
+                }
             }
-            Self::Time(time) => write!(out, "{time}"),
-            Self::Address(address) => write!(out, "{address}"),
-            Self::Query(query) => out.write_all(redact::query(query, redact).as_bytes()),
-        };
+            Self::Time(time) => drop(write!(out, "{time}")),
+            Self::Address(address) => drop(write!(out, "{address}")),
+            Self::Query(query) => out.extend_from_slice(redact::query(query, redact).as_bytes()),
+        }
     }
 }
 
-fn key(out: &mut Vec<u8>, start: usize, name: &str) {
+fn separate(out: &mut Vec<u8>, start: usize) {
     if out.len() > start {
         out.push(b',');
     }
-    json::name(out, name);
 }
 
 #[cfg(test)]
