@@ -6,6 +6,7 @@
 
 mod ask;
 mod background;
+mod checking;
 mod confirm;
 mod guard;
 mod history;
@@ -14,23 +15,23 @@ pub mod rollouts;
 mod verdict;
 pub mod watch;
 
+pub use checking::{Checked, Source, check, checked, decides};
 pub use confirm::Trial;
 pub use history::{Entry, hex, write_private};
 pub use verdict::{Outcome, Rejected, Verdict};
 
 use crate::config::diagnostic::Diagnostic;
 use crate::config::source::load_sources;
-use crate::config::{Config, Loaded, diff, load, load_text};
-use crate::policy::Materials;
-use crate::routing::{Table, selftest};
+use crate::config::{Config, Loaded, diff, load_text};
 use crate::snapshot::{Current, Snapshot, Surroundings};
 use crate::telemetry::Metrics;
 use crate::upstream::resolve;
 use arc_swap::ArcSwap;
 use background::{retire, sweep};
+use checking::environment;
 use history::History;
 use rollouts::Rollouts;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -38,15 +39,6 @@ use tokio::sync::Mutex;
 /// Why a file that was emptied, or cut short by a full disk, does not shut the gateway.
 const NO_LISTENER: &str =
     "no listener is left, so nobody could connect; force the reload if that is meant";
-
-/// Where the configuration comes from.
-#[derive(Debug, Clone)]
-pub enum Source {
-    /// A file, or a directory of files.
-    Path(PathBuf),
-    /// A text made by the command line.
-    Text(String),
-}
 
 /// What asked for a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -108,67 +100,6 @@ struct State {
     rolled_back_to: Option<u64>,
     /// What is live came through the API as a text; the file says something else.
     applied: bool,
-}
-
-/// A checked configuration, its table, and what its policies need.
-pub type Checked = (Loaded, Table, Materials);
-
-fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
-/// Loads and checks a source, runs its tests included. `Err` holds what is wrong.
-pub fn check(source: &Source) -> Result<Checked, Box<Loaded>> {
-    let loaded = match source {
-        Source::Path(path) => load(path, &environment),
-        Source::Text(text) => load_text("command line", text, &environment),
-    };
-    checked(loaded)
-}
-
-/// Builds the table of what has been loaded: enough to decide, not to serve.
-///
-/// # Errors
-/// What is wrong, in what has been loaded.
-pub fn decides(mut loaded: Loaded) -> Result<(Loaded, Table), Box<Loaded>> {
-    let Some(config) = &loaded.config else {
-        return Err(Box::new(loaded));
-    };
-    match Table::build(config) {
-        Ok(table) => {
-            table.expire(config, crate::rollout::Moment::now().seconds());
-            Ok((loaded, table))
-        }
-        Err(error) => {
-            loaded.add(vec![Diagnostic::error("TY0203", error.to_string())]);
-            Err(Box::new(loaded))
-        }
-    }
-}
-
-/// Builds the table and runs the tests of what has been loaded.
-///
-/// # Errors
-/// What is wrong, in what has been loaded.
-pub fn checked(loaded: Loaded) -> Result<Checked, Box<Loaded>> {
-    let (mut loaded, table) = decides(loaded)?;
-    let Some(config) = &loaded.config else {
-        return Err(Box::new(loaded));
-    };
-    let failures = selftest::run_tests(&table, config);
-    let materials = Materials::read(config);
-    loaded.add(failures);
-    match materials {
-        Ok(mut materials) if !loaded.has_errors() => {
-            loaded.add(std::mem::take(&mut materials.warnings));
-            Ok((loaded, table, materials))
-        }
-        Ok(_) => Err(Box::new(loaded)),
-        Err(problems) => {
-            loaded.add(problems);
-            Err(Box::new(loaded))
-        }
-    }
 }
 
 /// Runs long work where it holds up no request: what waits for this thread moves to another.
