@@ -175,6 +175,7 @@ fn slow_bodies_and_slow_readers_are_given_up() {
     upstream.say_ok("", &long);
     let mut stalled = TcpStream::connect(gateway.address("web")).unwrap();
     stalled.write_all(GET).unwrap();
+    gateway.counts("http_server_active_requests", 1.0);
     gateway.counts("http_server_active_requests", 0.0);
     let mut rest = Vec::new();
     let _ = stalled.read_to_end(&mut rest);
