@@ -75,7 +75,7 @@ impl Target {
     /// The `[admin]` table of the configuration, as far as it can be read.
     fn configured(&self) -> Admin {
         let path = find_config(self.config.clone());
-        let loaded = path.map(|path| crate::config::load(&path, &|name| std::env::var(name).ok()));
+        let loaded = path.map(|path| crate::config::load(&path, &crate::config::environment));
         let config = loaded.and_then(|loaded| loaded.config);
         config.map(|config| config.admin).unwrap_or_default()
     }

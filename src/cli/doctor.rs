@@ -80,8 +80,7 @@ fn ports(config: &Config, found: &mut Vec<Diagnostic>) {
 
 /// Whoever takes spans and metrics is there, by the file and by the variables of this shell.
 fn collectors(config: &Config, found: &mut Vec<Diagnostic>) {
-    let get = |name: &str| std::env::var(name).ok();
-    let env = Environment::new(&get);
+    let env = Environment::new(&crate::config::environment);
     let spans = Setup::of(&config.telemetry, &env).map(|setup| setup.export.target);
     let metrics = PushSetup::of(&config.telemetry, &env).map(|setup| setup.target);
     let mut urls: Vec<String> = spans.into_iter().chain(metrics).map(|to| to.url).collect();

@@ -110,7 +110,7 @@ fn question(args: &Args) -> Result<Question, String> {
 /// Asks the file. Its tests may fail, which is what one wants to understand, and its certificates
 /// may be elsewhere: they decide nothing.
 fn ask_file(args: &Args, file: &Path, question: &Question) -> Exit {
-    let loaded = crate::config::load(file, &|name| std::env::var(name).ok());
+    let loaded = crate::config::load(file, &crate::config::environment);
     let (loaded, table) = match live::decides(loaded) {
         Ok(decides) => decides,
         Err(loaded) => {

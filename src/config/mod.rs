@@ -52,6 +52,7 @@ fn render_position(text: &str, at: usize) -> usize {
 }
 
 pub use effective::{Change, diff};
+pub use reader::environment;
 pub use source::{Loaded, load, load_text};
 
 use diagnostic::Diagnostic;

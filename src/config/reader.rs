@@ -16,6 +16,11 @@ use toml::de::{DeTable, DeValue};
 /// Looks up an environment variable.
 pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
 
+/// The variables of this process.
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// What reading has come to so far.
 pub struct Cx<'e> {
     env: Env<'e>,

@@ -1,4 +1,4 @@
-//! The client's socket: TCP or Unix, with TLS or without.
+//! Sockets, TCP or Unix; and the client's, with TLS or without.
 
 use bytes::{Buf, BytesMut};
 use std::io::{self, IoSlice};
@@ -42,6 +42,14 @@ impl From<UnixStream> for Transport {
 }
 
 impl Transport {
+    /// The TCP stream below, if it is one.
+    pub fn tcp(&self) -> Option<&TcpStream> {
+        match &self.raw {
+            Raw::Tcp(stream) => Some(stream),
+            Raw::Unix(_) => None,
+        }
+    }
+
     /// Reads more into `ahead`. 0: the client has closed.
     pub async fn read_ahead(&mut self) -> io::Result<usize> {
         match &mut self.raw {

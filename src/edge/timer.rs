@@ -1,4 +1,4 @@
-//! One timer for all the waits of a connection.
+//! One timer for the waits in which a connection reads: for a head, and for an exchange to end.
 //!
 //! Nearly every deadline is followed by a later one before it has come. So the timer is not moved
 //! for each: it stays where it is, and looks again when it rings.

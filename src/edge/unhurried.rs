@@ -6,6 +6,7 @@
 //! upstream that says 101 at once would win now and then, and the client would lose what it was
 //! just given. So what follows a write is seen one turn later than it could be.
 
+use super::socket::Transport;
 use async_trait::async_trait;
 use pingora::ErrorType::{ConnectError, ConnectTimedout};
 use pingora::connectors::L4Connect;
@@ -34,31 +35,26 @@ impl L4Connect for Connector {
     async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
         let connecting = async {
             match address {
-                SocketAddr::Inet(address) => TcpStream::connect(address).await.map(Raw::Tcp),
+                SocketAddr::Inet(address) => TcpStream::connect(address).await.map(Into::into),
                 SocketAddr::Unix(address) => match address.as_pathname() {
-                    Some(path) => UnixStream::connect(path).await.map(Raw::Unix),
+                    Some(path) => UnixStream::connect(path).await.map(Into::into),
                     None => Err(io::ErrorKind::InvalidInput.into()),
                 },
             }
         };
-        let raw = match timeout(self.0, connecting).await {
+        let transport = match timeout(self.0, connecting).await {
             Ok(connected) => connected.or_err(ConnectError, "cannot connect")?,
             Err(_) => return Err(Error::explain(ConnectTimedout, "connecting took too long")),
         };
-        let socket = Unhurried { raw, wrote: false };
+        let wrote = false;
+        let socket = Unhurried { transport, wrote };
         Ok(VirtualSocketStream::new(Box::new(socket)).into())
     }
 }
 
 #[derive(Debug)]
-enum Raw {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-#[derive(Debug)]
 struct Unhurried {
-    raw: Raw,
+    transport: Transport,
     /// Something has been written since the last look at what there is to read.
     wrote: bool,
 }
@@ -73,10 +69,7 @@ impl AsyncRead for Unhurried {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        match &mut self.raw {
-            Raw::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Raw::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
+        Pin::new(&mut self.transport).poll_read(cx, buf)
     }
 }
 
@@ -87,30 +80,21 @@ impl AsyncWrite for Unhurried {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.wrote = true;
-        match &mut self.raw {
-            Raw::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Raw::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
+        Pin::new(&mut self.transport).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.raw {
-            Raw::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Raw::Unix(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        Pin::new(&mut self.transport).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.raw {
-            Raw::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Raw::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+        Pin::new(&mut self.transport).poll_shutdown(cx)
     }
 }
 
 impl VirtualSocket for Unhurried {
     fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
-        let Raw::Tcp(stream) = &self.raw else {
+        let Some(stream) = self.transport.tcp() else {
             return Ok(());
         };
         match option {
@@ -127,7 +111,7 @@ fn keep_alive(stream: &TcpStream, keepalive: &TcpKeepalive) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Raw, Unhurried};
+    use super::Unhurried;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::UnixStream;
 
@@ -135,7 +119,7 @@ mod tests {
     async fn what_follows_a_write_is_seen_a_turn_later() {
         let (near, mut far) = UnixStream::pair().unwrap();
         let mut socket = Unhurried {
-            raw: Raw::Unix(near),
+            transport: near.into(),
             wrote: false,
         };
         for _ in 0..100 {

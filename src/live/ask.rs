@@ -1,7 +1,7 @@
 //! What can be asked of the live configuration without changing it.
 
-use super::{Entry, Live, Outcome, Rejected, Source, Verdict, aside, checked, environment, guard};
-use crate::config::{Loaded, diff, load_text};
+use super::{Entry, Live, Outcome, Rejected, Source, Verdict, aside, checked, guard};
+use crate::config::{Loaded, diff, environment, load_text};
 use crate::upstream::Carried;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! From a source to what can be put to work: loaded, built, tested, with its keys and lists read.
 
 use crate::config::diagnostic::Diagnostic;
-use crate::config::{Loaded, load, load_text};
+use crate::config::{Loaded, environment, load, load_text};
 use crate::policy::Materials;
 use crate::routing::{Table, selftest};
 use std::path::PathBuf;
@@ -17,11 +17,6 @@ pub enum Source {
 
 /// A checked configuration, its table, and what its policies need.
 pub type Checked = (Loaded, Table, Materials);
-
-/// Variables of the process, for `${}`.
-pub fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
 
 /// Loads and checks a source, runs its tests included. `Err` holds what is wrong.
 pub fn check(source: &Source) -> Result<Checked, Box<Loaded>> {

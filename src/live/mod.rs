@@ -22,13 +22,12 @@ pub use verdict::{Outcome, Rejected, Verdict};
 
 use crate::config::diagnostic::Diagnostic;
 use crate::config::source::load_sources;
-use crate::config::{Config, Loaded, diff, load_text};
+use crate::config::{Config, Loaded, diff, environment, load_text};
 use crate::snapshot::{Current, Snapshot, Surroundings};
 use crate::telemetry::Metrics;
 use crate::upstream::resolve;
 use arc_swap::ArcSwap;
 use background::{retire, sweep};
-use checking::environment;
 use history::History;
 use rollouts::Rollouts;
 use std::path::Path;

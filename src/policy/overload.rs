@@ -111,7 +111,7 @@ fn memory_limit() -> Option<u64> {
 }
 
 /// Bytes the process holds.
-fn memory_used() -> u64 {
+pub fn memory_used() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: Option<u64> = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
     pages.unwrap_or(0) * 4096

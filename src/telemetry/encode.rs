@@ -224,7 +224,7 @@ pub fn process_wide(encoder: &mut DescriptorEncoder, metrics: &Metrics) -> Resul
         counter,
         &plain(dropped),
     )?;
-    spans(encoder, metrics)?;
+    exports(encoder, metrics)?;
     let help = "The gateway's own share of each request's time";
     let kind = MetricType::Histogram;
     let name = "tyrian_overhead_seconds";
@@ -233,38 +233,49 @@ pub fn process_wide(encoder: &mut DescriptorEncoder, metrics: &Metrics) -> Resul
     reloads(encoder, metrics)
 }
 
-/// Spans on their way to a collector.
-fn spans(encoder: &mut DescriptorEncoder, metrics: &Metrics) -> Result {
-    let counter = MetricType::Counter;
-    let sent = [([] as [(&str, &str); 0], metrics.spans.exported() as f64)];
-    let help = "Spans that the collector has taken";
-    family(encoder, "tyrian_trace_spans_exported", help, counter, &sent)?;
-    let lost = |counters: &Counters| -> Vec<_> {
-        let lost = counters.lost();
-        lost.map(|(why, count)| ([("reason", why.name())], count as f64))
-            .collect()
-    };
-    let help = "Spans that did not reach the collector";
-    let dropped = lost(&metrics.spans);
-    family(
+/// What is on its way to a collector.
+fn exports(encoder: &mut DescriptorEncoder, metrics: &Metrics) -> Result {
+    delivered(
         encoder,
-        "tyrian_trace_spans_dropped",
-        help,
-        counter,
-        &dropped,
+        &metrics.spans,
+        (
+            "tyrian_trace_spans_exported",
+            "Spans that the collector has taken",
+        ),
+        (
+            "tyrian_trace_spans_dropped",
+            "Spans that did not reach the collector",
+        ),
     )?;
-    let sent = [([] as [(&str, &str); 0], metrics.pushes.exported() as f64)];
-    let help = "Points of pushed metrics that the collector has taken";
-    family(encoder, "tyrian_metric_points_pushed", help, counter, &sent)?;
-    let help = "Points of pushed metrics that did not reach the collector";
-    let dropped = lost(&metrics.pushes);
-    family(
+    delivered(
         encoder,
-        "tyrian_metric_points_dropped",
-        help,
-        counter,
-        &dropped,
+        &metrics.pushes,
+        (
+            "tyrian_metric_points_pushed",
+            "Points of pushed metrics that the collector has taken",
+        ),
+        (
+            "tyrian_metric_points_dropped",
+            "Points of pushed metrics that did not reach the collector",
+        ),
     )
+}
+
+/// What has arrived, and what was lost by its cause; each a name and its help.
+fn delivered(
+    encoder: &mut DescriptorEncoder,
+    counters: &Counters,
+    (taken, taken_help): (&str, &str),
+    (lost, lost_help): (&str, &str),
+) -> Result {
+    let counter = MetricType::Counter;
+    let sent = [([] as [(&str, &str); 0], counters.exported() as f64)];
+    family(encoder, taken, taken_help, counter, &sent)?;
+    let causes = counters.lost();
+    let causes: Vec<_> = causes
+        .map(|(why, count)| ([("reason", why.name())], count as f64))
+        .collect();
+    family(encoder, lost, lost_help, counter, &causes)
 }
 
 fn reloads(encoder: &mut DescriptorEncoder, metrics: &Metrics) -> Result {

@@ -54,6 +54,16 @@ impl Connection {
         self.stream.set_read_timeout(Some(limit)).unwrap();
     }
 
+    /// Offers to become a WebSocket, and returns the head of the answer.
+    pub fn offer_websocket(&mut self, path: &str) -> Answer {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        self.send(request.as_bytes());
+        self.head().unwrap()
+    }
+
     /// For sending from another thread while this one reads.
     pub fn writer(&self) -> TcpStream {
         self.stream.try_clone().unwrap()

@@ -185,11 +185,7 @@ fn slow_bodies_and_slow_readers_are_given_up() {
 /// A WebSocket's handshake; the upstream echoes from then on.
 fn websocket(gateway: &Gateway) -> Connection {
     let mut connection = gateway.connect();
-    connection.send(
-        b"GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-    );
-    assert_eq!(connection.head().unwrap().status, 101);
+    assert_eq!(connection.offer_websocket("/upgrade").status, 101);
     connection
 }
 

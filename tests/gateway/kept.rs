@@ -3,7 +3,7 @@
 
 use crate::collector::{Collector, hex};
 use crate::gateway::{Gateway, listeners};
-use crate::traces::{SPAN, TRACE, kind, of, otlp, start, upstream_parent};
+use crate::traces::{SPAN, TRACE, first, kind, of, otlp, start, upstream_parent};
 use crate::upstream::Upstream;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
@@ -24,14 +24,8 @@ fn failures_slow_requests_and_refusals_are_kept_whatever_the_draw_said() {
         "the draw was against it, and upstreams follow the draw"
     );
     let spans = collector.wait_for("two spans", |spans| spans.len() == 2);
-    let server = spans
-        .iter()
-        .find(|span| kind(span, SpanKind::Server))
-        .unwrap();
-    let client = spans
-        .iter()
-        .find(|span| kind(span, SpanKind::Client))
-        .unwrap();
+    let server = first(&spans, SpanKind::Server);
+    let client = first(&spans, SpanKind::Client);
     assert_eq!(of(server, "url.path"), "/app/failed");
     assert_eq!((hex(&server.trace_id), hex(&client.span_id)), (trace, span));
     assert_eq!(server.status.as_ref().unwrap().code, 2);
@@ -57,10 +51,7 @@ fn a_refusal_names_its_trace_and_its_reason() {
     let spans = collector.wait_for("spans", |spans| {
         spans.iter().any(|s| kind(s, SpanKind::Server))
     });
-    let server = spans
-        .iter()
-        .find(|span| kind(span, SpanKind::Server))
-        .unwrap();
+    let server = first(&spans, SpanKind::Server);
     assert_eq!(of(server, "tyrian.reason"), problem["reason"]);
     assert_eq!(of(server, "error.type"), problem["reason"]);
     assert_eq!(hex(&server.trace_id), TRACE);
@@ -127,10 +118,7 @@ fn a_request_that_its_color_was_denied_is_kept() {
     let answer = gateway.get("/app/x", "X-Tyrian-Color: canary\r\n");
     assert_eq!(answer.status, 200);
     let spans = collector.wait_for("three spans", |spans| spans.len() == 3);
-    let server = spans
-        .iter()
-        .find(|span| kind(span, SpanKind::Server))
-        .unwrap();
+    let server = first(&spans, SpanKind::Server);
     assert_eq!(of(server, "url.path"), "/app/x");
     assert_eq!(of(server, "tyrian.color.requested"), "canary");
     assert_eq!(of(server, "tyrian.color.reason"), "unhealthy");

@@ -187,8 +187,7 @@ fn a_request_and_a_tunnel_live_through_reloads() {
     let mut slow = gateway.connect();
     slow.send(b"GET /drip/30 HTTP/1.1\r\nHost: a\r\n\r\n");
     let mut tunnel = gateway.connect();
-    tunnel.send(b"GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
-    assert_eq!(tunnel.head().unwrap().status, 101);
+    assert_eq!(tunnel.offer_websocket("/upgrade").status, 101);
     for mark in ["two", "three", "four"] {
         gateway.write_config(&config(&upstream, mark));
         wait_for_mark(&mut gateway, mark);

@@ -61,6 +61,11 @@ pub fn kind(span: &Span, kind: SpanKind) -> bool {
     span.kind == i32::from(kind)
 }
 
+/// The first span of this kind.
+pub fn first(spans: &[Span], wanted: SpanKind) -> &Span {
+    spans.iter().find(|span| kind(span, wanted)).unwrap()
+}
+
 /// The trace, span and flags of the `traceparent` that the upstream got last.
 pub fn upstream_parent(upstream: &Upstream) -> (String, String, String) {
     let parents = upstream.header("traceparent");
@@ -117,14 +122,8 @@ fn a_request_is_a_server_span_and_each_try_a_client_span() {
     assert_eq!(upstream.header("tracestate"), ["a=b"]);
     assert_eq!(upstream.header("baggage"), ["color=canary"]);
     let spans = collector.wait_for("two spans", |spans| spans.len() == 2);
-    let server = spans
-        .iter()
-        .find(|span| kind(span, SpanKind::Server))
-        .unwrap();
-    let client = spans
-        .iter()
-        .find(|span| kind(span, SpanKind::Client))
-        .unwrap();
+    let server = first(&spans, SpanKind::Server);
+    let client = first(&spans, SpanKind::Client);
     for span in &spans {
         assert_eq!(hex(&span.trace_id), TRACE);
         assert_eq!(span.trace_state, "a=b");
@@ -247,10 +246,7 @@ fn a_trusted_parent_decides() {
     gateway.get("/app/x", &format!("Traceparent: 00-{TRACE}-{SPAN}-00\r\n"));
     gateway.get("/app/y", &format!("Traceparent: 00-{TRACE}-{SPAN}-01\r\n"));
     let spans = collector.wait_for("two spans", |spans| spans.len() == 2);
-    let server = spans
-        .iter()
-        .find(|span| kind(span, SpanKind::Server))
-        .unwrap();
+    let server = first(&spans, SpanKind::Server);
     assert_eq!(of(server, "url.path"), "/app/y");
 }
 

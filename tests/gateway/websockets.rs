@@ -96,11 +96,7 @@ fn close(code: u16, reason: &[u8]) -> Vec<u8> {
 /// What came back after the handshake, to the end of the connection.
 fn play(address: SocketAddr, sent: &[u8], piece: usize) -> Vec<u8> {
     let mut connection = Connection::to(address);
-    connection.send(
-        b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-    );
-    let head = connection.head().unwrap();
+    let head = connection.offer_websocket("/chat");
     assert_eq!(head.status, 101);
     let accept = head.header("sec-websocket-accept");
     assert_eq!(accept, Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));

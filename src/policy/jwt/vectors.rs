@@ -34,90 +34,59 @@ impl Judged {
         let expected = result == TestResult::Valid;
         assert_eq!(accepted, expected, "{algorithm:?}, vector {number}");
     }
+
+    fn more_than(&self, valid: usize, invalid: usize) {
+        let enough = self.valid > valid && self.invalid > invalid;
+        assert!(enough, "{} {}", self.valid, self.invalid);
+    }
+}
+
+/// Has all vectors of a set judged; sets of different kinds have fields of the same names.
+macro_rules! judge {
+    ($judged:ident, $set:ident::$name:ident, $algorithm:ident, $from_pem:ident) => {
+        let set = $set::TestSet::load($set::TestName::$name).unwrap();
+        for group in set.test_groups {
+            let key = DecodingKey::$from_pem(group.pem.as_bytes()).unwrap();
+            for test in &group.tests {
+                let vector = (test.tc_id, test.result);
+                let signed = (&test.msg[..], &test.sig[..]);
+                $judged.look(Algorithm::$algorithm, &key, signed, vector);
+            }
+        }
+    };
 }
 
 #[test]
 fn elliptic_curves() {
     crypto::install();
     let mut judged = Judged::default();
-    for (name, algorithm) in [
-        (ecdsa::TestName::EcdsaSecp256r1Sha256P1363, Algorithm::ES256),
-        (ecdsa::TestName::EcdsaSecp384r1Sha384P1363, Algorithm::ES384),
-    ] {
-        for group in ecdsa::TestSet::load(name).unwrap().test_groups {
-            let key = DecodingKey::from_ec_pem(group.pem.as_bytes()).unwrap();
-            for test in &group.tests {
-                judged.look(
-                    algorithm,
-                    &key,
-                    (&test.msg, &test.sig),
-                    (test.tc_id, test.result),
-                );
-            }
-        }
-    }
-    for group in eddsa::TestSet::load(eddsa::TestName::Ed25519)
-        .unwrap()
-        .test_groups
-    {
-        let key = DecodingKey::from_ed_pem(group.pem.as_bytes()).unwrap();
-        for test in &group.tests {
-            judged.look(
-                Algorithm::EdDSA,
-                &key,
-                (&test.msg, &test.sig),
-                (test.tc_id, test.result),
-            );
-        }
-    }
-    assert!(
-        judged.valid > 300 && judged.invalid > 200,
-        "{} {}",
-        judged.valid,
-        judged.invalid
-    );
+    judge!(judged, ecdsa::EcdsaSecp256r1Sha256P1363, ES256, from_ec_pem);
+    judge!(judged, ecdsa::EcdsaSecp384r1Sha384P1363, ES384, from_ec_pem);
+    judge!(judged, eddsa::Ed25519, EdDSA, from_ed_pem);
+    judged.more_than(300, 200);
 }
 
 #[test]
 fn rsa() {
     crypto::install();
     let mut judged = Judged::default();
-    for (name, algorithm) in [
-        (rsa_pkcs1_verify::TestName::Rsa2048Sha256, Algorithm::RS256),
-        (rsa_pkcs1_verify::TestName::Rsa2048Sha384, Algorithm::RS384),
-        (rsa_pkcs1_verify::TestName::Rsa2048Sha512, Algorithm::RS512),
-        (rsa_pkcs1_verify::TestName::Rsa4096Sha256, Algorithm::RS256),
-    ] {
-        for group in rsa_pkcs1_verify::TestSet::load(name).unwrap().test_groups {
-            let key = DecodingKey::from_rsa_pem(group.pem.as_bytes()).unwrap();
-            for test in &group.tests {
-                judged.look(
-                    algorithm,
-                    &key,
-                    (&test.msg, &test.sig),
-                    (test.tc_id, test.result),
-                );
-            }
-        }
-    }
-    for name in [
-        rsa_pss_verify::TestName::RsaPss2048Sha256Mgf1SaltLen32,
-        rsa_pss_verify::TestName::RsaPss3072Sha256Mgf1SaltLen32,
-    ] {
-        for group in rsa_pss_verify::TestSet::load(name).unwrap().test_groups {
-            let key = DecodingKey::from_rsa_pem(group.pem.as_bytes()).unwrap();
-            for test in &group.tests {
-                let vector = (test.tc_id, test.result);
-                judged.look(Algorithm::PS256, &key, (&test.msg, &test.sig), vector);
-            }
-        }
-    }
-    assert!(
-        judged.valid > 100 && judged.invalid > 500,
-        "{} {}",
-        judged.valid,
-        judged.invalid
+    judge!(judged, rsa_pkcs1_verify::Rsa2048Sha256, RS256, from_rsa_pem);
+    judge!(judged, rsa_pkcs1_verify::Rsa2048Sha384, RS384, from_rsa_pem);
+    judge!(judged, rsa_pkcs1_verify::Rsa2048Sha512, RS512, from_rsa_pem);
+    judge!(judged, rsa_pkcs1_verify::Rsa4096Sha256, RS256, from_rsa_pem);
+    judge!(
+        judged,
+        rsa_pss_verify::RsaPss2048Sha256Mgf1SaltLen32,
+        PS256,
+        from_rsa_pem
     );
+    judge!(
+        judged,
+        rsa_pss_verify::RsaPss3072Sha256Mgf1SaltLen32,
+        PS256,
+        from_rsa_pem
+    );
+    judged.more_than(100, 500);
 }
 
 #[test]
@@ -146,10 +115,5 @@ fn shared_secrets() {
             }
         }
     }
-    assert!(
-        judged.valid > 90 && judged.invalid > 200,
-        "{} {}",
-        judged.valid,
-        judged.invalid
-    );
+    judged.more_than(90, 200);
 }

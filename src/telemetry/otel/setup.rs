@@ -201,8 +201,7 @@ impl PushSetup {
     /// As [`of`](Self::of), with the variables of this process; what is wrong with them is said when
     /// something changes.
     pub fn from_environment(telemetry: &Telemetry, previous: Option<&Self>) -> Option<Self> {
-        let get = |name: &str| std::env::var(name).ok();
-        let env = Environment::new(&get);
+        let env = Environment::new(&crate::config::environment);
         let setup = Self::of(telemetry, &env);
         let changed = setup.as_ref() != previous;
         for wrong in env.wrong().iter().filter(|_| changed) {

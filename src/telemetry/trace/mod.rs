@@ -76,8 +76,7 @@ impl Tracer {
         previous: Option<&Self>,
         metrics: &Arc<Metrics>,
     ) -> Result<Option<Self>, String> {
-        let get = |name: &str| std::env::var(name).ok();
-        let env = Environment::new(&get);
+        let env = Environment::new(&crate::config::environment);
         let setup = Setup::of(&config.telemetry, &env);
         let changed = setup.as_ref() != previous.map(|previous| &previous.setup);
         for wrong in env.wrong().iter().filter(|_| changed) {
