@@ -1,8 +1,8 @@
 //! What a configuration says, value by value: for `config show`, and for the difference between
 //! two generations in the terms of the file.
 
+use super::place::Places;
 use super::reader::Value;
-use super::render_position;
 use super::source::Loaded;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -81,13 +81,10 @@ impl std::fmt::Display for Change {
 pub fn show(loaded: &Loaded) -> String {
     let mut values: Vec<&Value> = loaded.values.iter().collect();
     values.sort_by(|one, two| one.key.cmp(&two.key));
+    let places = Places::new(&loaded.sources);
     let mut text = String::new();
     for value in values {
-        let source = loaded
-            .sources
-            .iter()
-            .find(|source| source.name == value.file);
-        let line = source.map_or(0, |source| render_position(&source.text, value.span.start));
+        let (line, _) = places.position(&value.file, value.span.start);
         let line_text = format!("{} = {}", value.key, value.text);
         let env = match value.env.as_slice() {
             [] => String::new(),

@@ -23,6 +23,7 @@ mod lint;
 pub mod listener;
 pub mod matches;
 pub mod mirror;
+pub mod place;
 pub mod plugin;
 pub mod policy;
 pub mod reader;
@@ -45,11 +46,6 @@ pub mod traces;
 pub mod units;
 pub mod upkeep;
 pub mod values;
-
-/// The 1-based line of a byte.
-fn render_position(text: &str, at: usize) -> usize {
-    render::position(text, at).0
-}
 
 pub use effective::{Change, diff};
 pub use reader::environment;

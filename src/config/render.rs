@@ -1,7 +1,8 @@
 //! Diagnostics for people, for programs and for code-scanning tools.
 
 use super::diagnostic::{Diagnostic, Label, Severity};
-use super::source::{Loaded, Source};
+use super::place::Places;
+use super::source::Loaded;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
 use serde_json::{Value, json};
@@ -16,9 +17,10 @@ impl Loaded {
             Renderer::plain()
         };
         let renderer = renderer.decor_style(DecorStyle::Unicode);
+        let places = Places::new(&self.sources);
         let mut text = String::new();
         for diagnostic in &self.diagnostics {
-            let _ = writeln!(text, "{}\n", renderer.render(&self.report(diagnostic)));
+            let _ = writeln!(text, "{}\n", renderer.render(&report(diagnostic, &places)));
         }
         let plural = |count: usize, what: &str| match count {
             0 => None,
@@ -35,55 +37,12 @@ impl Loaded {
         text
     }
 
-    fn source(&self, name: &str) -> Option<&Source> {
-        self.sources
-            .iter()
-            .find(|source| source.name.as_ref() == name)
-    }
-
-    fn report<'a>(&'a self, diagnostic: &'a Diagnostic) -> Vec<Group<'a>> {
-        let level = match diagnostic.severity {
-            Severity::Error => Level::ERROR,
-            Severity::Warning => Level::WARNING,
-            Severity::Note => Level::NOTE,
-        };
-        let title = level
-            .primary_title(diagnostic.message.as_str())
-            .id(diagnostic.code);
-        let mut group = Group::with_title(title);
-        for (index, label) in diagnostic.labels.iter().enumerate() {
-            let Some(source) = self.source(&label.file) else {
-                continue;
-            };
-            let kind = if index == 0 {
-                AnnotationKind::Primary
-            } else {
-                AnnotationKind::Context
-            };
-            let span = within(label, &source.text);
-            let annotation = kind.span(span).label(label.text.as_str());
-            let snippet = Snippet::source(source.text.as_ref()).path(source.name.as_ref());
-            group = group.element(snippet.annotation(annotation));
-        }
-        let mut groups = vec![group];
-        if let Some(help) = &diagnostic.help {
-            let mut group = Group::with_title(Level::HELP.secondary_title(help.as_str()));
-            if let Some(patch) = &diagnostic.patch
-                && let Some(source) = self.source(&patch.file)
-                && source.text.get(patch.span.clone()).is_some()
-            {
-                let patch = Patch::new(patch.span.clone(), patch.replacement.as_str());
-                group = group.element(Snippet::source(source.text.as_ref()).patch(patch));
-            }
-            groups.push(group);
-        }
-        groups
-    }
-
     /// All diagnostics as data. The fields are stable.
     pub fn render_json(&self) -> Value {
+        let places = Places::new(&self.sources);
         let one = |diagnostic: &Diagnostic| {
-            let labels: Vec<Value> = diagnostic.labels.iter().map(|l| self.label(l)).collect();
+            let labels = diagnostic.labels.iter().map(|one| label(one, &places));
+            let labels: Vec<Value> = labels.collect();
             json!({
                 "code": diagnostic.code,
                 "severity": severity(diagnostic.severity),
@@ -107,29 +66,16 @@ impl Loaded {
         })
     }
 
-    fn label(&self, label: &Label) -> Value {
-        let text = self.source(&label.file).map_or("", |source| &source.text);
-        let (line, column) = position(text, label.span.start);
-        json!({
-            "file": &*label.file,
-            "line": line,
-            "column": column,
-            "start": label.span.start,
-            "end": label.span.end,
-            "text": label.text,
-        })
-    }
-
     /// SARIF 2.1.0, for code-scanning tools.
     pub fn render_sarif(&self) -> Value {
+        let places = Places::new(&self.sources);
         let result = |diagnostic: &Diagnostic| {
             let locations: Vec<Value> = diagnostic
                 .labels
                 .iter()
                 .take(1)
                 .map(|label| {
-                    let text = self.source(&label.file).map_or("", |source| &source.text);
-                    let (line, column) = position(text, label.span.start);
+                    let (line, column) = places.position(&label.file, label.span.start);
                     json!({ "physicalLocation": {
                         "artifactLocation": { "uri": &*label.file },
                         "region": { "startLine": line, "startColumn": column },
@@ -154,6 +100,62 @@ impl Loaded {
     }
 }
 
+fn report<'a>(diagnostic: &'a Diagnostic, places: &Places<'a>) -> Vec<Group<'a>> {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+        Severity::Note => Level::NOTE,
+    };
+    let title = level
+        .primary_title(diagnostic.message.as_str())
+        .id(diagnostic.code);
+    let mut group = Group::with_title(title);
+    for (index, label) in diagnostic.labels.iter().enumerate() {
+        let Some(lines) = places.of(&label.file) else {
+            continue;
+        };
+        let kind = if index == 0 {
+            AnnotationKind::Primary
+        } else {
+            AnnotationKind::Context
+        };
+        let span = within(label, &lines.source.text);
+        let excerpt = lines.around(&span);
+        let snippet = Snippet::source(excerpt.text)
+            .line_start(excerpt.line)
+            .path(lines.source.name.as_ref());
+        let annotation = kind.span(excerpt.own(&span)).label(label.text.as_str());
+        group = group.element(snippet.annotation(annotation));
+    }
+    let mut groups = vec![group];
+    if let Some(help) = &diagnostic.help {
+        let mut group = Group::with_title(Level::HELP.secondary_title(help.as_str()));
+        if let Some(patch) = &diagnostic.patch
+            && let Some(lines) = places.of(&patch.file)
+            && lines.source.text.get(patch.span.clone()).is_some()
+        {
+            let excerpt = lines.around(&patch.span);
+            let replaced = Patch::new(excerpt.own(&patch.span), patch.replacement.as_str());
+            let snippet = Snippet::source(excerpt.text).line_start(excerpt.line);
+            group = group.element(snippet.patch(replaced));
+        }
+        groups.push(group);
+    }
+    groups
+}
+
+fn label(label: &Label, places: &Places<'_>) -> Value {
+    let (line, column) = places.position(&label.file, label.span.start);
+    json!({
+        "file": &*label.file,
+        "line": line,
+        "column": column,
+        "start": label.span.start,
+        "end": label.span.end,
+        "text": label.text,
+    })
+}
+
 const fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Error => "error",
@@ -173,18 +175,4 @@ fn within(label: &Label, text: &str) -> std::ops::Range<usize> {
     };
     let start = fit(label.span.start);
     start..fit(label.span.end).max(start)
-}
-
-/// 1-based line and column (in characters) of a byte.
-pub fn position(text: &str, at: usize) -> (usize, usize) {
-    let before = text.get(..at.min(text.len())).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |feed| feed + 1);
-    let line = before.matches('\n').count() + 1;
-    (
-        line,
-        before
-            .get(line_start..)
-            .map_or(0, |rest| rest.chars().count())
-            + 1,
-    )
 }
