@@ -3,16 +3,18 @@
 //! It watches the directories of all inputs, because a watch on a file dies with the file when an
 //! editor renames over it or a `ConfigMap` swaps its symlink. Names in events mean nothing; after
 //! 200 ms of quiet the content decides, unless a file was written to a moment ago: what is read
-//! then may be half of it. A slow poll is the net under lost events.
+//! then may be half of it. Writes themselves are no events, only the closing after them: a log that
+//! grows beside the configuration must not wake anybody. A slow poll is the net under lost events.
 
 use super::{Live, Outcome, Trigger};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use std::collections::BTreeSet;
+use futures::StreamExt;
+use inotify::{EventStream, Inotify, WatchDescriptor, WatchMask};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
+use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// Quiet that must follow a change before the files are read.
@@ -26,15 +28,14 @@ const POLL: Duration = Duration::from_secs(10);
 
 /// Reloads on every change, as long as the process lives.
 pub async fn watch(live: Arc<Live>) {
-    let (sender, mut changes) = mpsc::channel(1);
-    let mut watched = Watched::new(sender);
+    let mut watched = Watched::new();
     loop {
         let inputs = live.inputs().await;
         watched.directories(&directories(&inputs));
         if !at_rest(&inputs) {
             sleep(REST).await;
-        } else if let Ok(Some(())) = timeout(POLL, changes.recv()).await {
-            settle(&mut changes).await;
+        } else if timeout(POLL, watched.change()).await.is_ok() {
+            settle(&mut watched).await;
         }
         let verdict = live.reload(Trigger::FileChange).await;
         if verdict.outcome == Outcome::Unchanged {
@@ -45,11 +46,11 @@ pub async fn watch(live: Arc<Live>) {
     }
 }
 
-async fn settle(changes: &mut mpsc::Receiver<()>) {
+async fn settle(watched: &mut Watched) {
     let latest = Instant::now() + PATIENCE;
     while Instant::now() < latest {
         let quiet = (Instant::now() + QUIET).min(latest);
-        if timeout_at(quiet, changes.recv()).await.is_err() {
+        if timeout_at(quiet, watched.change()).await.is_err() {
             return;
         }
     }
@@ -84,43 +85,71 @@ fn directories(inputs: &[PathBuf]) -> BTreeSet<PathBuf> {
         .collect()
 }
 
+/// Room for events that are read at once; what does not fit is read after them.
+const EVENTS: usize = 4096;
+
 struct Watched {
-    watcher: Option<RecommendedWatcher>,
-    directories: BTreeSet<PathBuf>,
+    /// `None` where there is none to have.
+    events: Option<EventStream<[u8; EVENTS]>>,
+    directories: BTreeMap<PathBuf, Option<WatchDescriptor>>,
 }
 
 impl Watched {
-    fn new(sender: mpsc::Sender<()>) -> Self {
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let only_read = event.as_ref().is_ok_and(|event| event.kind.is_access());
-            if !only_read {
-                // Full means that a change is waiting to be seen already.
-                let _ = sender.try_send(());
-            }
-        });
-        let watcher = watcher
-            .inspect_err(|error| tracing::warn!(%error, "cannot watch files; polling instead"))
-            .ok();
+    fn new() -> Self {
+        let events = Inotify::init().and_then(|queue| queue.into_event_stream([0; EVENTS]));
         Self {
-            watcher,
-            directories: BTreeSet::new(),
+            events: events
+                .inspect_err(|error| tracing::warn!(%error, "cannot watch files; polling instead"))
+                .ok(),
+            directories: BTreeMap::new(),
         }
     }
 
+    /// Watches these directories and no others. Asking again for one that is watched costs nothing,
+    /// and finds the new one where the old was replaced.
     fn directories(&mut self, wanted: &BTreeSet<PathBuf>) {
-        let Some(watcher) = &mut self.watcher else {
+        let Some(events) = &self.events else {
             return;
         };
-        for gone in self.directories.difference(wanted) {
-            let _ = watcher.unwatch(gone);
-        }
-        for new in wanted.difference(&self.directories) {
-            if let Err(error) = watcher.watch(new, RecursiveMode::NonRecursive) {
-                tracing::warn!(directory = %new.display(), %error, "cannot watch; polling instead");
+        let mut watches = events.watches();
+        let mut old = std::mem::take(&mut self.directories);
+        for directory in wanted {
+            let watch = watches.add(directory, happenings());
+            let before = old.remove(directory);
+            if let (Err(error), None | Some(Some(_))) = (&watch, &before) {
+                tracing::warn!(directory = %directory.display(), %error, "cannot watch; polling instead");
             }
+            let watch = watch.ok();
+            if let Some(before) = before.filter(|before| *before != watch) {
+                old.insert(directory.clone(), before);
+            }
+            self.directories.insert(directory.clone(), watch);
         }
-        self.directories.clone_from(wanted);
+        for gone in old.into_values().flatten() {
+            // One whose directory is gone is gone as well.
+            let _ = watches.remove(gone);
+        }
     }
+
+    /// Waits for anything to happen in the directories, and forgets what it was.
+    async fn change(&mut self) {
+        if let Some(events) = &mut self.events
+            && let Some(Ok(_)) = events.next().await
+        {
+            return;
+        }
+        // Without a queue, or with one that fails, the poll is all there is.
+        pending::<()>().await;
+    }
+}
+
+/// Files come, go, are replaced, and are closed after writing.
+fn happenings() -> WatchMask {
+    WatchMask::CREATE
+        | WatchMask::CLOSE_WRITE
+        | WatchMask::MOVE
+        | WatchMask::DELETE
+        | WatchMask::ONLYDIR
 }
 
 #[cfg(test)]
