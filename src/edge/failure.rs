@@ -162,6 +162,12 @@ fn cause(error: &Error) -> Option<std::io::ErrorKind> {
 /// been sent on it yet, so any request may go to another one.
 pub const STALE: ErrorType = ErrorType::new("StaleConnection");
 
+/// Whether losing the request to a stale connection costs nothing but another try, so that the look
+/// ahead of it can be spared: [`on_exchange`] replaces the connection for free.
+pub fn is_harmless(session: &mut Session) -> bool {
+    session.req_header().method.is_idempotent() && session.is_body_empty()
+}
+
 /// Whether a kept connection is as it was left: open, with nothing to read. What it would have to
 /// say was not asked for, and would be taken for the answer to the next request.
 pub fn is_quiet(fd: std::os::fd::RawFd) -> bool {

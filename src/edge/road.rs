@@ -232,7 +232,7 @@ impl ProxyHttp for Road {
 
     async fn connected_to_upstream(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         reused: bool,
         peer: &HttpPeer,
         fd: std::os::fd::RawFd,
@@ -241,7 +241,7 @@ impl ProxyHttp for Road {
     ) -> Result<()> {
         // HTTP/2 connections are shared, and watched over by whoever drives them.
         let shared = peer.options.alpn.get_max_http_version() > 1;
-        if reused && !shared && !failure::is_quiet(fd) {
+        if reused && !shared && !failure::is_harmless(session) && !failure::is_quiet(fd) {
             return Err(Error::new_up(failure::STALE));
         }
         Ok(())
