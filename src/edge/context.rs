@@ -38,6 +38,8 @@ pub struct Journey {
     /// Whether that goes up.
     pub forwards_certificate: bool,
     pub request_id: Option<HeaderValue>,
+    /// The normalised host.
+    pub host: Host,
     /// The normalised path when it differs from the one in the head.
     pub path: Option<String>,
     /// The color that a sound signature has brought.
@@ -80,6 +82,15 @@ pub struct Client {
     pub ip: IpAddr,
     pub trusted: bool,
     pub listener: Name,
+}
+
+/// A host in normal form.
+#[derive(Debug)]
+pub enum Host {
+    /// So much of what the head names: all but a port, mostly.
+    Sent(usize),
+    /// Another spelling.
+    Other(String),
 }
 
 /// Where the request is being sent, and has been.
@@ -196,6 +207,7 @@ impl Journey {
             certificate: None,
             forwards_certificate: true,
             request_id: None,
+            host: Host::Sent(0),
             path: None,
             vouched: None,
             set_color: None,
