@@ -2,7 +2,7 @@
 
 use super::compress::Encoder;
 use super::facts::Facts;
-use super::grpc::Bridge;
+use super::grpc::{self, Bridge};
 use super::mirror::Mirroring;
 use super::plugins::Hooks;
 use super::trail::Trail;
@@ -282,8 +282,7 @@ impl Journey {
 
     /// The head of an answer has come.
     pub fn answered(&mut self, head: &ResponseHeader) {
-        let grpc = head.headers.get("grpc-status");
-        let grpc = grpc.and_then(|status| status.to_str().ok()?.parse().ok());
+        let grpc = grpc::status(&head.headers);
         let status = head.status.as_u16();
         self.attempt.verdict = Some(Ended::Answered { status, grpc });
         self.attempt.grpc = grpc;
@@ -303,8 +302,7 @@ impl Journey {
 
     /// The answer has ended with trailers, where gRPC says how it went.
     pub fn ended_with(&mut self, trailers: &HeaderMap) {
-        let said = trailers.get("grpc-status");
-        let said = said.and_then(|status| status.to_str().ok()?.parse().ok());
+        let said = grpc::status(trailers);
         if let (Some(Ended::Answered { grpc, .. }), Some(said)) = (&mut self.attempt.verdict, said)
         {
             *grpc = Some(said);
