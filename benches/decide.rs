@@ -12,21 +12,51 @@ use gungraun::{library_benchmark, library_benchmark_group, main};
 use std::hint::black_box;
 use world::World;
 
-/// A world that has decided once: the first search of a process asks the CPU what it can do.
-fn warm(routes: usize) -> World {
-    let world = World::new(routes);
+/// A world that has decided once, so that nothing is done for the first time. In a box, since moving
+/// it is not to be counted; and so that this is not the same code as what is measured, which the
+/// linker would make one of, and count twice.
+fn warm(world: World) -> Box<World> {
+    black_box(world.decide());
+    Box::new(world)
+}
+
+#[library_benchmark]
+#[bench::routes_10(warm(World::new(10)))]
+#[bench::routes_1000(warm(World::new(1_000)))]
+#[bench::routes_100000(warm(World::new(100_000)))]
+fn colored(world: Box<World>) -> Box<World> {
     black_box(world.decide());
     world
 }
 
 #[library_benchmark]
-#[bench::routes_10(warm(10))]
-#[bench::routes_1000(warm(1_000))]
-#[bench::routes_100000(warm(100_000))]
-fn decide(world: World) -> World {
+#[bench::routes_1000(warm(World::new(1_000).uncolored()))]
+#[bench::routes_100000(warm(World::new(100_000).uncolored()))]
+fn uncolored(world: Box<World>) -> Box<World> {
     black_box(world.decide());
     world
 }
 
-library_benchmark_group!(name = decisions; benchmarks = decide);
+// A color has a share, which a rollout moves; the request has another color.
+#[library_benchmark]
+#[bench::routes_1000(warm(World::with_share(1_000)))]
+#[bench::routes_100000(warm(World::with_share(100_000)))]
+fn colored_beside_a_share(world: Box<World>) -> Box<World> {
+    black_box(world.decide());
+    world
+}
+
+// The request's user is not among those of the share.
+#[library_benchmark]
+#[bench::routes_1000(warm(World::with_share(1_000).uncolored()))]
+#[bench::routes_100000(warm(World::with_share(100_000).uncolored()))]
+fn outside_a_share(world: Box<World>) -> Box<World> {
+    black_box(world.decide());
+    world
+}
+
+library_benchmark_group!(
+    name = decisions;
+    benchmarks = colored, uncolored, colored_beside_a_share, outside_a_share
+);
 main!(library_benchmark_groups = decisions);

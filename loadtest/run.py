@@ -452,14 +452,16 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         port = free_port()
         body = f"server {{ listen 127.0.0.1:{port}; location / {{ return 200 '{'x' * 64}'; }} }}"
-        upstream = Proxy("upstream", 1, nginx(directory, "upstream", body), port, "")
+        # Bodies have an upstream of their own.
+        upstream = None if args.bodies else Proxy("upstream", 1, nginx(directory, "upstream", body), port, "")
         try:
             if args.bodies:
                 report = bodies(directory, args)
             else:
                 report = reload_time(directory, args, port) if args.reload else bare(directory, args, port)
         finally:
-            upstream.stop()
+            if upstream:
+                upstream.stop()
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown")
     print(f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.release()}")
     if args.reload:

@@ -50,9 +50,36 @@ pub fn text(routes: usize) -> String {
     text
 }
 
+/// A color whose share of users a rollout moves.
+const SHARE: &str = r#"
+[colors.next]
+versions = { app = "v2" }
+share = { percent = "5%", sticky = "cookie:uid" }
+[rollouts.next]
+steps = ["5%", "100%"]
+every = "5m"
+"#;
+
 impl World {
     pub fn new(routes: usize) -> Self {
-        let config = load_text("bench", &text(routes), &|_| None)
+        Self::of(&text(routes), routes)
+    }
+
+    /// One with a share, which the request's user is not among.
+    pub fn with_share(routes: usize) -> Self {
+        Self::of(&(text(routes) + SHARE), routes)
+    }
+
+    /// Without the header that gives it a color.
+    pub fn uncolored(mut self) -> Self {
+        self.headers.remove("x-group");
+        let color = self.decide().color.requested;
+        assert_eq!(color, None, "the user is among those of the share");
+        self
+    }
+
+    fn of(text: &str, routes: usize) -> Self {
+        let config = load_text("bench", text, &|_| None)
             .config
             .unwrap_or_else(|| {
                 std::process::abort();
@@ -66,6 +93,7 @@ impl World {
             ("x-app", "shop"),
             ("x-group", "beta"),
             ("x-request-id", "0198f2c0"),
+            ("cookie", "theme=dark; uid=alice; lang=en"),
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }

@@ -44,6 +44,10 @@ fn compared(report: &Report) -> Value {
         row("anything", copy, noise, |counts| counts.any),
         row("status", copy, noise, |counts| counts.status),
     ];
+    if copy.grpc.or(noise.grpc).is_some() {
+        let of = |counts: &Counts| counts.grpc.unwrap_or(0);
+        differ.push(row("grpc-status", copy, noise, of));
+    }
     for (index, name) in report.headers.iter().enumerate() {
         let of = |counts: &Counts| counts.headers.get(index).copied().unwrap_or(0);
         differ.push(row(&format!("header {name}"), copy, noise, of));

@@ -30,6 +30,9 @@ pub struct Target {
         global = true
     )]
     token_file: Option<PathBuf>,
+    /// State directory of the gateway [default: $TYRIAN_STATE, else the usual one]
+    #[arg(long, value_name = "DIR", global = true)]
+    state: Option<PathBuf>,
     /// Configuration that says where the API is
     #[arg(short, long, value_name = "PATH", global = true)]
     config: Option<PathBuf>,
@@ -58,11 +61,12 @@ impl Failure {
 }
 
 impl Target {
-    /// A gateway at this address, else the usual one, with the token in this file.
-    pub fn new(admin: Option<String>, token_file: Option<PathBuf>) -> Self {
+    /// A gateway at this address, else the usual one, with the token in this file or directory.
+    pub fn new(admin: Option<String>, token_file: Option<PathBuf>, state: Option<PathBuf>) -> Self {
         Self {
             admin,
             token_file,
+            state,
             config: None,
         }
     }
@@ -86,9 +90,12 @@ impl Target {
             Some(file) => std::fs::read_to_string(file)
                 .ok()
                 .map(|text| text.trim().to_owned()),
-            None => Token::find(&configured.token, state_dir(None).as_deref())
-                .ok()
-                .and_then(|token| token.read()),
+            None => {
+                // One that is named is looked into as it is, and never made.
+                let state = self.state.clone().or_else(|| state_dir(None));
+                let token = Token::find(&configured.token, state.as_deref());
+                token.ok().and_then(|token| token.read())
+            }
         };
         self.at(configured.bind.unwrap_or(admin::BIND), token)
     }
@@ -200,10 +207,18 @@ impl Client {
         let status = answer.status().as_u16();
         let text = answer.body_mut().read_to_string().map_err(unreachable)?;
         match status {
-            401 | 403 => Err(Failure {
-                exit: Exit::NotPermitted,
-                message: format!("the gateway at {} does not accept the token", self.base),
-            }),
+            401 | 403 => {
+                let base = &self.base;
+                let message = match &self.token {
+                    Some(_) => format!("the gateway at {base} does not accept the token"),
+                    None => format!(
+                        "the gateway at {base} wants a token, and none was found; \
+                         --token-file names its file, --state the directory that `run` was given"
+                    ),
+                };
+                let exit = Exit::NotPermitted;
+                Err(Failure { exit, message })
+            }
             _ => Ok((status, text)),
         }
     }

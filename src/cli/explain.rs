@@ -41,6 +41,9 @@ pub struct Args {
     /// File with the token of the admin API
     #[arg(long, value_name = "FILE", env = "TYRIAN_ADMIN_TOKEN_FILE")]
     token_file: Option<PathBuf>,
+    /// State directory of the gateway, which has the token
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
 }
 
 pub fn run(args: &Args) -> Exit {
@@ -141,7 +144,8 @@ fn show(args: &Args, explanation: &Explanation) {
 }
 
 fn ask_live(args: &Args, question: &Question) -> Exit {
-    let target = Target::new(args.admin.clone(), args.token_file.clone());
+    let (admin, token) = (args.admin.clone(), args.token_file.clone());
+    let target = Target::new(admin, token, args.state.clone());
     let body = serde_json::to_value(question).unwrap_or_default();
     let answer = target.client().post("/v1/explain", &body);
     let answer = answer.and_then(|(status, text)| parse(status, &text));

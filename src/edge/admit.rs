@@ -1,7 +1,7 @@
 //! What a request is: who sent it, which id it has, what it asks for in normal form, and the
 //! decision that follows. Everything a client may not say is taken off here, before anyone reads.
 
-use super::context::{Journey, Refusal};
+use super::context::{Host, Journey, Refusal};
 use super::facts::Facts;
 use super::{forward, request_id, trail};
 use crate::config::color::Source;
@@ -44,19 +44,18 @@ pub fn request(session: &mut Session, journey: &mut Journey) -> Result<Found, Re
     }
     remove_impostors(head, journey);
     show_certificate(head, journey);
+    normalise(head, journey)?;
     let snapshot = &journey.snapshot;
-    let (found, path) = with_view(head, journey, |view| match snapshot.table.route(view) {
-        Err(refused) => Found::Decided(refused),
-        Ok(route) => match snapshot
-            .route(route)
-            .is_some_and(|route| route.guard.is_some())
-        {
-            true => Found::Guarded(route),
-            false => Found::Decided(snapshot.table.dye(route, view, snapshot.as_ref())),
-        },
-    })?;
-    journey.path = path;
-    Ok(found)
+    let view = view(head, journey);
+    let route = match snapshot.table.route(&view) {
+        Ok(route) => route,
+        Err(refused) => return Ok(Found::Decided(refused)),
+    };
+    let guarded = snapshot.route(route).and_then(|route| route.guard.as_ref());
+    Ok(match guarded {
+        Some(_) => Found::Guarded(route),
+        None => Found::Decided(snapshot.table.dye(route, &view, snapshot.as_ref())),
+    })
 }
 
 fn identify(session: &Session, journey: &mut Journey) {
@@ -107,30 +106,21 @@ fn vouch(head: &RequestHeader, journey: &mut Journey) {
 }
 
 /// The rest of the decision, once it is known who asks.
-///
-/// # Errors
-/// Never in practice: the head was sound before.
-pub fn dye(head: &RequestHeader, journey: &Journey, route: RouteId) -> Result<Decision, Refusal> {
+pub fn dye(head: &RequestHeader, journey: &Journey, route: RouteId) -> Decision {
     let snapshot = &journey.snapshot;
-    let decided = with_view(head, journey, |view| {
-        snapshot.table.dye(route, view, snapshot.as_ref())
-    });
-    decided.map(|(decision, _)| decision)
+    let view = view(head, journey);
+    snapshot.table.dye(route, &view, snapshot.as_ref())
 }
 
 /// The bucket of the user who asks, where shares go by one.
 pub fn bucket(head: &RequestHeader, journey: &Journey) -> Option<u16> {
-    let table = &journey.snapshot.table;
-    let found = with_view(head, journey, |view| table.bucket(view));
-    found.ok().and_then(|(bucket, _)| bucket)
+    journey.snapshot.table.bucket(&view(head, journey))
 }
 
 /// The methods that the routes of this request's path serve, as an `Allow` field has them.
 pub fn allowed_methods(head: &RequestHeader, journey: &Journey) -> String {
-    let methods = with_view(head, journey, |view| {
-        journey.snapshot.table.allowed_methods(view)
-    });
-    let methods = methods.map(|(methods, _)| methods).unwrap_or_default();
+    let table = &journey.snapshot.table;
+    let methods = table.allowed_methods(&view(head, journey));
     methods
         .iter()
         .map(http::Method::as_str)
@@ -138,37 +128,54 @@ pub fn allowed_methods(head: &RequestHeader, journey: &Journey) -> String {
         .join(", ")
 }
 
-/// Shows the request in normal form to `look`; also returns the path if normalising changed it.
-pub fn with_view<T>(
-    head: &RequestHeader,
-    journey: &Journey,
-    look: impl FnOnce(&View) -> T,
-) -> Result<(T, Option<String>), Refusal> {
-    let authority = authority(head)?;
-    let host = normalise_host(authority)
+/// Takes what is asked for to its normal form, once per request: whatever differs from the head is
+/// kept. Nothing that plugins or policies may change in a head has a part in it.
+fn normalise(head: &RequestHeader, journey: &mut Journey) -> Result<(), Refusal> {
+    let host = normalise_host(authority(head)?)
         .map_err(|_| Refusal::new(Reason::BadRequest, "the host is malformed"))?;
-    let raw = head.raw_path();
-    let target = match raw {
-        b"*" => Ok((Cow::Borrowed("*"), "")),
-        raw => normalise_target(raw).map(|target| (target.path, target.query)),
+    let path = match head.raw_path() {
+        b"*" => Cow::Borrowed("*"),
+        raw => {
+            let target = normalise_target(raw)
+                .map_err(|_| Refusal::new(Reason::BadRequest, "the path is malformed"))?;
+            target.path
+        }
     };
-    let (path, query) =
-        target.map_err(|_| Refusal::new(Reason::BadRequest, "the path is malformed"))?;
-    let view = View {
+    journey.host = match host {
+        Cow::Borrowed(host) => Host::Sent(host.len()),
+        Cow::Owned(host) => Host::Other(host),
+    };
+    journey.path = match path {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(path) => Some(path),
+    };
+    Ok(())
+}
+
+/// The request in normal form, as it stands now.
+pub fn view<'v>(head: &'v RequestHeader, journey: &'v Journey) -> View<'v> {
+    let (path, query) = path::split(head.raw_path());
+    let host = match &journey.host {
+        Host::Sent(length) => authority(head).ok().and_then(|sent| sent.get(..*length)),
+        Host::Other(host) => Some(host.as_str()),
+    };
+    // Of a request that has been admitted, both are text.
+    let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
+    View {
         method: &head.method,
-        host: &host,
-        path: &path,
-        query,
+        host: host.unwrap_or_default(),
+        path: match &journey.path {
+            Some(path) => path,
+            None => text(path),
+        },
+        query: text(query),
         headers: &head.headers,
         client: journey.client.ip,
         trusted: journey.client.trusted,
         claims: journey.identity.as_ref().map(|identity| &identity.claims),
         vouched: journey.vouched,
         bucket: None,
-    };
-    let seen = look(&view);
-    let changed = !raw.starts_with(path.as_bytes()) || path.len() != path::split(raw).0.len();
-    Ok((seen, changed.then(|| path.into_owned())))
+    }
 }
 
 /// The authority of HTTP/2, or the `Host` field; empty when an HTTP/1.0 request has neither.

@@ -2,7 +2,7 @@
 
 use super::compress::Encoder;
 use super::facts::Facts;
-use super::grpc::Bridge;
+use super::grpc::{self, Bridge};
 use super::mirror::Mirroring;
 use super::plugins::Hooks;
 use super::trail::Trail;
@@ -38,6 +38,8 @@ pub struct Journey {
     /// Whether that goes up.
     pub forwards_certificate: bool,
     pub request_id: Option<HeaderValue>,
+    /// The normalised host.
+    pub host: Host,
     /// The normalised path when it differs from the one in the head.
     pub path: Option<String>,
     /// The color that a sound signature has brought.
@@ -80,6 +82,15 @@ pub struct Client {
     pub ip: IpAddr,
     pub trusted: bool,
     pub listener: Name,
+}
+
+/// A host in normal form.
+#[derive(Debug)]
+pub enum Host {
+    /// So much of what the head names: all but a port, mostly.
+    Sent(usize),
+    /// Another spelling.
+    Other(String),
 }
 
 /// Where the request is being sent, and has been.
@@ -196,6 +207,7 @@ impl Journey {
             certificate: None,
             forwards_certificate: true,
             request_id: None,
+            host: Host::Sent(0),
             path: None,
             vouched: None,
             set_color: None,
@@ -270,8 +282,7 @@ impl Journey {
 
     /// The head of an answer has come.
     pub fn answered(&mut self, head: &ResponseHeader) {
-        let grpc = head.headers.get("grpc-status");
-        let grpc = grpc.and_then(|status| status.to_str().ok()?.parse().ok());
+        let grpc = grpc::status(&head.headers);
         let status = head.status.as_u16();
         self.attempt.verdict = Some(Ended::Answered { status, grpc });
         self.attempt.grpc = grpc;
@@ -291,8 +302,7 @@ impl Journey {
 
     /// The answer has ended with trailers, where gRPC says how it went.
     pub fn ended_with(&mut self, trailers: &HeaderMap) {
-        let said = trailers.get("grpc-status");
-        let said = said.and_then(|status| status.to_str().ok()?.parse().ok());
+        let said = grpc::status(trailers);
         if let (Some(Ended::Answered { grpc, .. }), Some(said)) = (&mut self.attempt.verdict, said)
         {
             *grpc = Some(said);

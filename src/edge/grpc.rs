@@ -12,6 +12,7 @@ use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use std::time::{Duration, Instant};
 
+static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// Marks the frame that carries trailers in a gRPC-Web body.
 const TRAILERS: u8 = 0x80;
@@ -24,6 +25,11 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
         Some(rest) => matches!(rest.first(), None | Some(b'+' | b';')),
         None => false,
     }
+}
+
+/// How a call has ended, as a head or trailers say.
+pub fn status(headers: &HeaderMap) -> Option<u8> {
+    headers.get(&GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }
 
 fn kind(headers: &HeaderMap) -> &[u8] {

@@ -2,6 +2,7 @@
 //! waits for none of it.
 
 use super::context::Journey;
+use super::grpc;
 use super::road::is_endless;
 use crate::config::mirror::Compare;
 use crate::policy::mirror::{Answer, Asked, Mirror, Place, Reading, Side};
@@ -9,12 +10,13 @@ use crate::upstream::{Errand, Errands};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
 /// Tells the mirror that nobody waits for its answer.
 static MIRRORED: HeaderName = HeaderName::from_static("x-tyrian-mirrored");
@@ -137,7 +139,7 @@ pub fn ended(journey: &mut Journey) {
         && journey.refusal.is_none()
     {
         // Nobody may listen any more.
-        let _ = original.tell.send(reading.end());
+        let _ = original.tell.send(reading.end(journey.attempt.grpc));
     }
 }
 
@@ -220,14 +222,9 @@ async fn run(
 
 /// The answer to an errand, if it comes in time.
 async fn ask(errands: &Errands, errand: &Errand, mirror: &Mirror) -> Option<Answer> {
-    let limit = mirror.config.timeout;
-    let answer = tokio::time::timeout(limit, read(errands, errand, mirror)).await;
-    answer.ok().flatten()
-}
-
-async fn read(errands: &Errands, errand: &Errand, mirror: &Mirror) -> Option<Answer> {
     let began = Instant::now();
-    let (answer, used) = match errands.send(errand).await {
+    let until = began + mirror.config.timeout;
+    let (answer, used) = match timeout_at(until, errands.send(errand)).await.ok()? {
         Ok(answered) => answered,
         Err(error) => {
             tracing::debug!(%error, "a copy was not answered");
@@ -236,28 +233,36 @@ async fn read(errands: &Errands, errand: &Errand, mirror: &Mirror) -> Option<Ans
     };
     let took = began.elapsed();
     let (head, mut body) = answer.into_parts();
-    let status = head.status.as_u16();
     let endless = is_endless(head.status, &head.headers);
     let nothing = Compare::nothing();
     let compare = mirror.config.compare.as_ref().unwrap_or(&nothing);
+    let status = head.status.as_u16();
     let mut reading = Reading::begin(compare, status, &head.headers, took, endless);
-    if endless {
-        return Some(reading.end());
-    }
-    // Also where nobody compares it: a connection is kept only when its answer is read.
-    let whole = loop {
-        match body.frame().await {
-            None => break true,
-            Some(frame) => {
-                let frame = frame.ok()?;
-                if frame.data_ref().is_some_and(|chunk| !reading.more(chunk)) {
-                    break false;
-                }
-            }
+    let mut grpc = grpc::status(&head.headers);
+    // How a call of gRPC has ended is said at its very end.
+    if !endless || grpc.is_none() && grpc::is_grpc(&head.headers) {
+        match timeout_at(until, rest(&mut body, &mut reading, &mut grpc)).await {
+            // Also where nobody compares it: a connection is kept only when its answer is read.
+            Ok(Some(true)) => used.keep(),
+            Ok(Some(false)) => {}
+            // Of a stream that goes on, its head is enough.
+            Err(_) if endless => {}
+            Ok(None) | Err(_) => return None,
         }
-    };
-    if whole {
-        used.keep();
     }
-    Some(reading.end())
+    Some(reading.end(grpc))
+}
+
+/// Reads a body as far as it is looked at; returns whether that was all of it. `None`: it broke.
+async fn rest(body: &mut Incoming, reading: &mut Reading, grpc: &mut Option<u8>) -> Option<bool> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.ok()?;
+        if let Some(trailers) = frame.trailers_ref() {
+            *grpc = grpc::status(trailers).or(*grpc);
+        }
+        if frame.data_ref().is_some_and(|chunk| !reading.more(chunk)) {
+            return Some(false);
+        }
+    }
+    Some(true)
 }

@@ -100,7 +100,7 @@ async fn guarded(
             Entry::Refused(denial) => return Err(denied(denial)),
         }
     }
-    admit::dye(head, journey, id)
+    Ok(admit::dye(head, journey, id))
 }
 
 /// RFC 6750, section 3: what was wrong with the token, or that there was none.

@@ -8,7 +8,7 @@ use super::inputs;
 use super::plugins;
 use super::trail;
 use crate::routing::path::split;
-use crate::snapshot::{Ended, grpc_fails};
+use crate::snapshot::Ended;
 use crate::telemetry::exchange::Exchange;
 use crate::telemetry::json::string_field;
 use crate::telemetry::series::{CodeLabel, Key, LabelId, MethodLabel, RouteSeries};
@@ -16,7 +16,6 @@ use crate::telemetry::trace::context::Hex;
 use http::{HeaderName, HeaderValue, Version, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// Counts and logs a request that has ended.
@@ -88,8 +87,8 @@ fn count(session: &Session, journey: &Journey, status: u16, took: Duration, trac
     if let Some(refusal) = &journey.refusal {
         series.refused(refusal.reason);
     }
-    if status < 500 && journey.attempt.grpc.is_some_and(grpc_fails) {
-        series.grpc_failures.fetch_add(1, Relaxed);
+    if let Some(grpc) = journey.attempt.grpc {
+        counted.said_grpc(grpc);
     }
     let watched = route.map_or(&[][..], |route| &route.watched);
     if let Some(decision) = journey.decision.filter(|_| !watched.is_empty()) {

@@ -9,14 +9,14 @@ use crate::policy::limit;
 use crate::reason::Reason;
 use crate::routing::{FallbackReason, VersionId, carried, claims};
 use crate::snapshot::Fallback;
+use crate::upstream::balance::stable_hash;
 use crate::upstream::{Service, Version};
 use http::{HeaderMap, HeaderValue, header};
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
-use std::hash::Hasher;
+use smallvec::SmallVec;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
-use twox_hash::XxHash64;
 
 /// Chooses an endpoint and describes the connection to it.
 ///
@@ -119,33 +119,23 @@ fn hash(session: &Session, journey: &mut Journey) -> u64 {
     hash
 }
 
-/// The same words give the same hash in every process and version, so gateways side by side agree.
 fn hash_of(service: &Service, headers: &HeaderMap, journey: &Journey) -> u64 {
-    let mut hasher = XxHash64::with_seed(0);
     let known = match &service.hash {
-        Some(KeyPart::Header(name)) => headers.get(name).map(|v| hasher.write(v.as_bytes())),
-        Some(KeyPart::Cookie(name)) => carried::cookie(headers, name).map(|v| hasher.write(v)),
+        Some(KeyPart::Header(name)) => headers.get(name).map(|v| stable_hash(&[v.as_bytes()])),
+        Some(KeyPart::Cookie(name)) => carried::cookie(headers, name).map(|v| stable_hash(&[v])),
         Some(KeyPart::Jwt(claim)) => {
-            let claims = journey.identity.as_ref().map(|identity| &identity.claims);
-            let values = claims
-                .map(|claims| claims::values(claims, claim))
-                .unwrap_or_default();
-            (!values.is_empty()).then(|| {
-                for value in values {
-                    hasher.write(value.as_bytes());
-                    hasher.write(&[0xff]);
-                }
-            })
+            let identity = journey.identity.as_ref();
+            let values = identity.map(|identity| claims::values(&identity.claims, claim));
+            let values = values.unwrap_or_default();
+            let words: SmallVec<[&[u8]; 2]> = values.iter().map(|v| v.as_bytes()).collect();
+            (!words.is_empty()).then(|| stable_hash(&words))
         }
         Some(KeyPart::Ip | KeyPart::Route | KeyPart::Color) | None => None,
     };
-    if known.is_none() {
-        match journey.client.ip {
-            IpAddr::V4(ip) => hasher.write(&ip.octets()),
-            IpAddr::V6(ip) => hasher.write(&ip.octets()),
-        }
-    }
-    hasher.finish()
+    known.unwrap_or_else(|| match journey.client.ip {
+        IpAddr::V4(ip) => stable_hash(&[&ip.octets()]),
+        IpAddr::V6(ip) => stable_hash(&[&ip.octets()]),
+    })
 }
 
 /// Turns to another version when the target has nobody left or is left alone: the one that its

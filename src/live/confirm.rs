@@ -6,13 +6,12 @@ use crate::config::Name;
 use crate::config::rollout::Guard;
 use crate::config::units::Percent;
 use crate::rollout::{self, Moment, Sides};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, grpc_fails};
 use crate::telemetry::histogram::HTTP_BOUNDS;
 use crate::telemetry::series::RouteSeries;
 use crate::telemetry::watch::{BUCKETS, Reading, bucket_of};
 use serde::Serialize;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// How often the routes are looked at.
@@ -147,17 +146,22 @@ impl Route {
 
 /// All that a route has ever counted, as a guard reads it: latency is as coarse as its histogram.
 fn reading(series: &RouteSeries) -> Reading {
-    let mut reading = Reading {
-        failures: series.grpc_failures.load(Relaxed) as u32,
-        ..Reading::default()
-    };
+    let mut reading = Reading::default();
     for one in series.iter() {
         let (counts, _) = one.duration.read();
         let requests: u64 = counts.iter().sum();
         reading.requests = reading.requests.wrapping_add(requests as u32);
-        if one.key.code.is_failure() {
-            reading.failures = reading.failures.wrapping_add(requests as u32);
-        }
+        let failures = match one.key.code.is_failure() {
+            true => requests,
+            // What HTTP calls a success may be a failure in gRPC's terms.
+            false => {
+                let failed = one
+                    .grpc()
+                    .filter(|(status, _)| status.is_some_and(grpc_fails));
+                failed.map(|(_, count)| count).sum()
+            }
+        };
+        reading.failures = reading.failures.wrapping_add(failures as u32);
         let ends = HTTP_BOUNDS
             .iter()
             .map(|bound| Duration::from_secs_f64(bound * 0.99));

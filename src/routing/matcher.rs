@@ -149,7 +149,8 @@ impl Paths {
         let Some(rest) = rest else {
             return first(&node.here, judge);
         };
-        let (segment, rest) = match memchr::memchr(b'/', rest.as_bytes()) {
+        // Segments are short: looking for one at a time costs less than setting out with vectors.
+        let (segment, rest) = match rest.bytes().position(|byte| byte == b'/') {
             Some(slash) => {
                 let (segment, rest) = rest.split_at(slash);
                 (segment, rest.get(1..))

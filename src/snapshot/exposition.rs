@@ -1,5 +1,6 @@
 //! `/metrics`: the state of this generation and of the process, in the Prometheus text format.
 
+use super::plugins::ONE_IN;
 use super::policy_metrics::PolicyState;
 use super::{Hosted, ListenerSettings, Snapshot};
 use crate::config::Name;
@@ -147,9 +148,11 @@ impl Exposition {
         let help = "Calls of plugins that panicked, failed, or took longer than their budget";
         let name = "tyrian_plugin_trouble";
         family(encoder, name, help, MetricType::Counter, &failures)?;
-        let help = "Time of each call of a plugin";
+        let help = format!(
+            "Time of calls of a plugin; without a budget one in {ONE_IN} is timed, and counts as all"
+        );
         let name = "tyrian_plugin_seconds";
-        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        let mut metric = encoder.encode_descriptor(name, &help, None, MetricType::Histogram)?;
         for hosted in &self.plugins {
             let labels = [("plugin", hosted.name.as_ref())];
             let took = &hosted.series.took;

@@ -71,6 +71,7 @@ pub fn routes(
         .collect();
     all.push(("", &metrics.unrouted));
     requests(encoder, &all, &value)?;
+    grpc(encoder, &all, &value)?;
     durations(encoder, &all)?;
     refusals(encoder, &all)
 }
@@ -99,6 +100,41 @@ fn requests<'a>(
                 ("version", version),
                 ("color", color),
                 ("code", code.as_str()),
+            ];
+            metric
+                .encode_family(&labels)?
+                .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+    }
+    Ok(())
+}
+
+/// Only routes that gRPC has answered on have any.
+fn grpc<'a>(
+    encoder: &mut DescriptorEncoder,
+    routes: &[(&str, &RouteSeries)],
+    value: &impl Fn(LabelId) -> &'a str,
+) -> Result {
+    let help = "Answers of gRPC upstreams by the status in them";
+    let name = "tyrian_grpc_responses";
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (route, series) in routes {
+        let mut counts: BTreeMap<(&str, &str, Option<u8>), u64> = BTreeMap::new();
+        for one in series.iter() {
+            for (status, count) in one.grpc() {
+                let key = (value(one.key.version), value(one.key.color), status);
+                *counts.entry(key).or_default() += count;
+            }
+        }
+        for ((target, color, status), count) in counts {
+            let (service, version) = target.split_once('/').unwrap_or(("", ""));
+            let status = status.map_or("other".to_owned(), |status| status.to_string());
+            let labels = [
+                ("route", *route),
+                ("service", service),
+                ("version", version),
+                ("color", color),
+                ("grpc_status", status.as_str()),
             ];
             metric
                 .encode_family(&labels)?

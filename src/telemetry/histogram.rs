@@ -49,13 +49,13 @@ impl<const BUCKETS: usize> Default for Histogram<BUCKETS> {
 }
 
 impl<const BUCKETS: usize> Histogram<BUCKETS> {
-    fn record(&self, took: Duration, bounds: &[u64]) {
+    fn record(&self, took: Duration, times: u64, bounds: &[u64]) {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let index = bounds.partition_point(|bound| *bound < us);
         if let Some(bucket) = self.buckets.get(index) {
-            bucket.fetch_add(1, Relaxed);
+            bucket.fetch_add(times, Relaxed);
         }
-        self.sum_us.fetch_add(us, Relaxed);
+        self.sum_us.fetch_add(us.saturating_mul(times), Relaxed);
     }
 
     /// Counts per bucket (not cumulative) and the sum in microseconds.
@@ -70,7 +70,7 @@ impl<const BUCKETS: usize> Histogram<BUCKETS> {
 
 impl HttpHistogram {
     pub fn observe(&self, took: Duration) {
-        self.record(took, &HTTP_BOUNDS_US);
+        self.record(took, 1, &HTTP_BOUNDS_US);
     }
 
     /// Counts by [`HTTP_BOUNDS`], as scrapes show them, and the sum in microseconds.
@@ -88,7 +88,12 @@ impl HttpHistogram {
 
 impl OverheadHistogram {
     pub fn observe(&self, took: Duration) {
-        self.record(took, &OVERHEAD_BOUNDS_US);
+        self.observe_as(took, 1);
+    }
+
+    /// One that stands for so many.
+    pub fn observe_as(&self, took: Duration, times: u64) {
+        self.record(took, times, &OVERHEAD_BOUNDS_US);
     }
 }
 

@@ -112,6 +112,8 @@ pub struct Series {
     pub duration: HttpHistogram,
     /// Made by the first traced request.
     exemplars: OnceLock<Box<Exemplars>>,
+    /// Made by the first answer of gRPC.
+    grpc: OnceLock<Box<GrpcCounts>>,
     next: OnceLock<Box<Series>>,
 }
 
@@ -121,6 +123,7 @@ impl Series {
             key,
             duration: HttpHistogram::default(),
             exemplars: OnceLock::new(),
+            grpc: OnceLock::new(),
             next: OnceLock::new(),
         }
     }
@@ -131,7 +134,33 @@ impl Series {
     pub fn traced(&self, trace: TraceId, took: Duration) {
         self.exemplars.get_or_init(Box::default).note(trace, took);
     }
+
+    /// Counts an answer of gRPC by the status in it.
+    pub fn said_grpc(&self, status: u8) {
+        let counts = self.grpc.get_or_init(Box::default);
+        let slot = usize::from(status).min(GRPC_STATUSES);
+        if let Some(count) = counts.0.get(slot) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Answers of gRPC by their status; `None` for all that gRPC does not know.
+    pub fn grpc(&self) -> impl Iterator<Item = (Option<u8>, u64)> + '_ {
+        let counts = self.grpc.get().into_iter().flat_map(|counts| &counts.0);
+        let read = counts.enumerate().map(|(slot, count)| {
+            let status = (slot < GRPC_STATUSES).then_some(slot as u8);
+            (status, count.load(Relaxed))
+        });
+        read.filter(|(_, count)| *count > 0)
+    }
 }
+
+/// Statuses that gRPC knows: 0 to 16.
+const GRPC_STATUSES: usize = 17;
+
+/// Answers of gRPC by status; the last slot has those that gRPC does not know.
+#[derive(Debug, Default)]
+struct GrpcCounts([AtomicU64; GRPC_STATUSES + 1]);
 
 /// All that is counted for one route. Survives reloads as long as the route's name does.
 #[derive(Debug, Default)]
@@ -139,8 +168,6 @@ pub struct RouteSeries {
     first: OnceLock<Box<Series>>,
     made: AtomicUsize,
     refusals: [AtomicU64; Reason::ALL.len()],
-    /// Answers below 500 that say in gRPC's terms that they failed.
-    pub grpc_failures: AtomicU64,
 }
 
 impl RouteSeries {
@@ -225,6 +252,18 @@ mod tests {
         assert_ne!(CodeLabel::new(200), CodeLabel::new(201));
         let odd = Method::from_bytes(b"BREW").unwrap();
         assert_eq!(MethodLabel::new(&odd).name(), "_OTHER");
+    }
+
+    #[test]
+    fn statuses_that_grpc_does_not_know_are_counted_as_one() {
+        let route = RouteSeries::default();
+        let series = route.series(key(200));
+        assert_eq!(series.grpc().count(), 0);
+        for status in [0, 16, 17, 255, 0] {
+            series.said_grpc(status);
+        }
+        let counts: Vec<_> = series.grpc().collect();
+        assert_eq!(counts, [(Some(0), 2), (Some(16), 1), (None, 2)]);
     }
 
     #[test]

@@ -42,6 +42,7 @@ fn dashboards_and_alerts_name_metrics_that_exist() {
     let gateway = Gateway::start_with(&text, |command| {
         command.env("KEY", "0123456789abcdef0123456789abcdef");
     });
+    upstream.say_ok("grpc-status: 0\r\n", "");
     gateway.get("/x", "");
     gateway.get("/guarded", "");
     gateway.counts(

@@ -57,7 +57,10 @@ impl Decoder for Raw {
 
 /// Says what it is told, or ends as it is told.
 #[derive(Clone)]
-struct Echo;
+struct Echo {
+    /// It ends so whatever it is told.
+    sour: bool,
+}
 
 type Answers = Pin<Box<dyn Stream<Item = Result<Vec<u8>, Status>> + Send>>;
 
@@ -67,11 +70,12 @@ impl tonic::server::StreamingService<Vec<u8>> for Echo {
     type Future = BoxFuture<Response<Answers>, Status>;
 
     fn call(&mut self, request: Request<Streaming<Vec<u8>>>) -> Self::Future {
+        let sour = self.sour;
         Box::pin(async move {
             let said = request
                 .into_inner()
-                .map(|message| match message?.as_slice() {
-                    b"fail" => Err(Status::data_loss("as asked")),
+                .map(move |message| match message?.as_slice() {
+                    told if sour || told == b"fail" => Err(Status::data_loss("as asked")),
                     other => Ok(other.to_vec()),
                 });
             Ok(Response::new(Box::pin(said) as Answers))
@@ -96,12 +100,17 @@ impl Service<http::Request<tonic::body::Body>> for Echo {
     }
 
     fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
-        Box::pin(async { Ok(tonic::server::Grpc::new(Raw).streaming(Echo, request).await) })
+        let echo = self.clone();
+        Box::pin(async { Ok(tonic::server::Grpc::new(Raw).streaming(echo, request).await) })
     }
 }
 
-/// A server on a runtime of its own.
 fn server() -> SocketAddr {
+    server_of(Echo { sour: false })
+}
+
+/// A server on a runtime of its own.
+fn server_of(echo: Echo) -> SocketAddr {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     socket.set_nonblocking(true).unwrap();
@@ -113,7 +122,7 @@ fn server() -> SocketAddr {
             let socket = tokio::net::TcpListener::from_std(socket).unwrap();
             let incoming = tonic::transport::server::TcpIncoming::from(socket);
             Server::builder()
-                .add_service(Echo)
+                .add_service(echo)
                 .serve_with_incoming(incoming)
                 .await
         })
@@ -191,6 +200,44 @@ fn calls_of_every_kind_by_tonic() {
             (Code::DataLoss, "as asked")
         );
     });
+    let of = "route=\"echo\",service=\"a\",version=\"v1\",color=\"\"";
+    for (status, calls) in [("0", 2.0), ("15", 1.0)] {
+        let name = format!("tyrian_grpc_responses_total{{{of},grpc_status=\"{status}\"}}");
+        gateway.counts(&name, calls);
+    }
+    gateway.counts(&format!("tyrian_requests_total{{{of},code=\"200\"}}"), 3.0);
+}
+
+#[test]
+fn a_mirror_that_fails_in_the_words_of_grpc_is_told() {
+    let (sweet, sour) = (server(), server_of(Echo { sour: true }));
+    let text = format!(
+        "{}[services.a]\ndefault = \"v1\"\n\
+         [services.a.versions]\nv1 = {{ endpoints = [\"{sweet}\"], http = \"h2c\" }}\n\
+         v2 = {{ endpoints = [\"{sour}\"], http = \"h2c\" }}\n\
+         [routes.echo]\nmatch = {{ path = \"/t.Echo/*\" }}\nservice = \"a\"\n\
+         mirror = {{ service = \"a\", version = \"v2\", compare = {{}} }}\n",
+        listeners("")
+    );
+    let mut gateway = Gateway::start(&text);
+    runtime().block_on(async {
+        let mut client = client(&gateway).await;
+        let answer = client.unary(Request::new(b"x".to_vec()), path("Unary"), Raw);
+        assert_eq!(answer.await.unwrap().into_inner(), b"x");
+    });
+    let mut found = serde_json::Value::Null;
+    gateway.wait_for("the comparison", |gateway| {
+        let (_, mirrors) = gateway.api("GET", "/v1/mirrors", "");
+        found = mirrors["mirrors"][0]["compared"].clone();
+        found["copies"] == 1
+    });
+    let rows = found["differ"].as_array().unwrap();
+    let differ = |what| &rows.iter().find(|row| row["what"] == what).unwrap()["copies"];
+    assert_eq!(
+        (differ("status"), differ("grpc-status")),
+        (&0.into(), &1.into())
+    );
+    assert_eq!(found["examples"][0]["differs"][0], "grpc-status 0 → 15");
 }
 
 #[test]

@@ -119,6 +119,31 @@ fn an_injected_fault_is_one() {
     );
 }
 
+#[test]
+fn every_plugin_sees_the_request_in_normal_form() {
+    let upstream = Upstream::start("v1");
+    let fields = |name: &str| {
+        format!(
+            "[plugins.{name}]\nuse = \"headers\"\nwhen = [{{ header = {{ x-want = \"1\" }} }}]\n\
+             config = {{ request = {{ set = {{ x-{name} = \"{{host}} {{path}}\" }} }} }}\n"
+        )
+    };
+    let plugins = fields("one") + &fields("two");
+    let gateway = Gateway::start(&config(&upstream, &plugins, "\"one\", \"two\""));
+    for (target, host, seen) in [
+        ("/a/b", "a.example", "a.example /a/b"),
+        ("/a?q=1", "a.example.:8080", "a.example /a"),
+        ("/x/../%7Ea//b?q=1", "A.Example:8080", "a.example /~a/b"),
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nX-Want: 1\r\n\r\n");
+        assert_eq!(gateway.connect().exchange(request.as_bytes()).status, 200);
+        assert_eq!(upstream.header("x-one"), [seen]);
+        assert_eq!(upstream.header("x-two"), [seen]);
+    }
+    gateway.get("/a", "");
+    assert!(upstream.header("x-one").is_empty());
+}
+
 /// The gateway of `examples/own_plugin.rs`.
 fn own() -> PathBuf {
     let binary = Path::new(env!("CARGO_BIN_EXE_tyrian"));

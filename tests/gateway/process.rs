@@ -171,6 +171,36 @@ fn verbs_talk_to_the_running_gateway() {
 }
 
 #[test]
+fn verbs_find_the_token_where_the_gateway_keeps_its_state() {
+    let upstream = Upstream::start("v1");
+    let gateway = Gateway::start(&config(&upstream));
+    let admin = gateway.address("admin").to_string();
+    let state = gateway.dir.path().join("state");
+    let elsewhere = gateway.dir.path().join("elsewhere");
+    let explain = ["explain", "GET http://a/"];
+    for verb in [&["config", "show"][..], &explain, &["reload"]] {
+        let run = |of: &std::path::Path, flag: bool| {
+            let mut command = tyrian();
+            command.args(verb).args(["--admin", &admin]);
+            match flag {
+                true => command.arg("--state").arg(of),
+                false => command.env("TYRIAN_STATE", of),
+            };
+            let output = command.output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            (output.status.code().unwrap(), said)
+        };
+        for flag in [true, false] {
+            assert_eq!(run(&state, flag), (0, String::new()), "{verb:?}");
+        }
+        let (code, said) = run(&elsewhere, true);
+        assert_eq!(code, 77, "{verb:?}");
+        assert!(said.contains("--state"), "{said}");
+        assert!(!elsewhere.exists(), "looking makes nothing");
+    }
+}
+
+#[test]
 fn two_addresses_are_enough_to_serve() {
     let upstream = Upstream::start("v1");
     let to = upstream.address.to_string();

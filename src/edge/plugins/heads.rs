@@ -5,7 +5,7 @@ use crate::edge::admit::{self, Found};
 use crate::edge::context::{Journey, Refusal};
 use crate::edge::policies;
 use crate::plugin::Phases;
-use crate::routing::{ColorId, Decision, Outcome, RouteId};
+use crate::routing::{ColorId, Decision, Outcome, RouteId, View};
 use crate::snapshot::{Hosted, Route};
 use futures::FutureExt;
 use http::{HeaderName, HeaderValue, header};
@@ -65,7 +65,7 @@ pub async fn request_head(
     if !heads(session, journey, route, Phases::REQUEST_HEAD).await? {
         return Ok(outcome);
     }
-    let decision: Decision = admit::dye(session.req_header(), journey, route)?;
+    let decision: Decision = admit::dye(session.req_header(), journey, route);
     journey.decision = Some(decision);
     Ok(decision.outcome)
 }
@@ -108,7 +108,7 @@ async fn heads(
             hosted,
             phase,
         };
-        let Some(end) = turn.take(session, journey, state).await? else {
+        let Some(end) = turn.take(session, journey, state).await else {
             continue;
         };
         hooks.on |= 1 << index;
@@ -152,81 +152,75 @@ impl Turn<'_> {
         session: &mut Session,
         journey: &mut Journey,
         state: &mut State,
-    ) -> Result<Option<Ended>, Refusal> {
-        let first = self.look(session.req_header(), journey, true, |request| {
-            match self.phase == Phases::EARLY {
-                _ if !self.hosted.phases.has(self.phase) => Flow::Continue,
-                true => self.hosted.call(|instance| instance.early(request, state)),
-                false => self
-                    .hosted
-                    .call(|instance| instance.request_head(request, state)),
-            }
-        })?;
-        let Some(mut looked) = first else {
-            return Ok(None);
+    ) -> Option<Ended> {
+        let view = admit::view(session.req_header(), journey);
+        if !self.hosted.wants(&view) {
+            return None;
+        }
+        let mut ended = Ended {
+            step: Step::GoOn,
+            recolored: false,
+            resized: false,
         };
-        let (mut recolored, mut resized) = (false, false);
-        let step = loop {
+        if !self.hosted.phases.has(self.phase) {
+            return Some(ended);
+        }
+        let mut looked = self.look(&view, journey, |request| {
+            self.hosted
+                .call(|instance| match self.phase == Phases::EARLY {
+                    true => instance.early(request, state),
+                    false => instance.request_head(request, state),
+                })
+        });
+        loop {
             let unsized_body = Change::Remove(header::CONTENT_LENGTH);
-            resized |= looked.changes.contains(&unsized_body);
+            ended.resized |= looked.changes.contains(&unsized_body);
             change_request(session.req_header_mut(), looked.changes);
             if looked.color.is_some() {
                 journey.vouched = looked.color;
-                recolored = true;
+                ended.recolored = true;
             }
             let Flow::Wait(waiting) = looked.flow else {
-                break settle(self.hosted, looked.flow);
+                ended.step = settle(self.hosted, looked.flow);
+                return Some(ended);
             };
             let then = match wait(self.hosted, waiting).await {
                 Ok(then) => then,
-                Err(why) => break settle(self.hosted, Flow::Fail(why)),
+                Err(why) => {
+                    ended.step = settle(self.hosted, Flow::Fail(why));
+                    return Some(ended);
+                }
             };
-            let again = self.look(session.req_header(), journey, false, |request| {
+            let view = admit::view(session.req_header(), journey);
+            looked = self.look(&view, journey, |request| {
                 self.hosted.call(|_| then(request, state))
-            })?;
-            match again {
-                Some(again) => looked = again,
-                None => break Step::GoOn,
-            }
-        };
-        Ok(Some(Ended {
-            step,
-            recolored,
-            resized,
-        }))
+            });
+        }
     }
 
-    /// Shows the request to a hook; `None`: the plugin's `when` leaves it out.
+    /// Shows the request to a hook.
     fn look(
         &self,
-        head: &RequestHeader,
+        view: &View,
         journey: &Journey,
-        first: bool,
         hook: impl FnOnce(&mut Request) -> Flow,
-    ) -> Result<Option<Looked>, Refusal> {
-        let table = &journey.snapshot.table;
+    ) -> Looked {
         let color = journey.requested_color();
         let color = color.and_then(|id| journey.snapshot.color(id));
-        let looked = admit::with_view(head, journey, |view| {
-            if first && !self.hosted.wants(view) {
-                return None;
-            }
-            let mut request = Request::new(view.method, view.path, view.headers);
-            request.host = view.host;
-            request.query = view.query;
-            request.client = view.client;
-            request.route = &self.route.name;
-            request.color = color.map(|color| color.name.as_ref());
-            request.claims = view.claims;
-            let flow = hook(&mut request);
-            let wanted = request.recolored();
-            Some(Looked {
-                flow,
-                color: wanted.and_then(|name| table.color_named(name)),
-                changes: request.fields.into_changes(),
-            })
-        })?;
-        Ok(looked.0)
+        let mut request = Request::new(view.method, view.path, view.headers);
+        request.host = view.host;
+        request.query = view.query;
+        request.client = view.client;
+        request.route = &self.route.name;
+        request.color = color.map(|color| color.name.as_ref());
+        request.claims = view.claims;
+        let flow = hook(&mut request);
+        let wanted = request.recolored();
+        Looked {
+            flow,
+            color: wanted.and_then(|name| journey.snapshot.table.color_named(name)),
+            changes: request.fields.into_changes(),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Colors that a key of a provider has signed: a token of a type of its own, with the issuer, the
 //! color, and when it expires. It opens nothing but its color, and no token of another type does.
 
+use super::crypto;
 use super::keys::{algorithm, name_of};
 use super::provider::{Provider, Verified};
 use super::token::{Parts, decoded};
@@ -15,7 +16,6 @@ use ring::{hmac, rsa};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -41,14 +41,12 @@ impl Provider {
             return None;
         }
         let parts = Parts::of(token).ok().filter(Parts::is_color)?;
-        let hash = Sha256::new().chain_update(TYPE).chain_update(token);
-        let hash = hash.finalize().into();
         let generation = self.state.generation.load(Relaxed);
-        let verified = match self.cache.get(&hash, generation, now) {
+        let verified = match self.colors.get(token, generation, now) {
             Some(verified) => verified,
             None => {
                 let verified = Arc::new(self.examine_color(&parts, now)?);
-                self.cache.put(hash, verified.clone(), generation, now);
+                self.colors.put(token, verified.clone(), generation, now);
                 verified
             }
         };
@@ -72,9 +70,7 @@ impl Provider {
             return None;
         };
         let message = parts.message.as_bytes();
-        jsonwebtoken::crypto::verify(parts.signature, message, key, algorithm)
-            .ok()
-            .filter(|sound| *sound)?;
+        crypto::verify(parts.signature, message, key, algorithm).then_some(())?;
         let claims: Claims = decoded(parts.payload).ok()?;
         let issued = claims.get("iss").and_then(Value::as_str);
         let expires = claims.get("exp").and_then(Value::as_u64)?;

@@ -1,10 +1,10 @@
-//! The cryptography behind `jsonwebtoken`: ring, which the TLS stack brings anyway, so that the
-//! gateway holds one implementation of each primitive.
+//! The cryptography of tokens: ring, which the TLS stack brings anyway, so that the gateway holds one
+//! implementation of each primitive. Asked by hand and not as a provider of `jsonwebtoken`, which
+//! copies the key for each signature.
 
-use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
-use jsonwebtoken::errors::{Error, ErrorKind};
-use jsonwebtoken::signature::{self, Signer, Verifier};
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, EncodingKey};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
 use ring::hmac;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
@@ -13,16 +13,34 @@ use ring::signature::{
     UnparsedPublicKey, VerificationAlgorithm,
 };
 
-static PROVIDER: CryptoProvider = CryptoProvider {
-    signer_factory,
-    verifier_factory,
-    // Thumbprints and the like, which nothing here asks for.
-    key_utils: KeyUtils::new_unimplemented(),
-};
+/// Room for the longest signature, one of RSA with 8192 bits, and for what decoding rounds up to.
+const SIGNATURE_MAX: usize = 8192 / 8 + 8;
 
-/// Makes ring the provider of this process. Calling it again changes nothing.
-pub fn install() {
-    let _ = PROVIDER.install_default();
+/// Whether a signature in base64 is one of this message, by this key and algorithm.
+pub fn verify(signature: &str, message: &[u8], key: &DecodingKey, algorithm: Algorithm) -> bool {
+    let mut room = [0; SIGNATURE_MAX];
+    let decoded = URL_SAFE_NO_PAD.decode_slice(signature, &mut room);
+    let signature = decoded.ok().and_then(|length| room.get(..length));
+    let Some(signature) = signature.filter(|_| key.family() == family_of(algorithm)) else {
+        return false;
+    };
+    let bytes = match key.kind() {
+        DecodingKeyKind::SecretOrDer(bytes) => bytes.as_slice(),
+        DecodingKeyKind::RsaModulusExponent { n, e } => {
+            let key = RsaPublicKeyComponents { n, e };
+            let verified = rsa_of(algorithm).map(|rsa| key.verify(rsa, message, signature));
+            return verified.is_some_and(|verified| verified.is_ok());
+        }
+    };
+    if let Some(hmac) = hmac_of(algorithm) {
+        return hmac::verify(&hmac::Key::new(hmac, bytes), message, signature).is_ok();
+    }
+    let rsa = rsa_of(algorithm).map(|rsa| -> &dyn VerificationAlgorithm { rsa });
+    let public = rsa.or_else(|| curve_of(algorithm));
+    public.is_some_and(|public| {
+        let key = UnparsedPublicKey::new(public, bytes);
+        key.verify(message, signature).is_ok()
+    })
 }
 
 fn hmac_of(algorithm: Algorithm) -> Option<hmac::Algorithm> {
@@ -55,95 +73,11 @@ fn curve_of(algorithm: Algorithm) -> Option<&'static dyn VerificationAlgorithm> 
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the crate's signature")]
-fn verifier_factory(
-    algorithm: &Algorithm,
-    key: &DecodingKey,
-) -> Result<Box<dyn JwtVerifier>, Error> {
-    if key.family() != family_of(*algorithm) {
-        return Err(ErrorKind::InvalidKeyFormat.into());
-    }
-    Ok(Box::new(RingVerifier {
-        algorithm: *algorithm,
-        key: key.clone(),
-    }))
-}
-
 fn family_of(algorithm: Algorithm) -> AlgorithmFamily {
     match (hmac_of(algorithm), rsa_of(algorithm), algorithm) {
         (Some(_), _, _) => AlgorithmFamily::Hmac,
         (_, Some(_), _) => AlgorithmFamily::Rsa,
         (_, _, Algorithm::EdDSA) => AlgorithmFamily::Ed,
         _ => AlgorithmFamily::Ec,
-    }
-}
-
-struct RingVerifier {
-    algorithm: Algorithm,
-    key: DecodingKey,
-}
-
-impl JwtVerifier for RingVerifier {
-    fn algorithm(&self) -> Algorithm {
-        self.algorithm
-    }
-}
-
-impl Verifier<Vec<u8>> for RingVerifier {
-    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
-        let wrong = |_| signature::Error::new();
-        let bytes = || match self.key.kind() {
-            DecodingKeyKind::SecretOrDer(bytes) => Ok(bytes.as_slice()),
-            DecodingKeyKind::RsaModulusExponent { .. } => Err(signature::Error::new()),
-        };
-        if let Some(rsa) = rsa_of(self.algorithm) {
-            return match self.key.kind() {
-                DecodingKeyKind::RsaModulusExponent { n, e } => RsaPublicKeyComponents { n, e }
-                    .verify(rsa, message, signature)
-                    .map_err(wrong),
-                DecodingKeyKind::SecretOrDer(der) => UnparsedPublicKey::new(rsa, der)
-                    .verify(message, signature)
-                    .map_err(wrong),
-            };
-        }
-        if let Some(curve) = curve_of(self.algorithm) {
-            return UnparsedPublicKey::new(curve, bytes()?)
-                .verify(message, signature)
-                .map_err(wrong);
-        }
-        let algorithm = hmac_of(self.algorithm).ok_or_else(signature::Error::new)?;
-        let key = hmac::Key::new(algorithm, bytes()?);
-        hmac::verify(&key, message, signature).map_err(wrong)
-    }
-}
-
-/// Signing is for shared secrets only: the gateway issues nothing else.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the crate's signature")]
-fn signer_factory(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
-    let hmac = hmac_of(*algorithm).ok_or(ErrorKind::InvalidAlgorithm)?;
-    if key.family() != AlgorithmFamily::Hmac {
-        return Err(ErrorKind::InvalidKeyFormat.into());
-    }
-    let key = hmac::Key::new(hmac, key.as_bytes());
-    Ok(Box::new(HmacSigner {
-        algorithm: *algorithm,
-        key,
-    }))
-}
-
-struct HmacSigner {
-    algorithm: Algorithm,
-    key: hmac::Key,
-}
-
-impl JwtSigner for HmacSigner {
-    fn algorithm(&self) -> Algorithm {
-        self.algorithm
-    }
-}
-
-impl Signer<Vec<u8>> for HmacSigner {
-    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
-        Ok(hmac::sign(&self.key, message).as_ref().to_vec())
     }
 }

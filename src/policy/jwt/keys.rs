@@ -1,11 +1,10 @@
 //! The keys of a provider: from a JWKS document (RFC 7517), a PEM file, or a shared secret.
 
 use crate::config::jwt::Algorithm as Allowed;
-use jsonwebtoken::jwk::{
-    AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
-};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use std::path::Path;
+use std::str::FromStr;
 
 /// Most keys of one provider.
 const KEYS_MAX: usize = 100;
@@ -43,7 +42,7 @@ struct Key {
     id: Option<String>,
     kind: Kind,
     /// The one algorithm it is meant for, if it says so.
-    only: Option<KeyAlgorithm>,
+    only: Option<Algorithm>,
     key: DecodingKey,
 }
 
@@ -176,13 +175,10 @@ impl KeySet {
     /// The key for a token: by its id; without one, the only key that fits.
     pub fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&DecodingKey> {
         let kind = Kind::of(algorithm)?;
-        let mut fitting = self.keys.iter().filter(|key| {
-            let meant = key
-                .only
-                .as_ref()
-                .is_none_or(|only| name_of(algorithm) == only.to_string());
-            key.kind == kind && meant
-        });
+        let mut fitting = self
+            .keys
+            .iter()
+            .filter(|key| key.kind == kind && key.only.is_none_or(|only| only == algorithm));
         match id {
             Some(id) => fitting
                 .find(|key| key.id.as_deref().is_none_or(|known| known == id))
@@ -232,10 +228,15 @@ fn usable(key: &Jwk) -> Option<Key> {
         _ => return None,
     };
     (for_signatures && verifies).then_some(())?;
+    // One that is meant for encryption has no name of an algorithm that signs.
+    let only = match &common.key_algorithm {
+        Some(only) => Some(Algorithm::from_str(&only.to_string()).ok()?),
+        None => None,
+    };
     Some(Key {
         id: common.key_id.clone(),
         kind,
-        only: common.key_algorithm,
+        only,
         key: DecodingKey::from_jwk(key).ok()?,
     })
 }

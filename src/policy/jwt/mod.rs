@@ -10,7 +10,7 @@
 mod cache;
 mod claims;
 pub mod color;
-pub mod crypto;
+mod crypto;
 mod fetch;
 mod keys;
 mod provider;

@@ -4,7 +4,7 @@ use super::cache::Cache;
 use super::keys::{self, KeySet};
 use super::revoked::Revoked;
 use super::token::{Parts, decoded};
-use super::{TOKEN_MAX, claims, fetch};
+use super::{TOKEN_MAX, claims, crypto, fetch};
 use crate::config::Name;
 use crate::config::jwt::{Jwt, Keys};
 use crate::config::policy::Mode;
@@ -13,7 +13,6 @@ use crate::routing::claims::Claims;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::{HeaderName, HeaderValue};
 use jsonwebtoken::Algorithm;
-use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -56,6 +55,8 @@ pub struct Provider {
     pub(super) state: State,
     pub(super) revoked: ArcSwap<Revoked>,
     pub(super) cache: Cache,
+    /// Tokens that bring a color. Apart from the others, since they say nothing of who asks.
+    pub(super) colors: Cache,
 }
 
 /// The keys and their life.
@@ -127,7 +128,6 @@ impl Provider {
         previous: Option<&Arc<Self>>,
         stash: Option<PathBuf>,
     ) -> Arc<Self> {
-        super::crypto::install();
         if let Some(previous) = previous.filter(|previous| previous.config == *config) {
             previous.take(materials);
             return previous.clone();
@@ -144,6 +144,7 @@ impl Provider {
             state: State::default(),
             revoked: ArcSwap::default(),
             cache: Cache::default(),
+            colors: Cache::default(),
         });
         provider.take(materials);
         if let Keys::Url(source) = &config.keys {
@@ -197,10 +198,9 @@ impl Provider {
         if token.len() > TOKEN_MAX {
             return Err(Reason::JwtMalformed);
         }
-        let hash = Sha256::digest(token).into();
         let now = now();
         let generation = self.state.generation.load(Relaxed);
-        let verified = match self.cache.get(&hash, generation, now) {
+        let verified = match self.cache.get(token, generation, now) {
             Some(verified) => {
                 self.results.cached.fetch_add(1, Relaxed);
                 verified
@@ -209,7 +209,7 @@ impl Provider {
                 let verified = Arc::new(self.examine(token, now).await?);
                 self.results.verified.fetch_add(1, Relaxed);
                 let generation = self.state.generation.load(Relaxed);
-                self.cache.put(hash, verified.clone(), generation, now);
+                self.cache.put(token, verified.clone(), generation, now);
                 verified
             }
         };
@@ -232,23 +232,16 @@ impl Provider {
         }
         let id = parts.header.kid.as_deref();
         let mut keys = self.keys(now);
-        if keys
-            .as_ref()
-            .is_none_or(|keys| keys.find(id, algorithm).is_none())
-        {
+        let fits = |keys: &Arc<KeySet>| keys.find(id, algorithm).is_some();
+        if !keys.as_ref().is_some_and(fits) {
             self.ask_for_keys(now).await;
             keys = self.keys(now);
         }
         let keys = keys.ok_or(Reason::JwtUnknownKey)?;
         let key = keys.find(id, algorithm).ok_or(Reason::JwtUnknownKey)?;
-        match jsonwebtoken::crypto::verify(
-            parts.signature,
-            parts.message.as_bytes(),
-            key,
-            algorithm,
-        ) {
-            Ok(true) => {}
-            Ok(false) | Err(_) => return Err(Reason::JwtBadSignature),
+        let message = parts.message.as_bytes();
+        if !crypto::verify(parts.signature, message, key, algorithm) {
+            return Err(Reason::JwtBadSignature);
         }
         let claims: Claims = decoded(parts.payload)?;
         let expires = claims::check(&claims, &self.config, now)?;
@@ -327,11 +320,13 @@ impl Provider {
     /// How many keys, and how many tokens are remembered.
     pub fn sizes(&self) -> (usize, usize) {
         let keys = self.state.keys.load().as_ref().map_or(0, |keys| keys.len());
-        (keys, self.cache.len())
+        (keys, self.cache.len() + self.colors.len())
     }
 
     /// Forgets verdicts that no longer hold.
     pub fn sweep(&self) {
-        self.cache.sweep(self.state.generation.load(Relaxed), now());
+        for cache in [&self.cache, &self.colors] {
+            cache.sweep(self.state.generation.load(Relaxed), now());
+        }
     }
 }

@@ -23,8 +23,7 @@ impl Judged {
         (number, result): (usize, TestResult),
     ) {
         let text = URL_SAFE_NO_PAD.encode(signature);
-        let accepted = jsonwebtoken::crypto::verify(&text, message, key, algorithm);
-        let accepted = accepted.unwrap_or(false);
+        let accepted = crypto::verify(&text, message, key, algorithm);
         match result {
             TestResult::Valid => self.valid += 1,
             TestResult::Invalid => self.invalid += 1,
@@ -58,7 +57,6 @@ macro_rules! judge {
 
 #[test]
 fn elliptic_curves() {
-    crypto::install();
     let mut judged = Judged::default();
     judge!(judged, ecdsa::EcdsaSecp256r1Sha256P1363, ES256, from_ec_pem);
     judge!(judged, ecdsa::EcdsaSecp384r1Sha384P1363, ES384, from_ec_pem);
@@ -68,7 +66,6 @@ fn elliptic_curves() {
 
 #[test]
 fn rsa() {
-    crypto::install();
     let mut judged = Judged::default();
     judge!(judged, rsa_pkcs1_verify::Rsa2048Sha256, RS256, from_rsa_pem);
     judge!(judged, rsa_pkcs1_verify::Rsa2048Sha384, RS384, from_rsa_pem);
@@ -91,7 +88,6 @@ fn rsa() {
 
 #[test]
 fn shared_secrets() {
-    crypto::install();
     let mut judged = Judged::default();
     for (name, algorithm, whole) in [
         (mac::TestName::HmacSha256, Algorithm::HS256, 256),

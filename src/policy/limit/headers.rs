@@ -2,12 +2,14 @@
 
 use super::Reading;
 use http::HeaderValue;
+use smallvec::SmallVec;
 use std::time::Duration;
 
 /// What does not change from one answer to the next.
 #[derive(Debug)]
 pub struct Fields {
-    name: Box<str>,
+    /// `"name";r=`
+    head: Box<[u8]>,
     /// `"name";q=QUOTA;w=WINDOW`
     pub policy: HeaderValue,
 }
@@ -16,20 +18,20 @@ impl Fields {
     pub fn new(name: &str, quota: u32, window: Duration) -> Self {
         let policy = format!("\"{name}\";q={quota};w={}", seconds(window));
         Self {
-            name: name.into(),
+            head: format!("\"{name}\";r=").into_bytes().into(),
             policy: HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("")),
         }
     }
 
     /// `"name";r=REMAINING;t=SECONDS`
     pub fn state(&self, reading: Reading) -> HeaderValue {
-        let text = format!(
-            "\"{}\";r={};t={}",
-            self.name,
-            reading.remaining,
-            seconds(reading.reset)
-        );
-        HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+        // Each answer has one, so it is written without the machinery of formatting.
+        let mut text = SmallVec::<[u8; 96]>::from_slice(&self.head);
+        let mut digits = itoa::Buffer::new();
+        text.extend_from_slice(digits.format(reading.remaining).as_bytes());
+        text.extend_from_slice(b";t=");
+        text.extend_from_slice(digits.format(seconds(reading.reset)).as_bytes());
+        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 }
 

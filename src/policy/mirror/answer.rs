@@ -14,6 +14,8 @@ pub const BODY_MAX: u64 = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
+    /// What gRPC says of itself, in the head or behind the body.
+    pub grpc: Option<u8>,
     /// Hashes of the fields that are compared, in the configuration's order.
     pub headers: SmallVec<[u64; 4]>,
     /// Hash of the body; `None`: it is not compared, or a stream without an end.
@@ -50,6 +52,7 @@ impl Reading {
         Self {
             answer: Answer {
                 status,
+                grpc: None,
                 headers: hashes.collect(),
                 body: None,
                 took,
@@ -70,9 +73,11 @@ impl Reading {
         self.read < BODY_MAX
     }
 
-    pub fn end(self) -> Answer {
+    /// It is over, with this status of gRPC if it has one.
+    pub fn end(self, grpc: Option<u8>) -> Answer {
         let body = self.body.map(|hasher| hasher.finish());
         Answer {
+            grpc,
             body,
             ..self.answer
         }
@@ -98,7 +103,7 @@ mod tests {
         for chunk in chunks {
             reading.more(chunk);
         }
-        reading.end().body
+        reading.end(None).body
     }
 
     #[test]

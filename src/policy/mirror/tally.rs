@@ -52,6 +52,9 @@ pub struct Counts {
     /// In anything.
     pub any: u64,
     pub status: u64,
+    /// `None`: no two answers of gRPC were compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<u64>,
     /// In each of the compared fields.
     pub headers: Vec<u64>,
     pub body: u64,
@@ -105,6 +108,7 @@ impl Counts {
             compared: 0,
             any: 0,
             status: 0,
+            grpc: None,
             headers: vec![0; headers],
             body: 0,
         }
@@ -115,6 +119,9 @@ impl Counts {
         self.any += u64::from(differences.any());
         self.status += u64::from(differences.status);
         self.body += u64::from(differences.body);
+        if let Some(differs) = differences.grpc {
+            *self.grpc.get_or_insert(0) += u64::from(differs);
+        }
         for (count, differs) in self.headers.iter_mut().zip(&differences.headers) {
             *count += u64::from(*differs);
         }
@@ -124,6 +131,7 @@ impl Counts {
 /// What differs between two answers.
 struct Differences {
     status: bool,
+    grpc: Option<bool>,
     headers: Vec<bool>,
     body: bool,
 }
@@ -133,6 +141,10 @@ impl Differences {
         let headers = original.headers.iter().zip(&other.headers);
         Self {
             status: original.status != other.status,
+            grpc: original
+                .grpc
+                .zip(other.grpc)
+                .map(|(one, other)| one != other),
             headers: headers.map(|(one, other)| one != other).collect(),
             body: original
                 .body
@@ -142,7 +154,7 @@ impl Differences {
     }
 
     fn any(&self) -> bool {
-        self.status || self.body || self.headers.contains(&true)
+        self.status || self.grpc == Some(true) || self.body || self.headers.contains(&true)
     }
 }
 
@@ -209,6 +221,9 @@ impl Tally {
         let mut differs = Vec::new();
         if found.status {
             differs.push(format!("status {} → {}", original.status, other.status));
+        }
+        if let (Some(true), Some(one), Some(other)) = (found.grpc, original.grpc, other.grpc) {
+            differs.push(format!("grpc-status {one} → {other}"));
         }
         let headers = self.headers.iter().zip(&found.headers);
         differs.extend(
@@ -277,6 +292,7 @@ mod tests {
     fn answer(status: u16, kind: u64, body: Option<u64>) -> Answer {
         Answer {
             status,
+            grpc: None,
             headers: [kind].into_iter().collect(),
             body,
             took: Duration::from_millis(3),
@@ -300,6 +316,13 @@ mod tests {
         tally.compare(Side::Noise, asked, &original, &answer(200, 1, Some(2)));
         // A stream on one side is no difference.
         tally.compare(Side::Copy, asked, &original, &answer(200, 1, None));
+        assert_eq!(tally.report().copy.grpc, None);
+        let grpc = |status| Answer {
+            grpc: Some(status),
+            ..answer(200, 1, None)
+        };
+        tally.compare(Side::Noise, asked, &grpc(0), &grpc(0));
+        tally.compare(Side::Noise, asked, &grpc(0), &grpc(13));
         for status in 400..500 {
             tally.compare(Side::Copy, asked, &original, &answer(status, 1, Some(1)));
         }
@@ -308,7 +331,8 @@ mod tests {
         assert_eq!((report.copy.compared, report.copy.any), (103, 101));
         assert_eq!((report.copy.status, report.copy.body), (100, 0));
         assert_eq!(report.copy.headers, [1]);
-        assert_eq!((report.noise.compared, report.noise.body), (1, 1));
+        assert_eq!((report.noise.compared, report.noise.body), (3, 1));
+        assert_eq!((report.noise.grpc, report.noise.any), (Some(1), 2));
         assert_eq!(report.unfinished, 1);
         assert_eq!(report.pairs.len(), PAIRS_MAX);
         assert_eq!(report.examples.len(), EXAMPLES_MAX);

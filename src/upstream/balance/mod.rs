@@ -73,7 +73,7 @@ fn load(endpoint: &Endpoint) -> u64 {
 
 /// The same for the same words, in every process and every version: gateways side by side agree,
 /// also while they are being upgraded.
-pub(super) fn stable_hash(words: &[&[u8]]) -> u64 {
+pub fn stable_hash(words: &[&[u8]]) -> u64 {
     let mut hasher = XxHash64::with_seed(0);
     for word in words {
         hasher.write(word);
