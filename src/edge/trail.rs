@@ -195,8 +195,8 @@ pub fn tell(session: &Session, journey: &Journey, exchange: &Exchange) {
         tries: &tries,
         value_max: tracer.setup.value_max,
     };
-    let count = 1 + tries.len();
-    tracer.exporter.put(count, spans(exchange, &traced));
+    let write = |out: &mut Vec<u8>| spans(out, exchange, &traced);
+    tracer.exporter.put(1 + tries.len(), write);
 }
 
 /// A try with names in place of numbers.
