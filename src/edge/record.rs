@@ -42,7 +42,11 @@ pub fn request(session: &Session, journey: &mut Journey) {
                 string_field(&mut inputs, field, value);
             }
         }
-        gathered(session, journey, status, took, &inputs, |exchange| {
+        let asked = Asked {
+            inputs: &inputs,
+            agents: tapped || traced || log.tells_agents(),
+        };
+        gathered(session, journey, (status, took), &asked, |exchange| {
             if logged {
                 log.tell(exchange);
             }
@@ -139,17 +143,24 @@ fn recent(out: &mut Vec<u8>, session: &Session, journey: &Journey) {
     out.push(b'}');
 }
 
+/// What only some want to hear of.
+struct Asked<'a> {
+    inputs: &'a [u8],
+    /// User agent and referer.
+    agents: bool,
+}
+
 /// Hands over the facts of an exchange, borrowed for as long as `tell` takes.
 fn gathered(
     session: &Session,
     journey: &Journey,
-    status: u16,
-    took: Duration,
-    inputs: &[u8],
+    (status, took): (u16, Duration),
+    asked: &Asked,
     tell: impl FnOnce(&Exchange),
 ) {
     let head = session.req_header();
     let header = |name: &HeaderName| text(head.headers.get(name));
+    let agent = |name: &HeaderName| if asked.agents { header(name) } else { "" };
     let authority = head.uri.authority().map(http::uri::Authority::as_str);
     let (raw_path, query) = split(head.raw_path());
     let raw_path = String::from_utf8_lossy(raw_path);
@@ -194,7 +205,7 @@ fn gathered(
         bytes_out: session.body_bytes_sent() as u64,
         duration: took,
         upstream: journey.attempt.upstream_time,
-        inputs,
+        inputs: asked.inputs,
         ..Exchange::new(journey.client.ip, status)
     });
 }
