@@ -87,7 +87,7 @@ fn count(session: &Session, journey: &Journey, status: u16, took: Duration, trac
     let counted = series.series(key);
     counted.duration.observe(took);
     if let Some(context) = journey.trail.context.filter(|_| traced) {
-        counted.traced(context.trace, took);
+        counted.duration.traced(context.trace, took);
     }
     if let Some(refusal) = &journey.refusal {
         series.refused(refusal.reason);
@@ -177,8 +177,8 @@ fn gathered(
         path: journey.path.as_deref().unwrap_or(&raw_path),
         query: &query,
         protocol: protocol(head.version),
-        user_agent: header(&header::USER_AGENT),
-        referer: header(&header::REFERER),
+        user_agent: agent(&header::USER_AGENT),
+        referer: agent(&header::REFERER),
         listener: &journey.client.listener,
         client_cert: journey
             .certificate
