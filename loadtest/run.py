@@ -9,6 +9,7 @@ the kernel charged to the proxy's processes during the run, divided by the reque
     python3 loadtest/run.py            # five rounds of five seconds
     python3 loadtest/run.py --full     # with token, limit, color, breaker and access log
     python3 loadtest/run.py --bodies   # 1 GiB down and up, and what memory grows by
+    python3 loadtest/run.py --telemetry  # what log, metrics and traces add to a request
     python3 loadtest/run.py --quick    # one short round, to see that it runs
 
 Traffic goes to 127.0.0.1 only, and only processes started here are ended."""
@@ -431,6 +432,51 @@ def bodies(directory, args):
     return report
 
 
+def telemetry(directory, args, upstream, collector):
+    """What telemetry at its usual settings adds to a request: two gateways that differ in nothing else, in turns."""
+    log = os.path.join(directory, "access.log")
+    traces = f'traces = {{ sample = "5%", otlp = "http://127.0.0.1:{collector}" }}'
+    kinds = {"none": ("off", ""), "usual": (log, traces)}
+    running, scrapes = {}, {}
+    for kind, (path, extra) in kinds.items():
+        own = os.path.join(directory, kind)
+        os.mkdir(own)
+        port, scrapes[kind] = free_port(), free_port()
+        config = tyrian_config(own, port, free_port(), scrapes[kind], upstream, args.routes, extra, log=path)
+        running[kind] = Proxy(kind, 0, [args.bin, "run", "-c", config, "--state", os.path.join(own, "state")], port, "")
+    rows = {kind: [] for kind in kinds}
+    errors = []
+    for p in running.values():
+        load(p.port, 1)
+    for number in range(args.rounds):
+        for kind in list(kinds)[:: -1 if number % 2 else 1]:  # whoever is first has the colder machine
+            p = running[kind]
+            before = cpu_seconds(p.process.pid)
+            result = load(p.port, args.seconds)
+            rows[kind].append((cpu_seconds(p.process.pid) - before) * 1e6 / max(result["requests"], 1))
+            errors += result["errors"]
+            if os.path.exists(log):
+                os.truncate(log, 0)  # as a rotation would
+    time.sleep(6)  # the last batch of spans leaves after five seconds
+    with urllib.request.urlopen(f"http://127.0.0.1:{scrapes['usual']}/metrics", timeout=10) as answer:
+        scrape = answer.read().decode()
+    for p in running.values():
+        p.stop()
+    count = lambda name: sum(float(line.split()[-1]) for line in scrape.splitlines() if line.startswith(name))
+    lost = {name: count(name) for name in ("tyrian_trace_spans_dropped_total", "tyrian_access_log_dropped_total")}
+    errors += [f"{name} is {value}" for name, value in lost.items() if value]
+    if not count("tyrian_trace_spans_exported_total"):
+        errors.append("no span reached the collector")
+    return {
+        "cpu_us_none": round(statistics.median(rows["none"]), 2),
+        "cpu_us_usual": round(statistics.median(rows["usual"]), 2),
+        "cpu_us_added": round(statistics.median(b - a for a, b in zip(rows["none"], rows["usual"])), 2),
+        "rounds_cpu_us": {kind: [round(us, 2) for us in row] for kind, row in rows.items()},
+        "spans_exported": count("tyrian_trace_spans_exported_total"),
+        "errors_telemetry": errors,
+    }
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", default=os.path.join(HERE, "../target/release/tyrian"))
@@ -442,6 +488,7 @@ def main():
     parser.add_argument("--full", action="store_true", help="the whole job instead: token, limit by claim, color, breaker, log")
     parser.add_argument("--reload", action="store_true", help="time reloads instead")
     parser.add_argument("--bodies", action="store_true", help="1 GiB down and up instead")
+    parser.add_argument("--telemetry", action="store_true", help="what log, metrics and traces add instead")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     args = parser.parse_args()
     if args.quick:
@@ -450,13 +497,16 @@ def main():
         if not shutil.which(tool):
             sys.exit(f"{tool} is missing: apt-get install wrk nginx-light haproxy util-linux")
     with tempfile.TemporaryDirectory() as directory:
-        port = free_port()
+        port, collector = free_port(), free_port()
         body = f"server {{ listen 127.0.0.1:{port}; location / {{ return 200 '{'x' * 64}'; }} }}"
+        body += f" server {{ listen 127.0.0.1:{collector}; client_max_body_size 64m; location / {{ return 200; }} }}"
         # Bodies have an upstream of their own.
         upstream = None if args.bodies else Proxy("upstream", 1, nginx(directory, "upstream", body), port, "")
         try:
             if args.bodies:
                 report = bodies(directory, args)
+            elif args.telemetry:
+                report = telemetry(directory, args, port, collector)
             else:
                 report = reload_time(directory, args, port) if args.reload else bare(directory, args, port)
         finally:
@@ -464,9 +514,10 @@ def main():
                 upstream.stop()
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown")
     print(f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.release()}")
-    if args.reload:
+    if args.reload or args.telemetry:
         for key, value in report.items():
-            print(f"{key:<32} {value}")
+            if not isinstance(value, dict):
+                print(f"{key:<32} {value}")
     elif args.bodies:
         print(f"{'':<10}{'GiB/CPU s down':>16}{'up':>8}{'MiB more':>10}")
         for name, row in report.items():
@@ -482,7 +533,7 @@ def main():
     path = os.path.join(results, time.strftime("%Y%m%dT%H%M%S") + ".json")
     with open(path, "w") as f:
         json.dump({"cpu": cpu, "cores": os.cpu_count(), "kernel": platform.release(), "arguments": vars(args) | {"bin": "", "envoy": bool(args.envoy)}, "report": report}, f, indent=2)
-    failed = {name: row["errors"] for name, row in report.items() if isinstance(row, dict) and row["errors"]}
+    failed = {name: row["errors"] for name, row in report.items() if isinstance(row, dict) and row.get("errors")}
     if failed := failed or {key: value for key, value in report.items() if key.startswith("errors_") and value}:
         sys.exit(f"requests failed, so these numbers do not count: {failed}")
 

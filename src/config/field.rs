@@ -20,6 +20,11 @@ macro_rules! fields {
                 match self { $(Self::$Variant => $name,)* }
             }
 
+            /// What stands before its value in an object of JSON.
+            pub const fn head(self) -> &'static str {
+                match self { $(Self::$Variant => concat!(",\"", $name, "\":"),)* }
+            }
+
             /// Whether a line has it when nobody chooses.
             pub const fn is_usual(self) -> bool {
                 match self { $(Self::$Variant => fields!(@usual $by_default),)* }

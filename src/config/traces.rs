@@ -2,11 +2,13 @@
 //! are worth a trace.
 
 use super::Name;
+use super::admin::Secret;
 use super::reader::{Cx, Kind, Node, Read, Reference};
 use super::shape::Shape;
 use super::units::Percent;
 use super::values::parsed;
 use crate::{table, words};
+use http::{HeaderName, HeaderValue};
 use std::time::Duration;
 
 table! {
@@ -29,6 +31,8 @@ table! {
         "otlp" => otlp: Option<Url> = none "`http://localhost:4318`, with gRPC `:4317`",
         /// What the collector speaks.
         "protocol" => protocol: Protocol = (Protocol::HttpProtobuf) "\"http/protobuf\"",
+        /// Headers that the collector wants, such as `{ x-scope-orgid = "shop", authorization = { env = "OTLP_TOKEN" } }`.
+        "headers" => headers: Headers = (Vec::new()) "{}",
     }
 }
 
@@ -48,6 +52,7 @@ impl Default for Traces {
             propagate: PROPAGATE.to_vec(),
             otlp: None,
             protocol: Protocol::HttpProtobuf,
+            headers: Vec::new(),
         }
     }
 }
@@ -59,6 +64,8 @@ table! {
         "otlp" => otlp: Option<Url> = none "`http://localhost:4318`, with gRPC `:4317`",
         /// What the collector speaks.
         "protocol" => protocol: Protocol = (Protocol::HttpProtobuf) "\"http/protobuf\"",
+        /// Headers that the collector wants, such as `{ x-scope-orgid = "shop", authorization = { env = "OTLP_TOKEN" } }`.
+        "headers" => headers: Headers = (Vec::new()) "{}",
         /// Pause between two pushes.
         "every" => every: Duration = (EVERY) "\"60s\"",
     }
@@ -71,6 +78,7 @@ impl Default for Push {
         Self {
             otlp: None,
             protocol: Protocol::HttpProtobuf,
+            headers: Vec::new(),
             every: EVERY,
         }
     }
@@ -149,6 +157,55 @@ impl Read for Url {
             "address of a collector, such as `http://127.0.0.1:4318`",
             "^https?://",
         )
+    }
+}
+
+/// Headers for a collector.
+pub type Headers = Vec<(HeaderName, HeaderText)>;
+
+/// What a header tells a collector.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HeaderText {
+    Open(HeaderValue),
+    Secret(Secret),
+}
+
+/// A header whose name holds one of these keeps a secret.
+const SECRET: [&str; 7] = [
+    "auth",
+    "cookie",
+    "credential",
+    "key",
+    "passw",
+    "secret",
+    "token",
+];
+
+impl HeaderText {
+    /// The value as it is now, never to be printed; `None` when it cannot be read.
+    pub fn value(&self) -> Option<HeaderValue> {
+        let mut value = match self {
+            Self::Open(value) => value.clone(),
+            Self::Secret(secret) => secret.text()?.parse().ok()?,
+        };
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+impl Read for HeaderText {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let name = node.key().to_ascii_lowercase();
+        if !node.value.is_str() || SECRET.iter().any(|word| name.contains(word)) {
+            return Secret::read(node, cx).map(Self::Secret);
+        }
+        let what = "the value of a header";
+        parsed(node, cx, what, |text| text.parse().ok()).map(Self::Open)
+    }
+
+    fn shape() -> Shape {
+        let text = Shape::Text("value of a header that keeps no secret", "");
+        Shape::Any(vec![text, Secret::shape()])
     }
 }
 

@@ -41,7 +41,11 @@ pub fn request(session: &Session, journey: &mut Journey) {
                 string_field(&mut inputs, field, value);
             }
         }
-        gathered(session, journey, status, took, &inputs, |exchange| {
+        let asked = Asked {
+            inputs: &inputs,
+            agents: tapped || traced || log.tells_agents(),
+        };
+        gathered(session, journey, (status, took), &asked, |exchange| {
             if logged {
                 log.tell(exchange);
             }
@@ -82,7 +86,7 @@ fn count(session: &Session, journey: &Journey, status: u16, took: Duration, trac
     let counted = series.series(key);
     counted.duration.observe(took);
     if let Some(context) = journey.trail.context.filter(|_| traced) {
-        counted.traced(context.trace, took);
+        counted.duration.traced(context.trace, took);
     }
     if let Some(refusal) = &journey.refusal {
         series.refused(refusal.reason);
@@ -138,17 +142,24 @@ fn recent(out: &mut Vec<u8>, session: &Session, journey: &Journey) {
     out.push(b'}');
 }
 
+/// What only some want to hear of.
+struct Asked<'a> {
+    inputs: &'a [u8],
+    /// User agent and referer.
+    agents: bool,
+}
+
 /// Hands over the facts of an exchange, borrowed for as long as `tell` takes.
 fn gathered(
     session: &Session,
     journey: &Journey,
-    status: u16,
-    took: Duration,
-    inputs: &[u8],
+    (status, took): (u16, Duration),
+    asked: &Asked,
     tell: impl FnOnce(&Exchange),
 ) {
     let head = session.req_header();
     let header = |name: &HeaderName| text(head.headers.get(name));
+    let agent = |name: &HeaderName| if asked.agents { header(name) } else { "" };
     let authority = head.uri.authority().map(http::uri::Authority::as_str);
     let (raw_path, query) = split(head.raw_path());
     let raw_path = String::from_utf8_lossy(raw_path);
@@ -165,8 +176,8 @@ fn gathered(
         path: journey.path.as_deref().unwrap_or(&raw_path),
         query: &query,
         protocol: protocol(head.version),
-        user_agent: header(&header::USER_AGENT),
-        referer: header(&header::REFERER),
+        user_agent: agent(&header::USER_AGENT),
+        referer: agent(&header::REFERER),
         listener: &journey.client.listener,
         client_cert: journey
             .certificate
@@ -193,7 +204,7 @@ fn gathered(
         bytes_out: session.body_bytes_sent() as u64,
         duration: took,
         upstream: journey.attempt.upstream_time,
-        inputs,
+        inputs: asked.inputs,
         ..Exchange::new(journey.client.ip, status)
     });
 }

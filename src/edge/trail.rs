@@ -171,17 +171,14 @@ pub fn wanted(journey: &Journey, status: u16, took: Duration) -> bool {
     sampled(tracer, context, journey) || tracer.keeps(end)
 }
 
-/// Hands the spans of a request over.
+/// Hands the spans of a request over, and makes its tries examples of how long they take.
 pub fn tell(session: &Session, journey: &Journey, exchange: &Exchange) {
     let Some((tracer, context)) = traced(journey) else {
         return;
     };
-    let tries: SmallVec<[Try; 2]> = journey
-        .trail
-        .steps
-        .iter()
-        .map(|step| told(step, journey))
-        .collect();
+    let steps = journey.trail.steps.iter();
+    let tries = steps.map(|step| told(step, journey, context));
+    let tries: SmallVec<[Try; 2]> = tries.collect();
     let state = session.req_header().headers.get(&context::TRACESTATE);
     let traced = Traced {
         context: *context,
@@ -195,12 +192,12 @@ pub fn tell(session: &Session, journey: &Journey, exchange: &Exchange) {
         tries: &tries,
         value_max: tracer.setup.value_max,
     };
-    let count = 1 + tries.len();
-    tracer.exporter.put(count, spans(exchange, &traced));
+    let write = |out: &mut Vec<u8>| spans(out, exchange, &traced);
+    tracer.exporter.put(1 + tries.len(), write);
 }
 
 /// A try with names in place of numbers.
-fn told<'j>(step: &Step, journey: &'j Journey) -> Try<'j> {
+fn told<'j>(step: &Step, journey: &'j Journey, context: &Context) -> Try<'j> {
     let snapshot = &journey.snapshot;
     let service = step
         .target
@@ -212,10 +209,14 @@ fn told<'j>(step: &Step, journey: &'j Journey) -> Try<'j> {
         .zip(step.endpoint)
         .and_then(|(version, index)| version.endpoints.get(index));
     let began = step.began.saturating_duration_since(journey.started);
+    let took = step.took.unwrap_or_else(|| step.began.elapsed());
+    if let Some(version) = version {
+        version.series.traced(context.trace, took);
+    }
     Try {
         span: step.span,
         began,
-        took: step.took.unwrap_or_else(|| step.began.elapsed()),
+        took,
         service: service.map_or("", |service| &service.name),
         version: version.map_or("", |version| &version.name),
         endpoint: endpoint.map_or("", |endpoint| &endpoint.address),

@@ -2,13 +2,14 @@
 
 use crate::snapshot::Current;
 use crate::telemetry::Metrics;
-use crate::telemetry::otel::Loss;
-use crate::telemetry::otel::client::{Client, Failure};
+use crate::telemetry::otel::client::Signal;
+use crate::telemetry::otel::delivery::Delivery;
 use crate::telemetry::otel::metrics::{message, points};
 use crate::telemetry::otel::setup::PushSetup;
+use prost::Message;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 /// How soon a changed configuration is noticed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -16,10 +17,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A collector and the setup that it was made by.
 struct Collector {
     setup: PushSetup,
-    client: Client,
+    delivery: Delivery,
     pushed: Instant,
-    /// Whether the last push was lost: trouble is told when it begins and when it ends.
-    troubled: bool,
 }
 
 /// Pushes for as long as the process lives, whenever the live configuration asks for it.
@@ -58,39 +57,21 @@ fn now() -> u64 {
 
 impl Collector {
     fn new(setup: PushSetup) -> Option<Self> {
-        let client = Client::new(&setup.target);
-        let client = client.inspect_err(|why| tracing::error!(why, "cannot push metrics"));
+        let delivery = Delivery::to(&setup.target, Signal::Metrics);
+        let delivery = delivery.inspect_err(|why| tracing::error!(why, "cannot push metrics"));
         setup.announce();
         Some(Self {
-            client: client.ok()?,
+            delivery: delivery.ok()?,
             setup,
             pushed: Instant::now(),
-            troubled: false,
         })
     }
 
     async fn push(&mut self, current: &Current, metrics: &Arc<Metrics>, start: u64) {
         let scrape = current.load_full().expose(metrics);
         let message = message(&scrape, &self.setup.resource, start, now());
-        let count = points(&message) as u64;
-        let pushed = timeout(self.setup.timeout, self.client.metrics(&message)).await;
-        let counters = &metrics.pushes;
-        match pushed.unwrap_or_else(|_| Err(Failure::late())) {
-            Ok(rejected) => {
-                let rejected = rejected.min(count);
-                counters.sent(count - rejected);
-                counters.lose(Loss::Rejected, rejected);
-                if std::mem::take(&mut self.troubled) {
-                    tracing::info!(collector = self.setup.target.url, "metrics are taken again");
-                }
-            }
-            Err(failure) => {
-                counters.lose(failure.loss, count);
-                if !std::mem::replace(&mut self.troubled, true) {
-                    let (collector, why) = (&self.setup.target.url, failure.why);
-                    tracing::warn!(collector, why, "a push of metrics is lost");
-                }
-            }
-        }
+        let message = (message.encode_to_vec(), points(&message) as u64);
+        let limit = self.setup.timeout;
+        self.delivery.attempt(message, limit, &metrics.pushes).await;
     }
 }

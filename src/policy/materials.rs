@@ -6,6 +6,7 @@ use super::jwt::{KeySet, Materials as Jwt, UnusableKeys, revoked::Revoked};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::jwt::{self as config, Keys};
 use crate::config::tls::VersionTls;
+use crate::config::traces::Headers;
 use crate::config::{Config, Name, Place};
 use crate::plugin::Plugins;
 use crate::tls::{Certified, ListenerTls, UpstreamTls};
@@ -91,21 +92,43 @@ impl Materials {
             Ok(plugins) => read.plugins = plugins,
             Err(wrong) => problems.extend(wrong),
         }
-        for (id, secret) in &config.coloring.keys {
-            let long_enough = |secret: String| secret.len() >= COLOR_KEY_MIN;
-            if !secret.text().is_some_and(long_enough) {
-                let message = format!(
-                    "`coloring.keys.{id}` cannot be put to work: it is not there, or has fewer than {COLOR_KEY_MIN} characters"
-                );
-                problems.push(Diagnostic::error("TY0504", message));
-            }
-        }
+        problems.extend(unusable_secrets(config));
         if problems.is_empty() {
             Ok(read)
         } else {
             Err(problems)
         }
     }
+}
+
+/// What names a secret that is not there, or of no use.
+fn unusable_secrets(config: &Config) -> impl Iterator<Item = Diagnostic> {
+    let long_enough = |secret: String| secret.len() >= COLOR_KEY_MIN;
+    let keys = config.coloring.keys.iter();
+    let keys = keys.filter(move |(_, secret)| !secret.text().is_some_and(long_enough));
+    let keys = keys.map(|(id, _)| {
+        let why = format!("has fewer than {COLOR_KEY_MIN} characters");
+        (format!("coloring.keys.{id}"), why)
+    });
+    let headers = collectors(config).flat_map(|(key, headers)| {
+        let unusable = headers.iter().filter(|(_, text)| text.value().is_none());
+        unusable.map(move |(name, _)| {
+            let why = "is no value of a header".to_owned();
+            (format!("telemetry.{key}.headers.{name}"), why)
+        })
+    });
+    keys.chain(headers).map(|(key, why)| {
+        let message = format!("`{key}` cannot be put to work: it is not there, or {why}");
+        Diagnostic::error("TY0504", message)
+    })
+}
+
+/// Headers for collectors, by the key of their table.
+fn collectors(config: &Config) -> impl Iterator<Item = (&str, &Headers)> {
+    let telemetry = &config.telemetry;
+    let traces = telemetry.traces.iter().map(|of| ("traces", &of.headers));
+    let metrics = telemetry.metrics.iter().map(|of| ("metrics", &of.headers));
+    traces.chain(metrics)
 }
 
 /// A version that is reached by TLS, and its place.

@@ -5,8 +5,9 @@ use super::policy_metrics::PolicyState;
 use super::{Hosted, ListenerSettings, Snapshot};
 use crate::config::Name;
 use crate::telemetry::encode::{self, NamedSeries, family, histogram};
+use crate::telemetry::exemplars::{self, Known};
 use crate::telemetry::histogram::{HTTP_BOUNDS, OVERHEAD_BOUNDS};
-use crate::telemetry::{Metrics, encode::process, encode::process_wide, exemplars};
+use crate::telemetry::{Metrics, encode::process, encode::process_wide};
 use crate::upstream::Service;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -65,7 +66,18 @@ impl Snapshot {
         let routes = self.routes.iter();
         let routes = routes.map(|route| (route.name.as_ref(), route.series.as_ref()));
         let unrouted = std::iter::once(("", &metrics.unrouted));
-        exemplars::annotated(&self.expose(metrics), routes.chain(unrouted))
+        let versions = self.services.iter().flat_map(|service| {
+            let versions = service.versions.iter();
+            versions.map(|version| {
+                let names = [service.name.as_ref(), version.name.as_ref()];
+                (names, version.series.as_ref())
+            })
+        });
+        let known = Known {
+            routes: routes.chain(unrouted),
+            versions,
+        };
+        exemplars::annotated(&self.expose(metrics), known)
     }
 }
 

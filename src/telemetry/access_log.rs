@@ -7,6 +7,7 @@ use super::metrics::Metrics;
 use super::syslog::Syslog;
 use crate::config::access_log::{self as config, LogPath};
 use parking_lot::{Condvar, Mutex};
+use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
@@ -20,6 +21,13 @@ const BUFFER_MAX: usize = 4 << 20;
 const WAKE_AT: usize = 64 << 10;
 /// Otherwise it writes at this pace, so that a quiet log is fresh and a busy one is batched.
 const PACE: Duration = Duration::from_millis(50);
+/// Most memory that a thread keeps for writing a line.
+const LINE_MAX: usize = 64 << 10;
+
+thread_local! {
+    /// Where a thread writes its line, before it holds up others by adding it to theirs.
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A handle to the writer. Cloning is cheap; the thread ends when the last handle is dropped.
 #[derive(Debug, Clone)]
@@ -90,6 +98,11 @@ impl AccessLog {
         self.form.is_json()
     }
 
+    /// Whether its lines tell what requests say about who sent them.
+    pub fn tells_agents(&self) -> bool {
+        self.form.tells_agents()
+    }
+
     /// Appends the line of one exchange, if it leaves one.
     pub fn tell(&self, exchange: &Exchange) {
         if self.form.wants(exchange) {
@@ -99,13 +112,22 @@ impl AccessLog {
 
     /// Appends one line by `format`; it must end in a line feed.
     fn write(&self, format: impl FnOnce(&mut Vec<u8>)) {
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            format(line);
+            self.append(line);
+            line.shrink_to(LINE_MAX);
+        });
+    }
+
+    fn append(&self, line: &[u8]) {
         let mut lines = self.shared.lines.lock();
-        if lines.len() >= BUFFER_MAX {
+        let before = lines.len();
+        if before >= BUFFER_MAX {
             self.shared.metrics.access_log_dropped.fetch_add(1, Relaxed);
             return;
         }
-        let before = lines.len();
-        format(&mut lines);
+        lines.extend_from_slice(line);
         if before < WAKE_AT && lines.len() >= WAKE_AT {
             self.shared.wake.notify_one();
         }

@@ -1,10 +1,9 @@
 //! The facts of one exchange that has ended. The access log and the tap tell the same ones, in
 //! their own forms; nothing is copied until somebody wants to hear it.
 
-use super::{json, redact};
+use super::{json, redact, stamp};
 use crate::config::field::Field;
 use jiff::Timestamp;
-use std::io::Write;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -52,6 +51,8 @@ pub enum Value<'v> {
     /// Not known, or it does not apply.
     Absent,
     Text(&'v str),
+    /// A name from the configuration or a word of ours, which nothing escapes.
+    Word(&'v str),
     Number(u64),
     Span(Duration),
     Time(Timestamp),
@@ -104,6 +105,10 @@ impl<'e> Exchange<'e> {
             "" => Value::Absent,
             text => Value::Text(text),
         };
+        let word = |word: &'e str| match word {
+            "" => Value::Absent,
+            word => Value::Word(word),
+        };
         // A request that never became one has neither sizes nor durations.
         let known = |value: Value<'e>| match self.method {
             "" => Value::Absent,
@@ -117,27 +122,27 @@ impl<'e> Exchange<'e> {
             Field::Path => known(Value::Text(self.path)),
             Field::Query if self.query.is_empty() => Value::Absent,
             Field::Query => Value::Query(self.query),
-            Field::Protocol => text(self.protocol),
+            Field::Protocol => word(self.protocol),
             Field::Client => Value::Address(self.client),
             Field::UserAgent => text(self.user_agent),
             Field::Referer => text(self.referer),
-            Field::Listener => text(self.listener),
+            Field::Listener => word(self.listener),
             Field::ClientCert => text(self.client_cert),
             Field::Generation => Value::Number(self.generation),
-            Field::Route => text(self.route),
+            Field::Route => word(self.route),
             Field::Claims => Value::Absent,
-            Field::Service => text(self.service),
-            Field::Version => text(self.version),
+            Field::Service => word(self.service),
+            Field::Version => word(self.version),
             Field::Endpoint => text(self.endpoint),
             Field::Tries if self.service.is_empty() => Value::Absent,
             Field::Tries => Value::Number(self.tries.into()),
-            Field::ColorRequested => text(self.color_requested),
-            Field::ColorServed => text(self.color_served),
-            Field::ColorReason => text(self.color_reason),
-            Field::Reason => text(self.reason),
+            Field::ColorRequested => word(self.color_requested),
+            Field::ColorServed => word(self.color_served),
+            Field::ColorReason => word(self.color_reason),
+            Field::Reason => word(self.reason),
             Field::Detail => text(self.detail),
             Field::RequestId => text(self.request_id),
-            Field::TraceId => text(self.trace_id),
+            Field::TraceId => word(self.trace_id),
             Field::BytesIn => known(Value::Number(self.bytes_in)),
             Field::BytesOut => known(Value::Number(self.bytes_out)),
             Field::Duration => known(Value::Span(self.duration)),
@@ -154,12 +159,12 @@ impl<'e> Exchange<'e> {
         fields: impl IntoIterator<Item = Field>,
         redact: &[String],
     ) {
-        out.push(b'{');
+        // Every field brings its comma; the first one's gives its place to the brace.
         let start = out.len();
         for field in fields {
             if field == Field::Claims {
                 for (name, value) in self.claims {
-                    separate(out, start);
+                    out.push(b',');
                     json::name(out, name);
                     json::text(out, value);
                 }
@@ -167,16 +172,17 @@ impl<'e> Exchange<'e> {
             }
             let value = self.value(field);
             if value != Value::Absent {
-                separate(out, start);
-                json::known_name(out, field.name());
+                out.extend_from_slice(field.head().as_bytes());
                 value.write_json(out, redact);
             }
         }
         if let [b'{', inputs @ ..] = self.inputs {
-            if out.len() > start {
-                out.push(b',');
-            }
+            out.push(b',');
             out.extend_from_slice(inputs);
+        }
+        match out.get_mut(start) {
+            Some(comma) => *comma = b'{',
+            None => out.push(b'{'),
         }
         out.push(b'}');
     }
@@ -188,7 +194,7 @@ impl Value<'_> {
             Self::Text(text) => json::text(out, text),
             Self::Number(_) | Self::Span(_) => self.write(out, redact),
             Self::Query(query) => json::text(out, &redact::query(query, redact)),
-            Self::Absent | Self::Time(_) | Self::Address(_) => {
+            Self::Absent | Self::Word(_) | Self::Time(_) | Self::Address(_) => {
                 out.push(b'"');
                 self.write(out, redact);
                 out.push(b'"');
@@ -200,28 +206,17 @@ impl Value<'_> {
     pub fn write(self, out: &mut Vec<u8>, redact: &[String]) {
         match self {
             Self::Absent => {}
-            Self::Text(text) => out.extend_from_slice(text.as_bytes()),
+            Self::Text(text) | Self::Word(text) => out.extend_from_slice(text.as_bytes()),
             Self::Number(number) => json::number(out, number),
             Self::Span(span) => {
                 let us = span.as_micros() as u64;
                 json::number(out, us / 1000);
-                // A leading one keeps the zeros, and gives its place to the point.
-                let point = out.len();
-                json::number(out, 1000 + us % 1000);
-                if let Some(digit) = out.get_mut(point) {
-                    *digit = b'.';
-                }
+                json::fraction(out, 1000 + us % 1000);
             }
-            Self::Time(time) => drop(write!(out, "{time}")),
-            Self::Address(address) => drop(write!(out, "{address}")),
+            Self::Time(time) => stamp::write(out, time),
+            Self::Address(address) => json::address(out, address),
             Self::Query(query) => out.extend_from_slice(redact::query(query, redact).as_bytes()),
         }
-    }
-}
-
-fn separate(out: &mut Vec<u8>, start: usize) {
-    if out.len() > start {
-        out.push(b',');
     }
 }
 

@@ -1,6 +1,7 @@
 //! JSON, appended piece by piece: what is written once a request makes no tree first.
 
 use std::io::Write;
+use std::net::IpAddr;
 
 /// Appends `"name":"value"` with the value escaped as JSON demands; the first field opens the object.
 pub fn string_field(out: &mut Vec<u8>, name: &str, value: &str) {
@@ -43,13 +44,6 @@ fn key(out: &mut Vec<u8>, text: &str) {
     name(out, text);
 }
 
-/// Appends `"name":` for a name that needs no escape.
-pub fn known_name(out: &mut Vec<u8>, name: &'static str) {
-    out.push(b'"');
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-}
-
 /// Appends `"name":`.
 pub fn name(out: &mut Vec<u8>, name: &str) {
     text(out, name);
@@ -85,9 +79,21 @@ pub fn escape(out: &mut Vec<u8>, value: &str) {
 
 /// How many bytes at the start need no escape. Looks at eight at a time: most texts need none.
 fn plain(bytes: &[u8]) -> usize {
-    let (words, _) = bytes.as_chunks::<8>();
+    let (words, rest) = bytes.as_chunks::<8>();
     let plain = |word: &&[u8; 8]| !any_special(u64::from_ne_bytes(**word));
     let whole = words.iter().take_while(plain).count() * 8;
+    // The last bytes with some of those before them, or twice the middle of a short text.
+    let last = match (bytes.last_chunk(), bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(last), ..) => Some(u64::from_ne_bytes(*last)),
+        (None, Some(first), Some(last)) => {
+            let (first, last) = (u32::from_ne_bytes(*first), u32::from_ne_bytes(*last));
+            Some(u64::from(first) << 32 | u64::from(last))
+        }
+        _ => None,
+    };
+    if whole + rest.len() == bytes.len() && last.is_some_and(|last| !any_special(last)) {
+        return bytes.len();
+    }
     let rest = bytes.get(whole..).unwrap_or(&[]);
     let special = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
     whole + rest.iter().position(special).unwrap_or(rest.len())
@@ -111,9 +117,43 @@ pub fn number(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
+/// Appends the digits behind a point. A leading one keeps their zeros and gives its place to it.
+pub fn fraction(out: &mut Vec<u8>, one_and_digits: u64) {
+    let point = out.len();
+    number(out, one_and_digits);
+    if let Some(one) = out.get_mut(point) {
+        *one = b'.';
+    }
+}
+
+/// Appends an address; those of version 4, which most are, without the machinery of formatting.
+pub fn address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            for (at, byte) in address.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                number(out, byte.into());
+            }
+        }
+        IpAddr::V6(address) => drop(write!(out, "{address}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::text;
+    use super::{address, text};
+    use std::net::IpAddr;
+
+    #[test]
+    fn addresses_look_as_everywhere() {
+        for text in ["0.0.0.0", "192.0.2.7", "255.255.255.255", "2001:db8::7"] {
+            let mut out = Vec::new();
+            address(&mut out, text.parse::<IpAddr>().unwrap());
+            assert_eq!(out, text.as_bytes());
+        }
+    }
 
     #[test]
     fn every_byte_is_escaped_where_json_wants_it_wherever_it_stands() {

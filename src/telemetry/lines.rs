@@ -15,17 +15,28 @@ pub struct Lines {
     template: Vec<Piece>,
     sample: Percent,
     redact: Vec<String>,
+    /// Whether user agent or referer are told.
+    agents: bool,
 }
 
 impl Lines {
     pub fn new(config: &AccessLog) -> Self {
         let usual = || Field::ALL.iter().copied().filter(|field| field.is_usual());
+        let fields: Vec<Field> = match config.fields.as_slice() {
+            [] => usual().collect(),
+            chosen => chosen.to_vec(),
+        };
+        let agents = |field: &Field| matches!(field, Field::UserAgent | Field::Referer);
+        let piece = |piece: &Piece| matches!(piece, Piece::Field(field) if agents(field));
         Self {
             format: config.format,
-            fields: match config.fields.as_slice() {
-                [] => usual().collect(),
-                chosen => chosen.to_vec(),
+            agents: match config.format {
+                Format::Json | Format::Logfmt => fields.iter().any(agents),
+                Format::Common => false,
+                Format::Combined => true,
+                Format::Template => config.template.iter().any(piece),
             },
+            fields,
             template: config.template.clone(),
             sample: config.sample,
             redact: config.redact.clone(),
@@ -42,6 +53,10 @@ impl Lines {
 
     pub fn is_json(&self) -> bool {
         self.format == Format::Json
+    }
+
+    pub fn tells_agents(&self) -> bool {
+        self.agents
     }
 
     /// Appends the line with its line feed.

@@ -15,6 +15,7 @@ pub mod rates;
 pub mod recent;
 mod redact;
 pub mod series;
+mod stamp;
 mod syslog;
 pub mod tap;
 pub mod trace;

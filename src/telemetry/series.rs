@@ -105,13 +105,44 @@ impl CodeLabel {
     }
 }
 
+/// How long requests or tries took; traced ones are examples.
+#[derive(Debug, Default)]
+pub struct Durations {
+    all: HttpHistogram,
+    /// Made by the first traced one.
+    exemplars: OnceLock<Box<Exemplars>>,
+}
+
+impl Durations {
+    pub fn observe(&self, took: Duration) {
+        self.all.observe(took);
+    }
+
+    /// Notes a traced one, which is counted already or will be.
+    pub fn traced(&self, trace: TraceId, took: Duration) {
+        self.exemplars.get_or_init(Box::default).note(trace, took);
+    }
+
+    /// By finer buckets than [`conventional`](HttpHistogram::conventional) ones.
+    pub fn read(&self) -> ([u64; 25], u64) {
+        self.all.read()
+    }
+
+    pub fn conventional(&self) -> ([u64; 15], u64) {
+        self.all.conventional()
+    }
+
+    /// If there are some.
+    pub fn exemplars(&self) -> Option<&Exemplars> {
+        self.exemplars.get().map(AsRef::as_ref)
+    }
+}
+
 /// One series: how many, and how long they took. The count is the histogram's.
 #[derive(Debug)]
 pub struct Series {
     pub key: Key,
-    pub duration: HttpHistogram,
-    /// Made by the first traced request.
-    exemplars: OnceLock<Box<Exemplars>>,
+    pub duration: Durations,
     /// Made by the first answer of gRPC.
     grpc: OnceLock<Box<GrpcCounts>>,
     next: OnceLock<Box<Series>>,
@@ -121,8 +152,7 @@ impl Series {
     fn new(key: Key) -> Self {
         Self {
             key,
-            duration: HttpHistogram::default(),
-            exemplars: OnceLock::new(),
+            duration: Durations::default(),
             grpc: OnceLock::new(),
             next: OnceLock::new(),
         }
@@ -130,11 +160,6 @@ impl Series {
 }
 
 impl Series {
-    /// Notes a traced request as an example of how long they take.
-    pub fn traced(&self, trace: TraceId, took: Duration) {
-        self.exemplars.get_or_init(Box::default).note(trace, took);
-    }
-
     /// Counts an answer of gRPC by the status in it.
     pub fn said_grpc(&self, status: u8) {
         let counts = self.grpc.get_or_init(Box::default);
@@ -207,7 +232,7 @@ impl RouteSeries {
     /// Examples, by the series that have some.
     pub fn exemplars(&self) -> impl Iterator<Item = (Key, &Exemplars)> {
         self.iter()
-            .filter_map(|series| Some((series.key, series.exemplars.get()?.as_ref())))
+            .filter_map(|series| Some((series.key, series.duration.exemplars()?)))
     }
 
     pub fn refusals(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {

@@ -28,7 +28,7 @@ use crate::policy::adaptive::Adaptive;
 use crate::policy::breaker::Breaker;
 use crate::policy::in_flight::Cap;
 use crate::policy::last_good::LastGood;
-use crate::telemetry::histogram::HttpHistogram;
+use crate::telemetry::series::Durations;
 use crate::telemetry::series::LabelId;
 use crate::tls::UpstreamTls;
 use balance::Balancer;
@@ -88,7 +88,7 @@ pub struct Version {
     /// By endpoint.
     errands: Vec<Arc<Errands>>,
     /// Durations of tries.
-    pub series: Arc<HttpHistogram>,
+    pub series: Arc<Durations>,
 }
 
 /// What a service is built in, besides its own table.

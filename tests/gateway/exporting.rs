@@ -23,6 +23,30 @@ fn grpc_is_spoken_too_with_headers_from_the_environment() {
 }
 
 #[test]
+fn headers_from_the_file_reach_the_collector_and_no_log() {
+    let (upstream, collector) = (Upstream::start("v1"), Collector::http());
+    let traces = format!(
+        "sample = \"100%\", headers = {{ x-scope-orgid = \"shop\", api-key = {{ env = \"KEY\" }} }}, {}",
+        otlp(&collector)
+    );
+    let gateway = start_under(&upstream, "", &traces, &[("KEY", "hush")]);
+    gateway.get("/app/x", "");
+    collector.wait_for("two spans", |spans| spans.len() == 2);
+    let received = &collector.received()[0];
+    assert_eq!(received.header("x-scope-orgid"), Some("shop"));
+    assert_eq!(received.header("api-key"), Some("hush"));
+    assert!(!gateway.log().contains("hush"), "{}", gateway.log());
+    let (_, text) = gateway.api("GET", "/v1/config", "");
+    assert!(!text.to_string().contains("hush"), "{text}");
+    // Without its secret a configuration never goes live.
+    let table = config(&upstream, "", &traces.replace("KEY", "NOBODY_SET_THIS"));
+    gateway.write_config(&table);
+    let (status, verdict) = gateway.api("POST", "/v1/config/reload", "");
+    assert_eq!(status, 422, "{verdict}");
+    assert!(verdict.to_string().contains("headers.api-key"), "{verdict}");
+}
+
+#[test]
 fn a_collector_in_trouble_costs_nothing_but_counted_drops() {
     let upstream = Upstream::start("v1");
     let gone = Upstream::start("gone").stop();
@@ -50,7 +74,8 @@ fn a_collector_in_trouble_costs_nothing_but_counted_drops() {
             gateway.metric(&name).unwrap_or(0.0) as u64
         };
         gateway.wait_for("drops", |gateway| dropped(gateway, reason) > 0);
-        if mood == Some(Mood::Silent) {
+        // Whoever has refused is left alone for a while.
+        if matches!(mood, Some(Mood::Silent | Mood::Refuses(400))) {
             assert!(dropped(&gateway, "queue_full") > 0, "{mood:?}");
         }
         // All are accounted for, in the end.

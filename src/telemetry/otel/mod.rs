@@ -7,9 +7,11 @@
 //! there already.
 
 pub mod client;
+pub mod delivery;
 pub mod environment;
 pub mod exporter;
 pub mod metrics;
+pub mod protobuf;
 pub mod resource;
 pub mod setup;
 pub mod target;

@@ -2,9 +2,9 @@
 
 use super::environment::Environment;
 use super::resource::Resource;
-use super::target::Target;
+use super::target::{Asked, Target};
 use crate::config::telemetry::Telemetry;
-use crate::config::traces::{Keep, Parent, Propagator, Push, Traces};
+use crate::config::traces::{Keep, Parent, Propagator, Traces};
 use crate::config::units::Percent;
 use std::time::Duration;
 
@@ -63,6 +63,11 @@ impl Setup {
     /// `None`: nothing is traced.
     pub fn of(telemetry: &Telemetry, env: &Environment) -> Option<Self> {
         let config = asked(telemetry, env)?;
+        let file = Asked {
+            url: config.otlp.as_ref(),
+            protocol: config.protocol,
+            headers: &config.headers,
+        };
         let mut setup = Self {
             sample: config.sample,
             sample_rules: false,
@@ -79,7 +84,7 @@ impl Setup {
             .unwrap_or(VALUE)
             .min(VALUE_MAX),
             export: Export {
-                target: Target::of("TRACES", config.otlp.as_ref(), config.protocol, env),
+                target: Target::of("TRACES", file, env),
                 batch: Batch::of(env),
                 resource: Resource::of(&telemetry.service_name, env),
             },
@@ -181,17 +186,19 @@ impl PushSetup {
             (Some(config), _) => config.clone(),
             (None, _) => return None,
         };
-        let Push {
-            otlp,
-            protocol,
-            every,
-        } = config;
+        let file = Asked {
+            url: config.otlp.as_ref(),
+            protocol: config.protocol,
+            headers: &config.headers,
+        };
         Some(Self {
-            every: env.millis("OTEL_METRIC_EXPORT_INTERVAL").unwrap_or(every),
+            every: env
+                .millis("OTEL_METRIC_EXPORT_INTERVAL")
+                .unwrap_or(config.every),
             timeout: env
                 .millis("OTEL_METRIC_EXPORT_TIMEOUT")
                 .unwrap_or(Duration::from_secs(30)),
-            target: Target::of("METRICS", otlp.as_ref(), protocol, env),
+            target: Target::of("METRICS", file, env),
             resource: Resource::of(&telemetry.service_name, env),
         })
     }

@@ -2,7 +2,7 @@
 
 use super::environment::Environment;
 use super::resource::pairs;
-use crate::config::traces::{Protocol, Url};
+use crate::config::traces::{Headers, Protocol, Url};
 use http::{HeaderName, HeaderValue};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,10 +23,19 @@ pub struct Target {
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
+/// What the file says.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'c> {
+    pub url: Option<&'c Url>,
+    pub protocol: Protocol,
+    pub headers: &'c Headers,
+}
+
 impl Target {
     /// Of a signal (`TRACES`, `METRICS`): what its own variables say, else the general ones, else the
     /// configuration.
-    pub fn of(signal: &str, url: Option<&Url>, protocol: Protocol, env: &Environment) -> Self {
+    pub fn of(signal: &str, file: Asked, env: &Environment) -> Self {
+        let Asked { url, protocol, .. } = file;
         let protocol = match env.otlp(signal, "PROTOCOL") {
             None => protocol,
             Some((word, name)) => match word.as_str() {
@@ -43,7 +52,7 @@ impl Target {
         let timeout = env
             .otlp(signal, "TIMEOUT")
             .and_then(|(_, name)| env.millis(&name));
-        let file = |what| env.otlp(signal, what).map(|(path, _)| PathBuf::from(path));
+        let path = |what| env.otlp(signal, what).map(|(path, _)| PathBuf::from(path));
         let gzip = match env.otlp(signal, "COMPRESSION") {
             Some((word, _)) if word == "gzip" && protocol == Protocol::HttpProtobuf => true,
             Some((word, name)) if word != "none" => {
@@ -57,11 +66,11 @@ impl Target {
         Self {
             url: endpoint(signal, url, protocol, env),
             protocol,
-            headers: headers(signal, env),
+            headers: headers(signal, env).unwrap_or_else(|| given(file.headers)),
             timeout: timeout.unwrap_or(Duration::from_secs(10)),
             gzip,
-            ca: file("CERTIFICATE"),
-            identity: file("CLIENT_CERTIFICATE").zip(file("CLIENT_KEY")),
+            ca: path("CERTIFICATE"),
+            identity: path("CLIENT_CERTIFICATE").zip(path("CLIENT_KEY")),
         }
     }
 }
@@ -98,11 +107,16 @@ fn endpoint(signal: &str, url: Option<&Url>, protocol: Protocol, env: &Environme
     }
 }
 
-/// Sensitive by nature: never printed.
-fn headers(signal: &str, env: &Environment) -> Vec<(HeaderName, HeaderValue)> {
-    let Some((text, name)) = env.otlp(signal, "HEADERS") else {
-        return Vec::new();
-    };
+/// Those of the file; what cannot be read has been reported by the check.
+fn given(headers: &Headers) -> Vec<(HeaderName, HeaderValue)> {
+    let headers = headers.iter();
+    let given = headers.filter_map(|(name, text)| Some((name.clone(), text.value()?)));
+    given.collect()
+}
+
+/// Those of a variable, if there is one. Sensitive by nature: never printed.
+fn headers(signal: &str, env: &Environment) -> Option<Vec<(HeaderName, HeaderValue)>> {
+    let (text, name) = env.otlp(signal, "HEADERS")?;
     let headers = pairs(&text).and_then(|pairs| {
         let header = |(key, value): (String, String)| {
             let mut value = HeaderValue::from_str(&value).ok()?;
@@ -111,8 +125,8 @@ fn headers(signal: &str, env: &Environment) -> Vec<(HeaderName, HeaderValue)> {
         };
         pairs.into_iter().map(header).collect::<Option<Vec<_>>>()
     });
-    headers.unwrap_or_else(|| {
+    if headers.is_none() {
         env.complain(format!("{name} is not key=value,key=value, and ignored"));
-        Vec::new()
-    })
+    }
+    headers
 }

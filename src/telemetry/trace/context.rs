@@ -25,7 +25,7 @@ pub trait Id<const N: usize>: Sized {
 
 impl Id<32> for TraceId {
     fn fresh() -> Self {
-        Self::from_bytes(fastrand::u128(1..).to_be_bytes())
+        Self::from_bytes(fastrand::u128(..).max(1).to_be_bytes())
     }
 
     fn hex(self) -> Hex<32> {
@@ -35,7 +35,7 @@ impl Id<32> for TraceId {
 
 impl Id<16> for SpanId {
     fn fresh() -> Self {
-        Self::from_bytes(fastrand::u64(1..).to_be_bytes())
+        Self::from_bytes(fastrand::u64(..).max(1).to_be_bytes())
     }
 
     fn hex(self) -> Hex<16> {
@@ -63,12 +63,12 @@ fn span_id(text: &[u8]) -> Option<SpanId> {
 pub struct Hex<const N: usize>([u8; N]);
 
 impl<const N: usize> Hex<N> {
+    /// `N` is a multiple of eight.
     fn of(mut number: u128) -> Self {
         let mut text = [b'0'; N];
-        for digit in text.iter_mut().rev() {
-            let value = (number & 0xf) as u8;
-            *digit = value + if value < 10 { b'0' } else { b'a' - 10 };
-            number >>= 4;
+        for word in text.as_chunks_mut().0.iter_mut().rev() {
+            *word = digits(number as u32);
+            number >>= 32;
         }
         Self(text)
     }
@@ -76,6 +76,19 @@ impl<const N: usize> Hex<N> {
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("")
     }
+}
+
+/// The eight digits of a number, all at once: a nibble in each byte, then what makes them letters.
+const fn digits(number: u32) -> [u8; 8] {
+    /// One in every byte.
+    const ONES: u64 = u64::MAX / 0xff;
+    let spread = number as u64;
+    let spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
+    let spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
+    let nibbles = (spread | spread << 4) & (ONES * 0xf);
+    let letters = ((nibbles + ONES * 6) >> 4) & ONES;
+    let text = nibbles + ONES * b'0' as u64 + letters * (b'a' - b'0' - 10) as u64;
+    text.to_be_bytes()
 }
 
 fn hex(text: &[u8]) -> Option<u128> {
@@ -178,27 +191,43 @@ fn b3_ids(trace: &[u8], span: &[u8]) -> Option<(TraceId, SpanId)> {
 
 /// The value of a field that is there once.
 fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none())
+    // Most requests bring none, and this finds that out the fastest.
+    let value = headers.get(name)?;
+    let again = headers.get_all(name).iter().nth(1);
+    again.is_none().then_some(value)
 }
 
 /// `00-trace-span-flags`
 pub fn traceparent(trace: TraceId, span: SpanId, sampled: bool) -> HeaderValue {
-    let flags = if sampled { "01" } else { "00" };
-    let (trace, span) = (trace.hex(), span.hex());
-    written(&["00-", trace.as_str(), "-", span.as_str(), "-", flags])
+    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+    fill(&mut text, 3, trace.hex());
+    fill(&mut text, 36, span.hex());
+    if sampled && let Some(last) = text.last_mut() {
+        *last = b'1';
+    }
+    written(&text)
 }
 
 /// `trace-span-sampled`
 pub fn b3_field(trace: TraceId, span: SpanId, sampled: bool) -> HeaderValue {
-    let sampled = if sampled { "-1" } else { "-0" };
-    let (trace, span) = (trace.hex(), span.hex());
-    written(&[trace.as_str(), "-", span.as_str(), sampled])
+    let mut text = *b"00000000000000000000000000000000-0000000000000000-0";
+    fill(&mut text, 0, trace.hex());
+    fill(&mut text, 33, span.hex());
+    if sampled && let Some(last) = text.last_mut() {
+        *last = b'1';
+    }
+    written(&text)
+}
+
+fn fill<const N: usize>(text: &mut [u8], at: usize, digits: Hex<N>) {
+    if let Some(place) = text.get_mut(at..at + N) {
+        place.copy_from_slice(&digits.0);
+    }
 }
 
 /// An id alone.
 pub fn field<const N: usize>(id: Hex<N>) -> HeaderValue {
-    written(&[id.as_str()])
+    written(&id.0)
 }
 
 /// Fields are cut from sheets of this size.
@@ -236,15 +265,12 @@ thread_local! {
 
 /// A value from a sheet that its thread writes on again once all that was cut from it is gone:
 /// most requests are traced by nobody, and must not pay for an allocation each.
-fn written(parts: &[&str]) -> HeaderValue {
+fn written(text: &[u8]) -> HeaderValue {
     let cut: Bytes = PAPER.with_borrow_mut(|paper| {
-        let size = parts.iter().map(|part| part.len()).sum();
-        let Some(sheet) = paper.with_room(size) else {
+        let Some(sheet) = paper.with_room(text.len()) else {
             return Bytes::new(); // there is always one
         };
-        for part in parts {
-            sheet.extend_from_slice(part.as_bytes());
-        }
+        sheet.extend_from_slice(text);
         sheet.split().freeze()
     });
     HeaderValue::from_maybe_shared(cut).unwrap_or_else(|_| HeaderValue::from_static(""))

@@ -88,7 +88,7 @@ impl Tracer {
         }
         let exporter = match previous {
             Some(previous) if previous.setup.export == setup.export => previous.exporter.clone(),
-            _ => Exporter::start(setup.export.clone(), metrics.clone())?,
+            _ => Exporter::start(&setup.export, metrics.clone())?,
         };
         Ok(Some(Self {
             shares: shares(config, &setup),

@@ -1,14 +1,15 @@
 //! The spans of one request, by the semantic conventions for HTTP: one of the server's kind for the
-//! whole, one of the client's kind for each try.
+//! whole, one of the client's kind for each try. They are written as they will be sent.
 
 use super::{Context, SpanId};
 use crate::telemetry::exchange::Exchange;
+use crate::telemetry::otel::exporter::SPANS;
+use crate::telemetry::otel::protobuf::{bytes, fixed32, fixed64, head, message, number};
 use crate::telemetry::series::METHODS;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use opentelemetry_proto::tonic::trace::v1::{Span, Status};
+use prost::encoding::encoded_len_varint;
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// Longest `tracestate` that is told on.
@@ -48,13 +49,33 @@ pub struct Traced<'t> {
     pub value_max: usize,
 }
 
-/// All spans of a request, its own first.
-pub fn spans(exchange: &Exchange, traced: &Traced) -> impl Iterator<Item = Span> {
+/// Fields of `Span` (opentelemetry/proto/trace/v1/trace.proto).
+mod field {
+    pub const TRACE_ID: u32 = 1;
+    pub const SPAN_ID: u32 = 2;
+    pub const TRACE_STATE: u32 = 3;
+    pub const PARENT: u32 = 4;
+    pub const NAME: u32 = 5;
+    pub const KIND: u32 = 6;
+    pub const START: u32 = 7;
+    pub const END: u32 = 8;
+    pub const ATTRIBUTES: u32 = 9;
+    pub const STATUS: u32 = 15;
+    pub const FLAGS: u32 = 16;
+}
+
+/// Appends all spans of a request, its own first.
+pub fn spans(out: &mut Vec<u8>, exchange: &Exchange, traced: &Traced) {
     let end = u64::try_from(exchange.time.as_nanosecond()).unwrap_or(0);
     let start = end.saturating_sub(nanos(exchange.duration));
-    let tries = traced.tries.iter().enumerate();
-    let tries = tries.map(move |(index, one)| client(exchange, traced, one, index, start));
-    std::iter::once(server(exchange, traced, (start, end))).chain(tries)
+    message(out, SPANS, |out| {
+        server(out, exchange, traced, (start, end));
+    });
+    for (index, one) in traced.tries.iter().enumerate() {
+        message(out, SPANS, |out| {
+            client(out, exchange, traced, one, index, start);
+        });
+    }
 }
 
 fn nanos(span: Duration) -> u64 {
@@ -70,9 +91,28 @@ fn method(exchange: &Exchange) -> (&'static str, &'static str) {
     known.map_or(("_OTHER", "HTTP"), |known| (known, known))
 }
 
-fn server(exchange: &Exchange, traced: &Traced, (start, end): (u64, u64)) -> Span {
-    let mut told = Attributes::new(traced.value_max);
+fn server(out: &mut Vec<u8>, exchange: &Exchange, traced: &Traced, (start, end): (u64, u64)) {
     let (known, name) = method(exchange);
+    let context = &traced.context;
+    begin(out, traced, context.span, SpanKind::Server, (start, end));
+    if let Some(parent) = context.parent {
+        bytes(out, field::PARENT, &parent.to_bytes());
+    }
+    let flags = flags(traced.sampled, context.parent.is_some());
+    fixed32(out, field::FLAGS, flags);
+    match exchange.route {
+        "" => bytes(out, field::NAME, name.as_bytes()),
+        route => {
+            head(out, field::NAME, name.len() + 1 + route.len());
+            for part in [name, " ", route] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        }
+    }
+    let mut told = Attributes {
+        out,
+        value_max: traced.value_max,
+    };
     told.text("http.request.method", known);
     if known != exchange.method {
         told.text("http.request.method_original", exchange.method);
@@ -110,44 +150,41 @@ fn server(exchange: &Exchange, traced: &Traced, (start, end): (u64, u64)) -> Spa
         told.number("tyrian.tries", exchange.tries.into());
     }
     if traced.failed {
-        told.text(
-            "error.type",
-            &trouble(exchange.reason, exchange.status, grpc),
-        );
-    }
-    let context = &traced.context;
-    Span {
-        trace_id: context.trace.to_bytes().to_vec(),
-        span_id: context.span.to_bytes().to_vec(),
-        trace_state: cut(traced.state, STATE_MAX).to_owned(),
-        parent_span_id: context
-            .parent
-            .map_or_else(Vec::new, |id| id.to_bytes().to_vec()),
-        flags: flags(traced.sampled, context.parent.is_some()),
-        name: match exchange.route {
-            "" => name.to_owned(),
-            route => format!("{name} {route}"),
-        },
-        kind: SpanKind::Server.into(),
-        start_time_unix_nano: start,
-        end_time_unix_nano: end,
-        attributes: told.all,
-        status: traced.failed.then(|| status(exchange.reason)),
-        ..Span::default()
+        let trouble = trouble(exchange.reason, exchange.status, grpc);
+        told.text("error.type", &trouble);
+        status(told.out, exchange.reason);
     }
 }
 
-fn client(exchange: &Exchange, traced: &Traced, one: &Try, index: usize, start: u64) -> Span {
-    let mut told = Attributes::new(traced.value_max);
+fn client(
+    out: &mut Vec<u8>,
+    exchange: &Exchange,
+    traced: &Traced,
+    one: &Try,
+    index: usize,
+    start: u64,
+) {
     let (known, name) = method(exchange);
+    let start = start.saturating_add(nanos(one.began));
+    let end = start.saturating_add(nanos(one.took));
+    begin(out, traced, one.span, SpanKind::Client, (start, end));
+    bytes(out, field::PARENT, &traced.context.span.to_bytes());
+    fixed32(out, field::FLAGS, flags(traced.sampled, false));
+    bytes(out, field::NAME, name.as_bytes());
+    let mut told = Attributes {
+        out,
+        value_max: traced.value_max,
+    };
     told.text("http.request.method", known);
     if known != exchange.method {
         told.text("http.request.method_original", exchange.method);
     }
     told.place("server.address", "server.port", one.endpoint);
     // A rewrite may have changed the path; what was asked for finds the request again.
-    let url = format!("{}://{}{}", one.scheme, one.endpoint, exchange.path);
-    told.text("url.full", &url);
+    told.texts(
+        "url.full",
+        &[one.scheme, "://", one.endpoint, exchange.path],
+    );
     if one.status != 0 {
         told.number("http.response.status_code", one.status.into());
     }
@@ -162,26 +199,29 @@ fn client(exchange: &Exchange, traced: &Traced, one: &Try, index: usize, start: 
     told.text("tyrian.endpoint", one.endpoint);
     told.text("tyrian.color.served", exchange.color_served);
     let refused = one.status >= 400 || one.grpc.is_some_and(|grpc| grpc != 0);
-    let failed = refused || one.status == 0 || !one.trouble.is_empty();
-    if failed {
+    if refused || one.status == 0 || !one.trouble.is_empty() {
         told.text("error.type", &trouble(one.trouble, one.status, one.grpc));
+        status(told.out, one.trouble);
     }
-    let context = &traced.context;
-    let begin = start.saturating_add(nanos(one.began));
-    Span {
-        trace_id: context.trace.to_bytes().to_vec(),
-        span_id: one.span.to_bytes().to_vec(),
-        trace_state: cut(traced.state, STATE_MAX).to_owned(),
-        parent_span_id: context.span.to_bytes().to_vec(),
-        flags: flags(traced.sampled, false),
-        name: name.to_owned(),
-        kind: SpanKind::Client.into(),
-        start_time_unix_nano: begin,
-        end_time_unix_nano: begin.saturating_add(nanos(one.took)),
-        attributes: told.all,
-        status: failed.then(|| status(one.trouble)),
-        ..Span::default()
+}
+
+/// What all spans have.
+fn begin(
+    out: &mut Vec<u8>,
+    traced: &Traced,
+    span: SpanId,
+    kind: SpanKind,
+    (start, end): (u64, u64),
+) {
+    bytes(out, field::TRACE_ID, &traced.context.trace.to_bytes());
+    bytes(out, field::SPAN_ID, &span.to_bytes());
+    if !traced.state.is_empty() {
+        let state = cut(traced.state, STATE_MAX);
+        bytes(out, field::TRACE_STATE, state.as_bytes());
     }
+    number(out, field::KIND, kind as u64);
+    fixed64(out, field::START, start);
+    fixed64(out, field::END, end);
 }
 
 /// The W3C flags, and whether the parent is somebody else's.
@@ -192,54 +232,68 @@ fn flags(sampled: bool, remote: bool) -> u32 {
 }
 
 /// What `error.type` says: the word for it, else the status, gRPC's before that of HTTP.
-fn trouble(word: &str, status: u16, grpc: Option<u8>) -> String {
+fn trouble(word: &str, status: u16, grpc: Option<u8>) -> Cow<'_, str> {
     match (word, status, grpc) {
-        ("", 0, _) => "cancelled".to_owned(),
-        ("", _, Some(grpc)) if grpc != 0 => grpc.to_string(),
-        ("", status, _) => status.to_string(),
-        (word, ..) => word.to_owned(),
+        ("", 0, _) => "cancelled".into(),
+        ("", _, Some(grpc)) if grpc != 0 => grpc.to_string().into(),
+        ("", status, _) => status.to_string().into(),
+        (word, ..) => word.into(),
     }
 }
 
-fn status(why: &str) -> Status {
-    Status {
-        message: why.to_owned(),
-        code: StatusCode::Error.into(),
-    }
+fn status(out: &mut Vec<u8>, why: &str) {
+    message(out, field::STATUS, |out| {
+        bytes(out, 2, why.as_bytes());
+        number(out, 3, StatusCode::Error as u64);
+    });
 }
 
-/// Attributes as they grow; what is empty is left out.
-struct Attributes {
-    all: Vec<KeyValue>,
+/// Appends attributes; what is empty is left out.
+struct Attributes<'o> {
+    out: &'o mut Vec<u8>,
     value_max: usize,
 }
 
-impl Attributes {
-    fn new(value_max: usize) -> Self {
-        Self {
-            all: Vec::with_capacity(32),
-            value_max,
-        }
-    }
-
-    fn add(&mut self, key: &str, value: Value) {
-        self.all.push(KeyValue {
-            key: key.to_owned(),
-            value: Some(AnyValue { value: Some(value) }),
-            ..KeyValue::default()
-        });
+impl Attributes<'_> {
+    /// Opens a `KeyValue` whose `AnyValue` has so many bytes.
+    fn open(&mut self, key: &str, any: usize) {
+        // A field is its key, of one byte for the first fifteen, its length, and its bytes.
+        let field = |size: usize| 1 + encoded_len_varint(size as u64) + size;
+        let out = &mut *self.out;
+        head(out, field::ATTRIBUTES, field(key.len()) + field(any));
+        bytes(out, 1, key.as_bytes());
+        head(out, 2, any);
     }
 
     fn text(&mut self, key: &str, text: &str) {
         if !text.is_empty() {
-            let text = cut(text, self.value_max).to_owned();
-            self.add(key, Value::StringValue(text));
+            self.texts(key, &[text]);
         }
     }
 
-    fn number(&mut self, key: &str, number: u64) {
-        let number = i64::try_from(number).unwrap_or(i64::MAX);
-        self.add(key, Value::IntValue(number));
+    /// One text in several pieces.
+    fn texts(&mut self, key: &str, pieces: &[&str]) {
+        let mut left = self.value_max;
+        let kept = |piece: &&str| {
+            let kept = cut(piece, left).len();
+            // What is behind a cut goes too.
+            left = if kept < piece.len() { 0 } else { left - kept };
+            kept
+        };
+        let size: usize = pieces.iter().map(kept).sum();
+        self.open(key, 1 + encoded_len_varint(size as u64) + size);
+        head(self.out, 1, size);
+        let end = self.out.len() + size;
+        for piece in pieces {
+            self.out.extend_from_slice(piece.as_bytes());
+        }
+        self.out.truncate(end);
+    }
+
+    fn number(&mut self, key: &str, value: u64) {
+        let value = value.min(i64::MAX as u64);
+        self.open(key, 1 + encoded_len_varint(value));
+        number(self.out, 3, value);
     }
 
     /// `host:port`, as two attributes.

@@ -2,9 +2,10 @@
 
 use super::{PushSetup, Setup};
 use crate::config::telemetry::Telemetry;
-use crate::config::traces::{Parent, Propagator, Protocol, Traces, Url};
+use crate::config::traces::{HeaderText, Parent, Propagator, Protocol, Traces, Url};
 use crate::config::units::Percent;
 use crate::telemetry::otel::environment::Environment;
+use http::HeaderValue;
 use std::time::Duration;
 
 fn asked() -> Telemetry {
@@ -77,6 +78,31 @@ fn variables_win() {
         (setup.export.batch.queue, setup.export.batch.size),
         (16, 16)
     );
+}
+
+#[test]
+fn headers_of_the_file_hold_unless_a_variable_names_some() {
+    let mut telemetry = asked();
+    let open = HeaderText::Open(HeaderValue::from_static("shop"));
+    if let Some(traces) = &mut telemetry.traces {
+        traces.headers = vec![("x-scope-orgid".parse().unwrap(), open)];
+    }
+    let headers = |variables: &[(&str, &str)]| {
+        let setup = under(&telemetry, variables).0.unwrap();
+        let printed = format!("{setup:?}");
+        assert!(!printed.contains("shop"), "{printed}");
+        setup.export.target.headers
+    };
+    let [(name, value)] = &headers(&[])[..] else {
+        panic!("one header");
+    };
+    assert_eq!(
+        (name.as_str(), value.as_bytes()),
+        ("x-scope-orgid", &b"shop"[..])
+    );
+    let own = headers(&[("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a")]);
+    assert_eq!(own.len(), 1);
+    assert_eq!(own[0].0, "api-key");
 }
 
 #[test]
