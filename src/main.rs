@@ -2,8 +2,14 @@
 
 use std::process::ExitCode;
 
+#[cfg(not(feature = "heap-profiles"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+// Its settings are compiled in: `.cargo/config.toml`.
+#[cfg(feature = "heap-profiles")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     // With huge pages the allocator's first touches cost 2 MiB each: half as much resident memory

@@ -1,6 +1,8 @@
-//! `/debug/pprof`: where the time goes, for `go tool pprof` and for eyes.
+//! `/debug/pprof`: where the time and the memory go, for `go tool pprof` and for eyes.
 
 mod flame;
+#[cfg(feature = "heap-profiles")]
+mod heap;
 
 use super::Admin;
 use super::api::Problem;
@@ -12,7 +14,7 @@ use pprof::protos::Message;
 use pprof::{ProfilerGuard, ProfilerGuardBuilder, Report};
 use serde::Deserialize;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Longest profile.
 const SECONDS_MAX: u64 = 60;
@@ -21,7 +23,7 @@ const SECONDS: u64 = 10;
 /// Samples a second of CPU time; a prime, so as not to march in step with anything.
 const FREQUENCY: i32 = 99;
 
-/// One profile at a time: there is one timer in the process.
+/// One profile at a time: there is one timer in the process, and one allocator.
 static FREE: Semaphore = Semaphore::const_new(1);
 
 /// What a profile is asked for with.
@@ -44,49 +46,90 @@ enum Format {
     Svg,
 }
 
-/// `GET /debug/pprof/profile?seconds=10&format=protobuf|svg`
-pub async fn cpu(
-    State(_): State<Admin>,
-    query: Result<Query<Wanted>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let failed = |error: &dyn std::fmt::Display| {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
-    };
-    let Query(wanted) =
-        query.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+impl Format {
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::Protobuf => "application/octet-stream",
+            Self::Svg => "image/svg+xml",
+        }
+    }
+}
+
+type Asked = Result<Query<Wanted>, QueryRejection>;
+
+/// What is asked for, if that can be had now.
+fn begin(asked: Asked) -> Result<(Duration, Format, SemaphorePermit<'static>), Problem> {
+    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
+    let Query(wanted) = asked.map_err(|error| bad(error.body_text()))?;
     let seconds = wanted.seconds.unwrap_or(SECONDS);
     if !(1..=SECONDS_MAX).contains(&seconds) {
-        let detail = format!("`seconds` is from 1 to {SECONDS_MAX}");
-        return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+        return Err(bad(format!("`seconds` is from 1 to {SECONDS_MAX}")));
     }
-    let _place = FREE
+    let place = FREE
         .try_acquire()
         .map_err(|_| Problem::new(StatusCode::CONFLICT, "another profile is being taken"))?;
+    Ok((Duration::from_secs(seconds), wanted.format, place))
+}
+
+/// The answer that `tell` makes on a thread that may block: naming what was seen takes a while.
+async fn told<E: std::fmt::Display + Send + 'static>(
+    format: Format,
+    tell: impl FnOnce() -> Result<Vec<u8>, E> + Send + 'static,
+) -> Result<Response, Problem> {
+    let told = tokio::task::spawn_blocking(tell).await;
+    let bytes = told
+        .map_err(|error| failed(&error))?
+        .map_err(|error| failed(&error))?;
+    Ok(([(header::CONTENT_TYPE, format.kind())], bytes).into_response())
+}
+
+fn failed(error: &dyn std::fmt::Display) -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+}
+
+/// `GET /debug/pprof/profile?seconds=10&format=protobuf|svg`
+pub async fn cpu(State(_): State<Admin>, asked: Asked) -> Result<Response, Problem> {
+    let (length, format, _place) = begin(asked)?;
     let guard = ProfilerGuardBuilder::default()
         .frequency(FREQUENCY)
         .blocklist(&["libc", "libgcc", "pthread", "vdso"])
         .build()
         .map_err(|error| failed(&error))?;
-    tokio::time::sleep(Duration::from_secs(seconds)).await;
-    let told = tokio::task::spawn_blocking(move || tell(&guard, wanted.format)).await;
-    let (kind, bytes) = told
-        .map_err(|error| failed(&error))?
-        .map_err(|error| failed(&error))?;
-    Ok(([(header::CONTENT_TYPE, kind)], bytes).into_response())
+    tokio::time::sleep(length).await;
+    told(format, move || tell(&guard, format)).await
 }
 
-/// Names what was seen; that takes a while, and a thread that may block.
-fn tell(guard: &ProfilerGuard, format: Format) -> pprof::Result<(&'static str, Vec<u8>)> {
+fn tell(guard: &ProfilerGuard, format: Format) -> pprof::Result<Vec<u8>> {
     let report: Report = guard.report().build()?;
     Ok(match format {
-        Format::Protobuf => ("application/octet-stream", report.pprof()?.encode_to_vec()),
-        Format::Svg => ("image/svg+xml", flame::draw(&report).into_bytes()),
+        Format::Protobuf => report.pprof()?.encode_to_vec(),
+        Format::Svg => {
+            let stacks = report.data.iter().map(|(stack, samples)| {
+                let thread = std::iter::once(stack.thread_name.clone());
+                let frames = stack.frames.iter().rev().flatten();
+                let names = thread.chain(frames.map(ToString::to_string));
+                (names.collect(), u64::try_from(*samples).unwrap_or(0))
+            });
+            flame::draw("samples", stacks).into_bytes()
+        }
     })
 }
 
+/// `GET /debug/pprof/heap?seconds=10&format=protobuf|svg`
+#[cfg(feature = "heap-profiles")]
+pub async fn heap(State(_): State<Admin>, asked: Asked) -> Result<Response, Problem> {
+    let (length, format, _place) = begin(asked)?;
+    let Some(sampling) = heap::Sampling::begin(length).await else {
+        let detail = "the allocator was told to keep no samples (`opt.prof` is false)";
+        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, detail));
+    };
+    told(format, move || sampling.tell(format)).await
+}
+
 /// `GET /debug/pprof/heap`
+#[cfg(not(feature = "heap-profiles"))]
 pub async fn heap() -> Problem {
-    let detail = "the allocator (mimalloc) keeps no samples; see `process_resident_memory_bytes`, \
-                  or run under heaptrack";
+    let detail = "the allocator of this binary (mimalloc) keeps no samples: build it with \
+                  `--features heap-profiles`, or run it under heaptrack";
     Problem::new(StatusCode::NOT_IMPLEMENTED, detail)
 }

@@ -220,9 +220,57 @@ fn a_profile_is_taken_one_at_a_time() {
         "",
     );
     assert_eq!(long.status, 400);
+}
+
+#[cfg(not(feature = "heap-profiles"))]
+#[test]
+fn a_heap_profile_that_cannot_be_had_says_how_to_get_one() {
+    let (_upstream, gateway) = start();
+    let token = bearer(&gateway.token());
     let heap = call(&gateway, "GET /debug/pprof/heap", &token, "");
     assert_eq!(heap.status, 501);
-    assert!(heap.text().contains("mimalloc"));
+    assert!(heap.text().contains("--features heap-profiles"));
+}
+
+#[cfg(feature = "heap-profiles")]
+#[test]
+fn a_heap_profile_tells_who_allocated_what_is_there_still() {
+    use pprof::protos::{Message, Profile};
+    use std::io::Read;
+
+    let (_upstream, gateway) = start();
+    let token = bearer(&gateway.token());
+    // Connections that stay, as long as the profile takes.
+    let busy = |format: &str| {
+        std::thread::scope(|scope| {
+            let line = format!("GET /debug/pprof/heap?seconds=1&format={format}");
+            let profile = scope.spawn(|| call(&gateway, &line, &token, ""));
+            let mut open = Vec::new();
+            while !profile.is_finished() {
+                let mut connection = Connection::to(gateway.address("web"));
+                connection.exchange(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+                open.push(connection);
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            profile.join().unwrap()
+        })
+    };
+    let profile = busy("protobuf");
+    assert_eq!(profile.status, 200, "{}", profile.text());
+    let mut bytes = Vec::new();
+    let mut packed = flate2::read::GzDecoder::new(profile.body.as_slice());
+    packed.read_to_end(&mut bytes).unwrap();
+    let profile = Profile::decode(bytes.as_slice()).unwrap();
+    let kind = profile.sample_type[0].ty as usize;
+    assert_eq!(profile.string_table[kind], "inuse_space");
+    assert!(profile.sample.iter().any(|sample| sample.value[0] > 0));
+    let ours = |name: &String| name.contains("tyrian::");
+    assert!(profile.string_table.iter().any(ours), "names are told");
+    let picture = busy("svg");
+    assert!(picture.text().starts_with("<svg"), "{}", picture.text());
+    assert!(picture.text().contains(" bytes, "), "stacks are drawn");
+    let long = call(&gateway, "GET /debug/pprof/heap?seconds=61", &token, "");
+    assert_eq!(long.status, 400);
 }
 
 #[test]

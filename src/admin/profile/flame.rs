@@ -1,6 +1,5 @@
-//! A flame graph: who called whom, as wide as the time it took.
+//! A flame graph: who called whom, as wide as the time it took, or the memory.
 
-use pprof::Report;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -13,7 +12,7 @@ const DEEPEST: usize = 160;
 
 #[derive(Debug, Default)]
 struct Frame {
-    samples: u64,
+    weight: u64,
     callees: BTreeMap<String, Frame>,
 }
 
@@ -24,45 +23,43 @@ impl Frame {
     }
 }
 
-/// Draws all stacks of a report, callers below their callees.
-pub fn draw(report: &Report) -> String {
+/// Draws stacks with their weights, callers below their callees; names are told from the outermost on.
+pub fn draw(unit: &str, stacks: impl Iterator<Item = (Vec<String>, u64)>) -> String {
     let mut root = Frame::default();
-    for (stack, samples) in &report.data {
-        let samples = u64::try_from(*samples).unwrap_or(0);
-        let mut names = vec![stack.thread_name.clone()];
-        let frames = stack.frames.iter().rev().flatten();
-        names.extend(frames.map(ToString::to_string).take(DEEPEST));
+    for (names, weight) in stacks {
         let mut at = &mut root;
-        at.samples += samples;
-        for name in names {
+        at.weight += weight;
+        for name in names.into_iter().take(DEEPEST) {
             at = at.callees.entry(name).or_default();
-            at.samples += samples;
+            at.weight += weight;
         }
     }
-    picture(&root)
+    picture(&root, unit)
 }
 
-fn picture(root: &Frame) -> String {
+fn picture(root: &Frame, unit: &str) -> String {
     let rows = root.depth().min(DEEPEST + 2);
     let height = rows * ROW + 30;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
          font-family=\"ui-monospace, monospace\" font-size=\"11\">\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\
-         <text x=\"8\" y=\"18\">{} samples</text>\n",
-        root.samples
+         <text x=\"8\" y=\"18\">{} {unit}</text>\n",
+        root.weight
     );
-    let scale = WIDTH / root.samples.max(1) as f64;
-    row(&mut svg, root, 0.0, height - ROW, scale, root.samples);
+    let scale = WIDTH / root.weight.max(1) as f64;
+    let of = (root.weight, unit);
+    row(&mut svg, root, 0.0, height - ROW, scale, of);
     svg.push_str("</svg>\n");
     svg
 }
 
-fn row(svg: &mut String, of: &Frame, mut x: f64, y: usize, scale: f64, total: u64) {
-    for (name, frame) in &of.callees {
-        let width = frame.samples as f64 * scale;
+fn row(svg: &mut String, below: &Frame, mut x: f64, y: usize, scale: f64, of: (u64, &str)) {
+    let (total, unit) = of;
+    for (name, frame) in &below.callees {
+        let width = frame.weight as f64 * scale;
         if width >= NARROWEST {
-            let share = 100.0 * frame.samples as f64 / total.max(1) as f64;
+            let share = 100.0 * frame.weight as f64 / total.max(1) as f64;
             let shade = name
                 .bytes()
                 .fold(0_u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte));
@@ -75,16 +72,16 @@ fn row(svg: &mut String, of: &Frame, mut x: f64, y: usize, scale: f64, total: u6
             };
             let _ = writeln!(
                 svg,
-                "<g><title>{name} ({} samples, {share:.1} %)</title>\
+                "<g><title>{name} ({} {unit}, {share:.1} %)</title>\
                  <rect x=\"{x:.1}\" y=\"{y}\" width=\"{width:.1}\" height=\"{}\" rx=\"2\" \
                  fill=\"hsl({} 55% 78%)\"/><text x=\"{:.1}\" y=\"{}\">{short}</text></g>",
-                frame.samples,
+                frame.weight,
                 ROW - 1,
                 300 + shade % 60,
                 x + 3.0,
                 y + 12,
             );
-            row(svg, frame, x, y.saturating_sub(ROW), scale, total);
+            row(svg, frame, x, y.saturating_sub(ROW), scale, of);
         }
         x += width;
     }
@@ -117,17 +114,17 @@ mod tests {
     #[test]
     fn frames_are_as_wide_as_their_samples_and_names_are_escaped() {
         let mut root = Frame {
-            samples: 4,
+            weight: 4,
             ..Frame::default()
         };
-        for (name, samples) in [("a<T>", 1), ("b", 3)] {
+        for (name, weight) in [("a<T>", 1), ("b", 3)] {
             let frame = Frame {
-                samples,
+                weight,
                 ..Frame::default()
             };
             root.callees.insert(name.to_owned(), frame);
         }
-        let svg = picture(&root);
+        let svg = picture(&root, "samples");
         assert!(
             svg.contains("<title>a&lt;T&gt; (1 samples, 25.0 %)</title>"),
             "{svg}"
