@@ -242,8 +242,8 @@ fn a_heap_profile_tells_who_allocated_what_is_there_still() {
     let token = bearer(&gateway.token());
     // Connections that stay, as long as the profile takes.
     let busy = |format: &str| {
+        let line = format!("GET /debug/pprof/heap?seconds=1&format={format}");
         std::thread::scope(|scope| {
-            let line = format!("GET /debug/pprof/heap?seconds=1&format={format}");
             let profile = scope.spawn(|| call(&gateway, &line, &token, ""));
             let mut open = Vec::new();
             while !profile.is_finished() {
