@@ -217,6 +217,22 @@ def signed_token(directory):
     return message + "." + b64(signature), pub, write(directory, "jwks.json", json.dumps(jwks))
 
 
+def policies(jwks):
+    """What the gateway's whole job adds to its file."""
+    return f"""[jwt.users]
+issuer = "https://id.example.com/"
+audience = ["shop"]
+algorithms = ["RS256"]
+keys = {{ jwks_file = "{jwks}" }}
+forward = {{ sub = "x-user-id" }}
+[limits.per-user]
+rate = "10000000/s"
+key = "jwt:sub"
+[breakers.b]
+trip = {{ error_rate = "50%" }}
+"""
+
+
 def full_job(directory, upstream, binary):
     """Token, limit by claim, color, breaker or its like, request id, access log: everything at once."""
     token, pub, jwks = signed_token(directory)
@@ -248,19 +264,7 @@ backend v2
 """
         found.append(("haproxy", ["haproxy", "-db", "-f", write(directory, "full.cfg", text)], port, version(["haproxy", "-v"])))
     port = free_port()
-    policies = f"""[jwt.users]
-issuer = "https://id.example.com/"
-audience = ["shop"]
-algorithms = ["RS256"]
-keys = {{ jwks_file = "{jwks}" }}
-forward = {{ sub = "x-user-id" }}
-[limits.per-user]
-rate = "10000000/s"
-key = "jwt:sub"
-[breakers.b]
-trip = {{ error_rate = "50%" }}
-"""
-    config = tyrian_config(directory, port, free_port(), free_port(), upstream, 0, policies, 'breaker = "b"', 'auth = "users"\nlimits = ["per-user"]', "-")
+    config = tyrian_config(directory, port, free_port(), free_port(), upstream, 0, policies(jwks), 'breaker = "b"', 'auth = "users"\nlimits = ["per-user"]', "-")
     command = [binary, "run", "-c", config, "--state", os.path.join(directory, "state")]
     found.append(("tyrian", command, port, version([binary, "version"])))
     return found, ["-H", f"Authorization: Bearer {token}", "-H", "x-group: beta"]
