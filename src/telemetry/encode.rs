@@ -4,7 +4,7 @@ use super::histogram::{HTTP_BOUNDS, OVERHEAD_BOUNDS};
 use super::metrics::Metrics;
 use super::otel::Counters;
 use super::process::Process;
-use super::series::{LabelId, RouteSeries};
+use super::series::{LabelId, RouteSeries, Series};
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use std::collections::BTreeMap;
@@ -82,31 +82,13 @@ fn requests<'a>(
     value: &impl Fn(LabelId) -> &'a str,
 ) -> Result {
     let help = "Requests by the route that took them and what they were served";
-    let mut metric =
-        encoder.encode_descriptor("tyrian_requests", help, None, MetricType::Counter)?;
-    for (route, series) in routes {
-        let mut counts: BTreeMap<(&str, &str, String), u64> = BTreeMap::new();
-        for one in series.iter() {
-            let mut code = String::new();
-            one.key.code.write(&mut code);
-            let key = (value(one.key.version), value(one.key.color), code);
-            *counts.entry(key).or_default() += one.duration.read().0.iter().sum::<u64>();
-        }
-        for ((target, color, code), count) in counts {
-            let (service, version) = target.split_once('/').unwrap_or(("", ""));
-            let labels = [
-                ("route", *route),
-                ("service", service),
-                ("version", version),
-                ("color", color),
-                ("code", code.as_str()),
-            ];
-            metric
-                .encode_family(&labels)?
-                .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
-        }
-    }
-    Ok(())
+    let by_code = |one: &Series| {
+        let mut code = String::new();
+        one.key.code.write(&mut code);
+        vec![(code, one.duration.read().0.iter().sum())]
+    };
+    let family = ("tyrian_requests", help, "code");
+    answers(encoder, family, routes, value, by_code, |code| code)
 }
 
 /// Only routes that gRPC has answered on have any.
@@ -116,25 +98,41 @@ fn grpc<'a>(
     value: &impl Fn(LabelId) -> &'a str,
 ) -> Result {
     let help = "Answers of gRPC upstreams by the status in them";
-    let name = "tyrian_grpc_responses";
+    let family = ("tyrian_grpc_responses", help, "grpc_status");
+    let by_status = |one: &Series| one.grpc().collect();
+    answers(encoder, family, routes, value, by_status, |status| {
+        status.map_or("other".to_owned(), |status| status.to_string())
+    })
+}
+
+/// Counts of a family, given by name, help and the label that tells kinds of answers apart; by what
+/// was served, too.
+fn answers<'a, K: Ord>(
+    encoder: &mut DescriptorEncoder,
+    (name, help, label): (&str, &str, &str),
+    routes: &[(&str, &RouteSeries)],
+    value: &impl Fn(LabelId) -> &'a str,
+    of: impl Fn(&Series) -> Vec<(K, u64)>,
+    shown: impl Fn(K) -> String,
+) -> Result {
     let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (route, series) in routes {
-        let mut counts: BTreeMap<(&str, &str, Option<u8>), u64> = BTreeMap::new();
+        let mut counts: BTreeMap<(&str, &str, K), u64> = BTreeMap::new();
         for one in series.iter() {
-            for (status, count) in one.grpc() {
-                let key = (value(one.key.version), value(one.key.color), status);
+            for (kind, count) in of(one) {
+                let key = (value(one.key.version), value(one.key.color), kind);
                 *counts.entry(key).or_default() += count;
             }
         }
-        for ((target, color, status), count) in counts {
+        for ((target, color, kind), count) in counts {
             let (service, version) = target.split_once('/').unwrap_or(("", ""));
-            let status = status.map_or("other".to_owned(), |status| status.to_string());
+            let kind = shown(kind);
             let labels = [
                 ("route", *route),
                 ("service", service),
                 ("version", version),
                 ("color", color),
-                ("grpc_status", status.as_str()),
+                (label, kind.as_str()),
             ];
             metric
                 .encode_family(&labels)?
