@@ -113,6 +113,13 @@ http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {di
     return ["nginx", "-p", directory, "-c", write(directory, name + ".conf", text)]
 
 
+def answering(directory, more=""):
+    """The upstream of all: an nginx that answers 64 bytes, and what else it shall serve."""
+    port = free_port()
+    body = f"server {{ listen 127.0.0.1:{port}; location / {{ return 200 '{'x' * 64}'; }} }} {more}"
+    return Proxy("upstream", 1, nginx(directory, "upstream", body), port, "")
+
+
 def haproxy_head(port, settings="", defaults=""):
     """Everything up to what the frontend does with a request."""
     return f"""global
@@ -501,18 +508,16 @@ def main():
         if not shutil.which(tool):
             sys.exit(f"{tool} is missing: apt-get install wrk nginx-light haproxy util-linux")
     with tempfile.TemporaryDirectory() as directory:
-        port, collector = free_port(), free_port()
-        body = f"server {{ listen 127.0.0.1:{port}; location / {{ return 200 '{'x' * 64}'; }} }}"
-        body += f" server {{ listen 127.0.0.1:{collector}; client_max_body_size 64m; location / {{ return 200; }} }}"
+        collector = free_port()
         # Bodies have an upstream of their own.
-        upstream = None if args.bodies else Proxy("upstream", 1, nginx(directory, "upstream", body), port, "")
+        upstream = None if args.bodies else answering(directory, f"server {{ listen 127.0.0.1:{collector}; client_max_body_size 64m; location / {{ return 200; }} }}")
         try:
             if args.bodies:
                 report = bodies(directory, args)
             elif args.telemetry:
-                report = telemetry(directory, args, port, collector)
+                report = telemetry(directory, args, upstream.port, collector)
             else:
-                report = reload_time(directory, args, port) if args.reload else bare(directory, args, port)
+                report = (reload_time if args.reload else bare)(directory, args, upstream.port)
         finally:
             if upstream:
                 upstream.stop()

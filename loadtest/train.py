@@ -20,20 +20,20 @@ def certificate(directory):
     return cert, key
 
 
-def wrk(port, seconds, *arguments, path="/", scheme="http"):
-    command = ["wrk", "-t1", "-c32", f"-d{seconds}s", *arguments, f"{scheme}://localhost:{port}{path}"]
+def drive(command, seconds, served):
+    """Runs a client for so long; ends everything if nothing was served."""
     out = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30).stdout
-    served = re.search(r"(\d+) requests in", out)
-    if not served or served[1] == "0":
+    count = re.search(rf"(\d+) {served}", out)
+    if not count or count[1] == "0":
         sys.exit(f"nothing was served: {' '.join(command)}\n{out}")
+
+
+def wrk(port, seconds, *arguments, scheme="http"):
+    drive(["wrk", "-t1", "-c32", f"-d{seconds}s", *arguments, f"{scheme}://localhost:{port}/"], seconds, "requests in")
 
 
 def h2load(port, seconds, *arguments, scheme="http"):
-    command = ["h2load", "-c8", "-m16", f"-D{seconds}", *arguments, f"{scheme}://localhost:{port}/"]
-    out = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30).stdout
-    served = re.search(r"(\d+) succeeded", out)
-    if not served or served[1] == "0":
-        sys.exit(f"nothing was served: {' '.join(command)}\n{out}")
+    drive(["h2load", "-c8", "-m16", f"-D{seconds}", *arguments, f"{scheme}://localhost:{port}/"], seconds, "succeeded")
 
 
 def train(directory, binary, upstream, seconds):
@@ -52,18 +52,18 @@ tls = {{ certs = [{{ chain = "{cert}", key = {{ file = "{key}" }} }}] }}
         config = run.tyrian_config(directory, port, run.free_port(), run.free_port(), upstream, 0, extra, service, route, "-" if extra else "off")
         command = [binary, "run", "-c", config, "--state", os.path.join(directory, "state")]
         gateway = run.Proxy("tyrian", 0, command, port, "")
-        signed = ["-H", f"Authorization: Bearer {token}"] if extra else []
+        signed = ["-H", f"authorization: Bearer {token}"] if extra else []
         wrk(port, 3 * seconds, *signed, "-H", "x-group: beta")
         wrk(port, seconds, *signed)
         wrk(port, seconds, *signed, "-s", small)
         wrk(port, seconds, *signed, "-s", large)
         wrk(port, seconds, *signed, "-H", "Connection: close")
-        h2load(port, seconds, *(["-H", f"authorization: Bearer {token}"] if extra else []))
+        h2load(port, seconds, *signed)
         if extra:
             wrk(port, 1, "-H", "Authorization: Bearer a.b.c")
             wrk(secure, seconds, *signed, scheme="https")
             wrk(secure, seconds, *signed, "-H", "Connection: close", scheme="https")
-            h2load(secure, seconds, "-H", f"authorization: Bearer {token}", scheme="https")
+            h2load(secure, seconds, *signed, scheme="https")
         gateway.stop()
 
 
@@ -76,11 +76,9 @@ def main():
         if not shutil.which(tool):
             sys.exit(f"{tool} is missing: apt-get install wrk nginx-light nghttp2-client openssl util-linux")
     with tempfile.TemporaryDirectory() as directory:
-        port = run.free_port()
-        body = f"server {{ listen 127.0.0.1:{port}; client_max_body_size 1m; location / {{ return 200 '{'x' * 64}'; }} }}"
-        upstream = run.Proxy("upstream", 1, run.nginx(directory, "upstream", body), port, "")
+        upstream = run.answering(directory)
         try:
-            train(directory, args.bin, port, args.seconds)
+            train(directory, args.bin, upstream.port, args.seconds)
         finally:
             upstream.stop()
 
