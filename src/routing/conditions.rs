@@ -198,12 +198,18 @@ impl Value {
 
     #[inline]
     fn holds_for_header(&self, view: &View, name: &HeaderName) -> bool {
-        self.holds(
-            view.headers
-                .get_all(name)
-                .iter()
-                .map(http::HeaderValue::as_bytes),
-        )
+        let headers = view.headers;
+        // Hardly any request has a field twice, and then the first value is all.
+        if headers.len() == headers.keys_len() {
+            return self.holds(
+                headers
+                    .get(name)
+                    .map(http::HeaderValue::as_bytes)
+                    .into_iter(),
+            );
+        }
+        let values = headers.get_all(name).iter();
+        self.holds(values.map(http::HeaderValue::as_bytes))
     }
 
     fn holds_for_query(&self, view: &View, key: &str) -> bool {

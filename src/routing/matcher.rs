@@ -4,10 +4,10 @@
 //! parameter. Prefixes are met on the way and wait, the longest first, until no full path holds.
 
 use super::conditions::Verdict;
+use super::literals::Literals;
 use super::{RouteId, View};
 use crate::config::route::{PathMatch, Segment};
 use regex::bytes::Regex;
-use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 /// The routes of one host, by path.
@@ -21,7 +21,7 @@ pub struct Paths {
 /// A place in the trie.
 #[derive(Debug, Default)]
 struct Node {
-    literals: FxHashMap<Box<str>, u32>,
+    literals: Literals,
     parameter: Option<u32>,
     /// Routes whose path ends here, in precedence order.
     here: SmallVec<[RouteId; 1]>,
@@ -89,9 +89,7 @@ impl Paths {
             let next = self.nodes.len() as u32;
             let node = self.nodes.get_mut(at)?;
             let child = match segment {
-                Segment::Literal(text) => {
-                    *node.literals.entry(text.as_str().into()).or_insert(next)
-                }
+                Segment::Literal(text) => node.literals.get_or_insert(text, next),
                 Segment::Parameter(_) => *node.parameter.get_or_insert(next),
             };
             if child == next {
@@ -134,39 +132,49 @@ impl Paths {
     /// that of the trie, which the configuration bounds.
     fn walk(
         &self,
-        at: u32,
-        rest: Option<&str>,
-        depth: u16,
+        mut at: u32,
+        mut rest: Option<&str>,
+        mut depth: u16,
         met: &mut Met,
         judge: &mut impl Judge,
     ) -> Found {
-        let Some(node) = self.nodes.get(at as usize) else {
-            return Found::Nothing;
-        };
-        if !node.below.is_empty() {
-            met.push((depth, at));
-        }
-        let Some(rest) = rest else {
-            return first(&node.here, judge);
-        };
-        // Segments are short: looking for one at a time costs less than setting out with vectors.
-        let (segment, rest) = match rest.bytes().position(|byte| byte == b'/') {
-            Some(slash) => {
-                let (segment, rest) = rest.split_at(slash);
-                (segment, rest.get(1..))
+        while let Some(node) = self.nodes.get(at as usize) {
+            if !node.below.is_empty() {
+                met.push((depth, at));
             }
-            None => (rest, None),
-        };
-        if !node.literals.is_empty()
-            && let Some(child) = node.literals.get(segment)
-            && let found @ Found::Route(_) = self.walk(*child, rest, depth + 1, met, judge)
-        {
-            return found;
+            let Some(text) = rest else {
+                return first(&node.here, judge);
+            };
+            let (segment, behind) = cut(text);
+            let literal = node.literals.get(segment);
+            let parameter = node.parameter.filter(|_| !segment.is_empty());
+            depth += 1;
+            at = match (literal, parameter) {
+                (Some(child), None) | (None, Some(child)) => child,
+                (Some(literal), Some(parameter)) => {
+                    match self.walk(literal, behind, depth, met, judge) {
+                        Found::Nothing => parameter,
+                        found => return found,
+                    }
+                }
+                (None, None) => break,
+            };
+            rest = behind;
         }
-        match node.parameter {
-            Some(child) if !segment.is_empty() => self.walk(child, rest, depth + 1, met, judge),
-            _ => Found::Nothing,
+        Found::Nothing
+    }
+}
+
+/// The first segment, and what follows its slash. Segments are short: looking for one at a time costs
+/// less than setting out with vectors.
+#[inline]
+fn cut(text: &str) -> (&str, Option<&str>) {
+    match text.bytes().position(|byte| byte == b'/') {
+        Some(slash) => {
+            let (segment, behind) = text.split_at(slash);
+            (segment, behind.get(1..))
         }
+        None => (text, None),
     }
 }
 

@@ -10,6 +10,7 @@ mod decide;
 pub mod explain;
 pub mod host;
 pub mod inputs;
+mod literals;
 mod matcher;
 pub mod path;
 pub mod rewrite;
