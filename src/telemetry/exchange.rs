@@ -172,7 +172,7 @@ impl<'e> Exchange<'e> {
             }
             let value = self.value(field);
             if value != Value::Absent {
-                out.extend_from_slice(field.head().as_bytes());
+                json::plain(out, field.head());
                 value.write_json(out, redact);
             }
         }
@@ -206,7 +206,7 @@ impl Value<'_> {
     pub fn write(self, out: &mut Vec<u8>, redact: &[String]) {
         match self {
             Self::Absent => {}
-            Self::Text(text) | Self::Word(text) => out.extend_from_slice(text.as_bytes()),
+            Self::Text(text) | Self::Word(text) => json::plain(out, text),
             Self::Number(number) => json::number(out, number),
             Self::Span(span) => {
                 let us = span.as_micros() as u64;

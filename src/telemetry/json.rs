@@ -58,45 +58,65 @@ pub fn text(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends with quotes, backslashes and controls escaped as JSON demands.
+#[inline]
 pub fn escape(out: &mut Vec<u8>, value: &str) {
-    let mut rest = value.as_bytes();
-    loop {
-        let (head, tail) = rest.split_at(plain(rest));
-        out.extend_from_slice(head);
-        let Some((special, tail)) = tail.split_first() else {
-            return;
-        };
-        match special {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            other => {
-                let _ = write!(out, "\\u{other:04x}");
-            }
-        }
-        rest = tail;
+    let start = out.len();
+    let mut special = false;
+    words(out, value.as_bytes(), |word| special |= any_special(word));
+    if special {
+        out.truncate(start);
+        escape_bytewise(out, value);
     }
 }
 
-/// How many bytes at the start need no escape. Looks at eight at a time: most texts need none.
-fn plain(bytes: &[u8]) -> usize {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let plain = |word: &&[u8; 8]| !any_special(u64::from_ne_bytes(**word));
-    let whole = words.iter().take_while(plain).count() * 8;
-    // The last bytes with some of those before them, or twice the middle of a short text.
-    let last = match (bytes.last_chunk(), bytes.first_chunk(), bytes.last_chunk()) {
-        (Some(last), ..) => Some(u64::from_ne_bytes(*last)),
-        (None, Some(first), Some(last)) => {
-            let (first, last) = (u32::from_ne_bytes(*first), u32::from_ne_bytes(*last));
-            Some(u64::from(first) << 32 | u64::from(last))
+#[cold]
+fn escape_bytewise(out: &mut Vec<u8>, value: &str) {
+    for byte in value.bytes() {
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            ..0x20 => drop(write!(out, "\\u{byte:04x}")),
+            other => out.push(other),
         }
-        _ => None,
-    };
-    if whole + rest.len() == bytes.len() && last.is_some_and(|last| !any_special(last)) {
-        return bytes.len();
     }
-    let rest = bytes.get(whole..).unwrap_or(&[]);
-    let special = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
-    whole + rest.iter().position(special).unwrap_or(rest.len())
+}
+
+/// Appends a short text as it is: a name, a word, digits.
+#[inline]
+pub fn plain(out: &mut Vec<u8>, text: &str) {
+    words(out, text.as_bytes(), |_| ());
+}
+
+/// Appends bytes, eight at a time, and shows them to `seen`. The texts of a line are so short that
+/// calls of `memcpy` would cost more than all else about them.
+#[inline]
+fn words(out: &mut Vec<u8>, bytes: &[u8], mut seen: impl FnMut(u64)) {
+    /// Stand for bytes that are not there.
+    const SPACES: u64 = 0x2020_2020_2020_2020;
+    if let Some(last) = bytes.last_chunk::<8>() {
+        let (whole, rest) = bytes.as_chunks();
+        for word in whole {
+            seen(u64::from_ne_bytes(*word));
+            out.extend_from_slice(word);
+        }
+        if !rest.is_empty() {
+            // The last eight go over some of those before them.
+            seen(u64::from_ne_bytes(*last));
+            out.truncate(out.len() + rest.len() - 8);
+            out.extend_from_slice(last);
+        }
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let (start, end) = (u32::from_ne_bytes(*first), u32::from_ne_bytes(*last));
+        seen(u64::from(start) << 32 | u64::from(end));
+        out.extend_from_slice(first);
+        out.truncate(out.len() + bytes.len() - 8);
+        out.extend_from_slice(last);
+    } else {
+        for byte in bytes {
+            seen(SPACES << 8 | u64::from(*byte));
+            out.push(*byte);
+        }
+    }
 }
 
 /// Whether one of eight bytes is a control, a quote or a backslash.
@@ -114,7 +134,7 @@ const fn any_special(word: u64) -> bool {
 
 /// Appends a whole number.
 pub fn number(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    plain(out, itoa::Buffer::new().format(number));
 }
 
 /// Appends the digits behind a point. A leading one keeps their zeros and gives its place to it.
