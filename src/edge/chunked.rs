@@ -2,11 +2,13 @@
 //! connection knows where the body ends and nothing but well-formed chunks goes any further.
 //!
 //! It decodes nothing: the proxy behind it does. What it adds is strictness (sizes are 1 to 16 hex
-//! digits that fit an `u64`, lines end in CR LF, extensions and trailers are bounded) and the
+//! digits, far below what an `u64` holds, lines end in CR LF, extensions and trailers are bounded) and the
 //! exact end, past which bytes belong to the next request.
 
 /// Longest chunk-size line, extensions included: they mean nothing to us, and floods hide there.
 const LINE_MAX: u32 = 1024;
+/// Largest chunk. Parsers behind this one take sizes for signed numbers.
+const SIZE_MAX: u64 = i64::MAX as u64 / 2;
 /// Most bytes of trailer fields.
 const TRAILER_MAX: u32 = 16 * 1024;
 
@@ -14,6 +16,8 @@ const TRAILER_MAX: u32 = 16 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
     Size,
+    /// White space behind a size, which only an extension may follow.
+    Space,
     Extension,
     SizeLf,
     Data,
@@ -83,16 +87,13 @@ impl Follower {
         match (self.at, byte) {
             (At::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => self.digit(byte),
             (At::Size, b'\r') if self.digits > 0 => Ok(At::SizeLf),
-            (At::Size, b';' | b' ' | b'\t') if self.digits > 0 => Ok(At::Extension),
+            (At::Size, b' ' | b'\t') if self.digits > 0 => Ok(At::Space),
+            (At::Size, b';') if self.digits > 0 => Ok(At::Extension),
+            (At::Space, b' ' | b'\t') => self.longer(At::Space),
+            (At::Space, b';') => Ok(At::Extension),
+            (At::Space, b'\r') => Ok(At::SizeLf),
             (At::Extension, b'\r') => Ok(At::SizeLf),
-            (At::Extension, b'\t' | b' '..=b'~' | 0x80..) => {
-                self.line += 1;
-                if self.line > LINE_MAX {
-                    Err(Malformed)
-                } else {
-                    Ok(At::Extension)
-                }
-            }
+            (At::Extension, b'\t' | b' '..=b'~' | 0x80..) => self.longer(At::Extension),
             (At::SizeLf, b'\n') => Ok(self.after_size()),
             (At::DataCr, b'\r') => Ok(At::DataLf),
             (At::DataLf, b'\n') => Ok(At::Size),
@@ -113,14 +114,24 @@ impl Follower {
         }
     }
 
+    /// One more byte of a line that is none of our business.
+    fn longer(&mut self, at: At) -> Result<At, Malformed> {
+        self.line += 1;
+        if self.line > LINE_MAX {
+            Err(Malformed)
+        } else {
+            Ok(at)
+        }
+    }
+
     fn digit(&mut self, byte: u8) -> Result<At, Malformed> {
         let value = (byte as char).to_digit(16).ok_or(Malformed)?;
         self.digits += 1;
-        if self.digits > 16 {
+        self.size = (self.size << 4) | u64::from(value);
+        // Zeros in front count too: who needs more than sixteen digits has something to hide.
+        if self.digits > 16 || self.size > SIZE_MAX {
             return Err(Malformed);
         }
-        // Sixteen digits fill an u64 exactly, so shifting cannot lose one.
-        self.size = (self.size << 4) | u64::from(value);
         Ok(At::Size)
     }
 
@@ -176,6 +187,11 @@ mod tests {
             b"5\r\nhello\n",
             b"1FFFFFFFFFFFFFFFF\r\n",
             b"5;a\0b\r\n",
+            b"5 xyz\r\n",
+            b"5 6\r\n",
+            b"FFFFFFFFFFFFFFFF\r\n",
+            b"8000000000000000\r\n",
+            b"00000000000000005\r\n",
             b"0\r\n folded\r\n",
             b"0\r\nA: b\n",
         ] {

@@ -93,7 +93,8 @@ pub async fn serve(server: Server, listener: Name, transport: Transport, peer: S
             },
             Next::H2 => return http2::serve(&server, stream, &settings).await,
             Next::Refused(refused) => {
-                plain_answer::refuse(&server, *stream, refused).await;
+                let to_head = is_head(&stream.ahead);
+                plain_answer::refuse(&server, *stream, refused, to_head).await;
                 return;
             }
             Next::Closed => return,
@@ -181,14 +182,21 @@ async fn request(
     head: Head,
     settings: &ListenerSettings,
 ) -> Option<Box<ClientStream>> {
-    let bytes = match canonical::head(take_head(&mut stream.ahead, head)) {
+    let bytes = take_head(&mut stream.ahead, head);
+    let to_head = is_head(&bytes);
+    let plain = || stream.facts().is_some_and(|facts| facts.scheme() == "http");
+    let canonical = match head.https && plain() {
+        true => Err(Refused::NOT_SECURE),
+        false => canonical::head(bytes, &head),
+    };
+    let bytes = match canonical {
         Ok(bytes) => bytes,
         Err(refused) => {
-            plain_answer::refuse(server, *stream, refused).await;
+            plain_answer::refuse(server, *stream, refused, to_head).await;
             return None;
         }
     };
-    stream.begin(head.body, head.upgrade);
+    stream.begin(head.body, head.websocket);
     let rescue = stream.rescue();
     let mut session = ServerSession::new_http1(stream);
     session.set_read_timeout(Some(settings.idle_timeout));
@@ -205,10 +213,15 @@ async fn request(
         Err(_) => {
             server.metrics.panics.fetch_add(1, Relaxed);
             let stream = rescue.lock().take()?;
-            plain_answer::refuse(server, stream, Refused::PANICKED).await;
+            plain_answer::refuse(server, stream, Refused::PANICKED, to_head).await;
             None
         }
     }
+}
+
+/// Whether these are the first bytes of a request for a head alone.
+fn is_head(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(b"HEAD ")
 }
 
 /// Takes the head off the front; what follows it stays.
@@ -232,6 +245,12 @@ impl Refused {
         reason: Reason::InternalError,
         status: 500,
         detail: "the gateway failed",
+    };
+    /// RFC 9110, section 7.4.
+    const NOT_SECURE: Self = Self {
+        reason: Reason::BadRequest,
+        status: 421,
+        detail: "what is asked for is not served without TLS",
     };
     const H1_NOT_SERVED: Self = Self {
         reason: Reason::BadRequest,

@@ -72,6 +72,8 @@ pub struct Journey {
     pub body_bytes: u64,
     /// The answer is a stream without an end of its own, so only silence ends it.
     pub endless: bool,
+    /// On its way to an upstream: from here on the core closes the connection where it fails.
+    pub proxied: bool,
     active: Active,
 }
 
@@ -101,6 +103,8 @@ pub struct Attempt {
     pub tried: SmallVec<[usize; 4]>,
     /// Tries in all, over all versions.
     pub number: u8,
+    /// An upstream has said once that it had not looked at the request.
+    pub unseen: bool,
     pub endpoint: Option<usize>,
     pub in_flight: Option<InFlight>,
     /// What the hashing balancers go by; the same for all tries.
@@ -226,6 +230,7 @@ impl Journey {
             deadline: None,
             body_bytes: 0,
             endless: false,
+            proxied: false,
             active: Active::enter(metrics),
         }
     }

@@ -54,13 +54,42 @@ fn may_retry(journey: &mut Journey, cause: RetryOn) -> bool {
 /// Whether sending the request once more does no harm: its method is idempotent (RFC 9110, section
 /// 9.2.2), all of it is still at hand, and nothing has been answered.
 fn may_repeat(session: &mut Session, journey: &Journey) -> bool {
+    session.req_header().method.is_idempotent() && is_at_hand(session, journey)
+}
+
+/// Whether all of a request is still here, and nothing has been answered.
+fn is_at_hand(session: &mut Session, journey: &Journey) -> bool {
     let answered = session
         .response_written()
         .is_some_and(|head| !head.status.is_informational());
-    !answered
-        && journey.refusal.is_none()
-        && session.req_header().method.is_idempotent()
-        && !session.as_ref().retry_buffer_truncated()
+    !answered && journey.refusal.is_none() && !session.as_ref().retry_buffer_truncated()
+}
+
+/// What HTTP/2 says of a failure, if it does.
+fn h2(error: &Error) -> Option<&h2::Error> {
+    error.root_cause().downcast_ref::<h2::Error>()
+}
+
+/// Whether the upstream says that it has not looked at the request, so that any may be sent once more
+/// (RFC 9113, section 8.7).
+fn unseen(error: &Error) -> bool {
+    let refused = |error: &h2::Error| {
+        error.is_remote()
+            && (error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
+                || error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR))
+    };
+    h2(error).is_some_and(refused)
+}
+
+/// Whether the connection ended, which a kept one may have done before the request came. Anything
+/// else is an answer, if a bad one.
+fn is_cut(error: &Error) -> bool {
+    let kinds = [
+        ErrorType::ConnectionClosed,
+        ErrorType::ReadError,
+        ErrorType::WriteError,
+    ];
+    kinds.contains(error.etype()) && h2(error).is_none_or(h2::Error::is_io)
 }
 
 /// The upstream's answer is one that a retry may mend. Returns whether there is one.
@@ -122,7 +151,13 @@ pub fn on_exchange(session: &mut Session, journey: &mut Journey, error: &mut Err
                 .is_some_and(|deadline| deadline <= Instant::now());
             !whole && may_repeat(session, journey) && may_retry(journey, RetryOn::Timeout)
         }
-        _ if upstream && reused && free && may_repeat(session, journey) => replaced(journey),
+        _ if unseen(error) && is_at_hand(session, journey) && !journey.attempt.unseen => {
+            journey.attempt.unseen = true;
+            replaced(journey)
+        }
+        _ if upstream && reused && free && is_cut(error) && may_repeat(session, journey) => {
+            replaced(journey)
+        }
         _ if upstream => {
             if journey.refusal.is_none() {
                 journey.attempt.verdict = Some(Ended::Broken);
@@ -184,6 +219,11 @@ pub fn reason(journey: &Journey, error: &Error) -> Refusal {
         return refusal.clone();
     }
     match error.esource() {
+        ErrorSource::Upstream
+            if h2(error).is_some_and(|error| error.is_remote() || error.is_io()) =>
+        {
+            Refusal::new(Reason::UpstreamReset, "the upstream ended the stream")
+        }
         ErrorSource::Upstream => upstream(error.etype()),
         ErrorSource::Downstream => downstream(error),
         ErrorSource::Internal | ErrorSource::Unset => {

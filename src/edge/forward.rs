@@ -1,15 +1,14 @@
-//! What leaves for the upstream and what comes back: forwarding headers, ids, colors, paths.
+//! What leaves for the upstream: forwarding headers, ids, colors, paths.
 
 use super::context::Journey;
 use super::facts::Facts;
-use super::{plugins, policies, trail};
+use super::trail;
 use crate::routing::{carried, rewrite};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use pingora::Result;
-use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
-use smallvec::SmallVec;
 use std::borrow::Cow;
 
 pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -22,13 +21,13 @@ pub static BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 pub static CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 /// The first URI (a SPIFFE id), DNS name or subject of the client's certificate.
 pub static CLIENT_CERT_NAME: HeaderName = HeaderName::from_static("x-client-cert-name");
-static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Dresses the request for the upstream.
 pub fn outgoing(session: &Session, head: &mut RequestHeader, journey: &Journey) -> Result<()> {
+    let endpoint = journey.endpoint().map(|endpoint| &*endpoint.address);
     reworked(head, |parts| {
-        host(parts);
+        host(parts, endpoint);
+        one_hop_less(parts);
         let headers = &mut parts.headers;
         headers.reserve(FIELDS_ADDED);
         // The gateway answers expectations itself, so the upstream has none to meet.
@@ -83,14 +82,40 @@ fn reworked(head: &mut RequestHeader, work: impl FnOnce(&mut Parts)) -> Result<(
     }
 }
 
-/// HTTP/2 names the host in its target, which a rewrite replaces.
-fn host(parts: &mut Parts) {
+/// HTTP/2 names the host in its target, which a rewrite replaces. HTTP/1.0 need not name any, and
+/// HTTP/1.1 must (RFC 9112, section 3.2): then it is the endpoint that is asked.
+fn host(parts: &mut Parts, endpoint: Option<&str>) {
     let named = parts.uri.authority().map(http::uri::Authority::as_str);
-    if let Some(named) = named
+    if let Some(named) = named.or(endpoint)
         && !parts.headers.contains_key(header::HOST)
         && let Ok(host) = HeaderValue::from_str(named)
     {
         parts.headers.insert(header::HOST, host);
+    }
+}
+
+static MAX_FORWARDS: HeaderName = HeaderName::from_static("max-forwards");
+
+/// How many hops a request may still make, where its method looks at that (RFC 9110, section 7.6.2).
+fn hops(method: &Method, headers: &HeaderMap) -> Option<u32> {
+    match *method {
+        Method::OPTIONS | Method::TRACE => {
+            let hops = headers.get(&MAX_FORWARDS)?.to_str().ok()?;
+            hops.trim().parse().ok()
+        }
+        _ => None,
+    }
+}
+
+/// Whether a request may go no further than here.
+pub fn ends_here(head: &RequestHeader) -> bool {
+    hops(&head.method, &head.headers) == Some(0)
+}
+
+fn one_hop_less(parts: &mut Parts) {
+    if let Some(hops) = hops(&parts.method, &parts.headers) {
+        let left = HeaderValue::from(hops.saturating_sub(1));
+        parts.headers.insert(&MAX_FORWARDS, left);
     }
 }
 
@@ -209,83 +234,5 @@ fn baggage(headers: &mut HeaderMap, key: &str, color: Option<&str>) {
     match HeaderValue::try_from(whole) {
         Ok(value) if !value.is_empty() => drop(headers.insert(&BAGGAGE, value)),
         _ => drop(headers.remove(&BAGGAGE)),
-    }
-}
-
-/// Largest head of an answer, in bytes of names and values; clients take less, most of them.
-pub const ANSWER_HEAD_MAX: usize = 256 * 1024;
-
-/// Bytes of names and values.
-pub fn head_size(head: &ResponseHeader) -> usize {
-    head.headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len())
-        .sum()
-}
-
-/// Dresses the upstream's answer for the client.
-pub fn returning(head: &mut ResponseHeader, to_http10: bool, journey: &Journey) -> Result<()> {
-    let switches = head.status == http::StatusCode::SWITCHING_PROTOCOLS;
-    let color = &journey.snapshot.config.coloring.header;
-    let gone = head.headers.keys().filter(|name| match **name {
-        header::CONNECTION | header::UPGRADE => !switches,
-        // HTTP/1.0 has no transfer codings: the end of the connection is the end of the body.
-        header::TRANSFER_ENCODING => to_http10,
-        _ => [&KEEP_ALIVE, &PROXY_CONNECTION, color].contains(name),
-    });
-    let gone: SmallVec<[HeaderName; 2]> = gone.cloned().collect();
-    for name in &gone {
-        head.remove_header(name);
-    }
-    stamp(head, journey)
-}
-
-/// What endpoints tell of their own load, 0 to 1.
-static ENDPOINT_LOAD: HeaderName = HeaderName::from_static("x-endpoint-load");
-
-/// What an answer says to the gateway itself, and what the gateway adds for sticky clients.
-pub fn upkeep(head: &mut ResponseHeader, journey: &Journey) -> Result<()> {
-    let Some(service) = journey.service() else {
-        return Ok(());
-    };
-    let Some(endpoint) = journey.endpoint() else {
-        return Ok(());
-    };
-    if service.reported_load
-        && let Some(load) = head.remove_header(&ENDPOINT_LOAD)
-        && let Some(load) = load.to_str().ok().and_then(|load| load.trim().parse().ok())
-    {
-        endpoint.state.report_load(load);
-    }
-    if let Some(sticky) = &service.sticky
-        && journey.attempt.sticky != Some(endpoint.id())
-    {
-        let age = sticky
-            .max_age
-            .map(|age| format!("; Max-Age={}", age.as_secs()));
-        let (name, id, age) = (&sticky.cookie.0, endpoint.id(), age.unwrap_or_default());
-        let cookie = format!("{name}={id:016x}; Path=/; HttpOnly; SameSite=Lax{age}");
-        head.append_header(header::SET_COOKIE, cookie)?;
-    }
-    Ok(())
-}
-
-/// What every answer tells: the request's id, and to trusted peers its color.
-pub fn stamp(head: &mut ResponseHeader, journey: &Journey) -> Result<()> {
-    if let Some(id) = &journey.request_id {
-        head.insert_header(X_REQUEST_ID.clone(), id.clone())?;
-    }
-    if let Some(cookie) = &journey.set_color {
-        head.append_header(header::SET_COOKIE, cookie.clone())?;
-    }
-    plugins::response_head(head, journey);
-    for (name, value) in policies::readings(journey) {
-        head.append_header(name.clone(), value.clone())?;
-    }
-    let name = &journey.snapshot.config.coloring.header;
-    let color = journey.requested_color().filter(|_| journey.client.trusted);
-    match color.and_then(|id| journey.snapshot.color(id)) {
-        Some(color) => head.insert_header(name.clone(), color.value.clone()),
-        None => Ok(()),
     }
 }

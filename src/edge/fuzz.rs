@@ -27,7 +27,7 @@ pub fn head(bytes: &[u8]) {
         (Ok(Some(one)), Ok(Some(other))) => {
             assert_eq!(one, other);
             let own = bytes.get(one.start..one.end).unwrap_or(&[]);
-            if let Ok(canonical) = canonical::head(BytesMut::from(own)) {
+            if let Ok(canonical) = canonical::head(BytesMut::from(own), &one) {
                 let again = Scanner::default().scan(&canonical, LIMITS);
                 assert!(
                     again.is_ok_and(|again| again.is_some_and(|again| again.body == one.body)),

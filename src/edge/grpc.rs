@@ -41,10 +41,11 @@ fn kind(headers: &HeaderMap) -> &[u8] {
 
 /// How long a client of gRPC or gRPC-Web will wait; `None`: it does not say, or not well.
 pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(&GRPC_TIMEOUT)?.to_str().ok()?;
+    // Asked first, since most requests have no content and the answer costs least then.
     if !kind(headers).starts_with(b"application/grpc") {
         return None;
     }
+    let text = headers.get(&GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     // At most eight digits, by the protocol.
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {

@@ -12,6 +12,9 @@ use crate::reason::Reason;
 const LEADING_BLANK_LINES_MAX: usize = 2;
 /// Longest method; the registered ones end at 17 characters.
 const METHOD_LEN_MAX: usize = 32;
+/// Longest target, and longest name of a field, that a parser behind this one takes.
+const TARGET_LEN_MAX: usize = 65_534;
+const NAME_LEN_MAX: usize = 1024;
 
 /// How much of a head is acceptable.
 #[derive(Debug, Clone, Copy)]
@@ -29,10 +32,14 @@ pub struct Head {
     /// Just past the final empty line.
     pub end: usize,
     pub body: Body,
-    /// The client offers to change protocols, so bytes after the head may not be HTTP.
-    pub upgrade: bool,
+    /// The client offers to speak WebSocket, so bytes after the answer's head may not be HTTP.
+    pub websocket: bool,
+    /// Sound, but not for parsers behind this one: see `canonical`.
+    pub rewrite: bool,
     /// HTTP/1.1, or HTTP/1.0 otherwise.
     pub http11: bool,
+    /// The target is absolute, of the scheme `https`.
+    pub https: bool,
 }
 
 /// How the body is framed (RFC 9112, section 6).
@@ -53,6 +60,13 @@ pub struct Refused {
 }
 
 impl Refused {
+    const LONG_TARGET: Self = Self {
+        reason: Reason::HeadersTooLarge,
+        status: 414,
+        detail: "the request target is too long",
+    };
+    const LONG_METHOD: Self = Self::with_status(501, "no method is that long");
+
     const fn bad(detail: &'static str) -> Self {
         Self {
             reason: Reason::BadRequest,
@@ -99,7 +113,15 @@ struct Facts {
     hosts: usize,
     length: Option<u64>,
     chunked: bool,
-    upgrade: bool,
+    get: bool,
+    /// `Upgrade` is there, and is WebSocket's.
+    upgrade: Option<bool>,
+    /// `Connection` names `Upgrade`.
+    upgrades: bool,
+    connections: usize,
+    /// The target is not in origin-form, or has what a URI cannot have.
+    odd_target: bool,
+    https: bool,
 }
 
 impl Scanner {
@@ -113,7 +135,7 @@ impl Scanner {
             let line = bytes.get(self.line_start..line_feed).unwrap_or(&[]);
             let end = line_feed + 1;
             if end > limits.bytes {
-                return Err(Refused::too_large("the request head is too large"));
+                return Err(self.too_large());
             }
             let Some((b'\r', line)) = line.split_last() else {
                 return Err(Refused::bad("a line of the head does not end in CR LF"));
@@ -125,12 +147,20 @@ impl Scanner {
         }
         self.searched = bytes.len();
         if bytes.len() >= limits.bytes {
-            return Err(Refused::too_large("the request head is too large"));
+            return Err(self.too_large());
         }
         if !self.request_line {
             plausible_start(bytes.get(self.line_start..).unwrap_or(&[]))?;
         }
         Ok(None)
+    }
+
+    /// What is too large: the target, if nothing else has come yet (RFC 9112, section 3).
+    fn too_large(&self) -> Refused {
+        match self.request_line {
+            true => Refused::too_large("the request head is too large"),
+            false => Refused::LONG_TARGET,
+        }
     }
 
     /// Judges one line; true when it ends the head.
@@ -184,13 +214,17 @@ impl Scanner {
             (Some(0) | None, false) => Body::None,
             (Some(length), false) => Body::Length(length),
         };
-        let (start, upgrade, http11) = (self.start, facts.upgrade, facts.http11);
+        let (start, http11) = (self.start, facts.http11);
+        let websocket = facts.get && http11 && facts.upgrades && facts.upgrade == Some(true);
+        let idle_upgrade = facts.upgrade.is_some() && !websocket;
         Ok(Head {
             start,
             end,
             body,
-            upgrade,
+            websocket,
+            rewrite: facts.odd_target || facts.connections > 1 || idle_upgrade,
             http11,
+            https: facts.https,
         })
     }
 }
@@ -199,10 +233,11 @@ impl Scanner {
 fn plausible_start(begin: &[u8]) -> Result<(), Refused> {
     let method = begin.split(|byte| *byte == b' ').next().unwrap_or(&[]);
     let plausible = method.iter().all(|byte| is_token(*byte) || *byte == b'\r');
-    if plausible && method.len() <= METHOD_LEN_MAX {
-        return Ok(());
+    match plausible {
+        true if method.len() > METHOD_LEN_MAX => Err(Refused::LONG_METHOD),
+        true => Ok(()),
+        false => Err(Refused::bad("this is not the start of an HTTP request")),
     }
-    Err(Refused::bad("this is not the start of an HTTP request"))
 }
 
 impl Facts {
@@ -215,11 +250,11 @@ impl Facts {
                 "the request line is not METHOD SP TARGET SP VERSION",
             ));
         };
-        if method.is_empty()
-            || method.len() > METHOD_LEN_MAX
-            || !method.iter().all(|b| is_token(*b))
-        {
+        if method.is_empty() || !method.iter().all(|b| is_token(*b)) {
             return Err(Refused::bad("the method is not a token"));
+        }
+        if method.len() > METHOD_LEN_MAX {
+            return Err(Refused::LONG_METHOD);
         }
         self.http11 = match version {
             b"HTTP/1.1" => true,
@@ -235,7 +270,14 @@ impl Facts {
             _ => return Err(Refused::bad("the HTTP version is malformed")),
         };
         self.connect = method == b"CONNECT";
-        judge_target(method, target)
+        self.get = method == b"GET";
+        judge_target(method, target)?;
+        self.https = target
+            .get(..8)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"https://"));
+        self.odd_target =
+            !matches!(target, [b'/' | b'*', ..]) || target.iter().copied().any(is_encoded);
+        Ok(())
     }
 
     fn field(&mut self, line: &[u8]) -> Result<(), Refused> {
@@ -243,6 +285,9 @@ impl Facts {
         let (name, value) = line.split_at(colon);
         if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
             return Err(Refused::bad("a header field name is malformed"));
+        }
+        if name.len() > NAME_LEN_MAX {
+            return Err(Refused::too_large("a header field name is too long"));
         }
         let value = value.get(1..).unwrap_or(&[]);
         if value
@@ -254,7 +299,14 @@ impl Facts {
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => self.host(),
             7 if name.eq_ignore_ascii_case(b"upgrade") => {
-                self.upgrade = true;
+                let websocket = value.trim_ascii().eq_ignore_ascii_case(b"websocket");
+                self.upgrade = Some(websocket && self.upgrade.is_none());
+                Ok(())
+            }
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                self.connections += 1;
+                let mut options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+                self.upgrades |= options.any(|option| option.eq_ignore_ascii_case(b"upgrade"));
                 Ok(())
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(value),
@@ -312,6 +364,14 @@ impl Facts {
 /// Origin-form, absolute-form with http(s), or `*` with OPTIONS (RFC 9112, section 3.2).
 fn judge_target(method: &[u8], target: &[u8]) -> Result<(), Refused> {
     let clean = |byte: &u8| *byte > 0x20 && *byte != 0x7f && *byte != b'#';
+    // In normal form an odd byte takes three.
+    if target.len() > TARGET_LEN_MAX / 3 {
+        let odd = target.iter().filter(|byte| !byte.is_ascii_alphanumeric());
+        let odd = odd.filter(|byte| !b"/-._~%:@!$&'()*+,;=?".contains(byte));
+        if target.len() + 2 * odd.count() > TARGET_LEN_MAX {
+            return Err(Refused::LONG_TARGET);
+        }
+    }
     if target.is_empty() || !target.iter().all(clean) {
         return Err(Refused::bad(
             "the request target has a character that a URI cannot have",
@@ -332,6 +392,11 @@ fn judge_target(method: &[u8], target: &[u8]) -> Result<(), Refused> {
     } else {
         Err(Refused::bad("the request target is malformed"))
     }
+}
+
+/// Whether a byte that clients send in targets, though a URI cannot have it, has to be encoded.
+pub const fn is_encoded(byte: u8) -> bool {
+    matches!(byte, b'"' | b'<' | b'>' | b'`' | 0x80..)
 }
 
 /// `tchar` of RFC 9110, section 5.6.2.

@@ -29,7 +29,7 @@ fn an_ordinary_request_is_taken_whole() {
         b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
     );
     assert_eq!(
-        (head.body, head.upgrade, head.http11),
+        (head.body, head.websocket, head.http11),
         (Body::None, false, true)
     );
 }

@@ -33,12 +33,14 @@ mod record;
 mod refusal;
 mod request_id;
 mod respond;
+mod returning;
 mod road;
 mod socket;
 mod target;
 mod timer;
 mod trail;
 mod unhurried;
+mod uploads;
 mod websocket;
 mod wire;
 

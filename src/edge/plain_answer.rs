@@ -8,8 +8,8 @@ use super::wire::ClientStream;
 use super::{record, refusal, request_id};
 use http::StatusCode;
 
-/// Answers, logs and closes.
-pub async fn refuse(server: &Server, mut stream: ClientStream, refused: Refused) {
+/// Answers, logs and closes. `to_head`: the answer is its head alone (RFC 9110, section 9.3.2).
+pub async fn refuse(server: &Server, mut stream: ClientStream, refused: Refused, to_head: bool) {
     let why = Refusal {
         reason: refused.reason,
         status: refused.status,
@@ -33,7 +33,7 @@ pub async fn refuse(server: &Server, mut stream: ClientStream, refused: Refused)
          Connection: close\r\n\
          Proxy-Status: {}\r\n\
          X-Request-Id: {}\r\n\
-         {}\r\n{body}",
+         {}\r\n{}",
         why.status,
         title.unwrap_or("Refused"),
         body.len(),
@@ -44,6 +44,7 @@ pub async fn refuse(server: &Server, mut stream: ClientStream, refused: Refused)
         } else {
             ""
         },
+        if to_head { "" } else { &body },
     );
     if stream.send(answer.as_bytes()).await.is_ok() {
         stream.close_gently().await;

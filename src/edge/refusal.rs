@@ -1,7 +1,7 @@
 //! The only place that words a refusal: reason to status, problem+json, `Proxy-Status`, gRPC status.
 
 use super::context::{Journey, Refusal};
-use super::{answer, forward, grpc, trail};
+use super::{answer, grpc, returning, trail};
 use crate::reason::Reason;
 use crate::telemetry::trace::context::Hex;
 use bytes::Bytes;
@@ -44,7 +44,7 @@ pub async fn write(session: &mut Session, journey: &Journey, refusal: &Refusal) 
     if refusal.status == 405 {
         allow(&mut head, session, journey)?;
     }
-    forward::stamp(&mut head, journey)?;
+    returning::stamp(&mut head, journey)?;
     answer::write(session, head, body.into()).await
 }
 
@@ -117,7 +117,7 @@ async fn trailers_only(session: &mut Session, journey: &Journey, refusal: &Refus
     if session.req_header().version != http::Version::HTTP_2 {
         head.set_content_length(0)?;
     }
-    forward::stamp(&mut head, journey)?;
+    returning::stamp(&mut head, journey)?;
     answer::write(session, head, Bytes::new()).await
 }
 

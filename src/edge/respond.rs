@@ -1,7 +1,7 @@
 //! Answers that need no upstream: fixed texts and redirects.
 
 use super::context::Journey;
-use super::{answer, forward};
+use super::{answer, returning};
 use crate::config::route::Target;
 use crate::routing::path::split;
 use crate::routing::rewrite;
@@ -53,8 +53,9 @@ pub async fn from_route(session: &mut Session, journey: &Journey) -> Result<u16>
     }
 }
 
-/// `OPTIONS *` asks about the server as a whole (RFC 9110, section 9.3.7).
-pub async fn to_asterisk(session: &mut Session, journey: &Journey) -> Result<u16> {
+/// `OPTIONS *` asks about the server as a whole (RFC 9110, section 9.3.7); one that may go no further
+/// ends here too.
+pub async fn to_options(session: &mut Session, journey: &Journey) -> Result<u16> {
     let head = ResponseHeader::build(204, Some(3))?;
     send(session, journey, head, "").await?;
     Ok(204)
@@ -70,6 +71,6 @@ async fn send(
     if !bodiless {
         head.set_content_length(text.len())?;
     }
-    forward::stamp(&mut head, journey)?;
+    returning::stamp(&mut head, journey)?;
     answer::write(session, head, Bytes::copy_from_slice(text.as_bytes())).await
 }

@@ -14,7 +14,7 @@ use super::context::{Journey, Refusal};
 use super::facts::Facts;
 use super::{
     admit, beside, compress, failure, forward, grpc, mirror, plugins, policies, record, refusal,
-    respond, target,
+    respond, returning, target, uploads,
 };
 use crate::reason::Reason;
 use crate::routing::Outcome;
@@ -22,7 +22,7 @@ use crate::snapshot::Current;
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, Version, header};
+use http::{HeaderMap, Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -88,6 +88,10 @@ impl ProxyHttp for Road {
         session: &mut Session,
         journey: &mut Box<Journey>,
     ) -> Result<bool> {
+        if session.req_header().version == Version::HTTP_10 {
+            // Whoever speaks it knows of no interim answers (RFC 9110, section 15.2).
+            session.set_ignore_info_resp(true);
+        }
         let found = self.shield(journey, |journey| {
             admit::request(session, journey).map_err(|refusal| refused(journey, refusal))
         })?;
@@ -98,7 +102,18 @@ impl ProxyHttp for Road {
         let outcome = plugins::request_head(session, journey, outcome).await;
         match outcome.map_err(|refusal| refused(journey, refusal))? {
             _ if session.req_header().raw_path() == b"*" => {
-                respond::to_asterisk(session, journey).await?;
+                respond::to_options(session, journey).await?;
+                Ok(true)
+            }
+            _ if forward::ends_here(session.req_header()) => {
+                if session.req_header().method == Method::TRACE {
+                    let what = "the request may go no further, and nothing is echoed here";
+                    return Err(refused(
+                        journey,
+                        Refusal::new(Reason::MethodNotAllowed, what),
+                    ));
+                }
+                respond::to_options(session, journey).await?;
                 Ok(true)
             }
             Outcome::Refuse(reason) => Err(refused(journey, refusal_of(reason))),
@@ -109,8 +124,10 @@ impl ProxyHttp for Road {
             Outcome::Upstream { service, version } => {
                 journey.attempt.target = Some((service, version));
                 journey.deadline = target::deadline(session, journey);
-                check_length(session, journey)?;
-                expect_continue(session).await?;
+                let fits = uploads::check_length(session, journey);
+                fits.map_err(|refusal| refused(journey, refusal))?;
+                uploads::expect_continue(session).await?;
+                journey.proxied = true;
                 Ok(false)
             }
         }
@@ -177,13 +194,16 @@ impl ProxyHttp for Road {
         }
         let max = journey.route().and_then(|route| route.body_max);
         if max.is_some_and(|max| journey.body_bytes > max) {
-            return Err(refused(journey, body_too_large()));
+            return Err(refused(journey, uploads::too_large()));
         }
         let passed = plugins::request_body(journey, body, end);
         passed.map_err(|refusal| refused(journey, refusal))?;
         mirror::copy_body(body.as_ref(), end, journey);
-        // An empty last chunk would be written as a second end of the chunked body.
-        body.take_if(|chunk| chunk.is_empty());
+        // An empty last chunk would be written as a second end of the chunked body. Any other that is
+        // empty is half of a chunk's head: without it, the core takes this for the end.
+        if end {
+            body.take_if(|chunk| chunk.is_empty());
+        }
         Ok(())
     }
 
@@ -198,13 +218,19 @@ impl ProxyHttp for Road {
             let refusal = Refusal::new(Reason::UpstreamProtocol, "the upstream switched protocols");
             return Err(refused(journey, refusal));
         }
-        if forward::head_size(head) > forward::ANSWER_HEAD_MAX {
+        if !returning::is_framed(head) {
+            let refusal = Refusal::new(
+                Reason::UpstreamProtocol,
+                "the answer has a transfer coding that nobody asked for",
+            );
+            return Err(refused(journey, refusal));
+        }
+        if returning::head_size(head) > returning::ANSWER_HEAD_MAX {
             let refusal = Refusal::new(Reason::UpstreamProtocol, "the answer's head is too large");
             return Err(refused(journey, refusal));
         }
-        let informational = head.status.is_informational();
-        if informational && head.status != StatusCode::SWITCHING_PROTOCOLS {
-            return self.shield(journey, |journey| forward::returning(head, false, journey));
+        if is_interim(head) {
+            return self.shield(journey, |journey| returning::dress(head, false, journey));
         }
         journey.endless = is_endless(head.status, &head.headers);
         journey.answered(head);
@@ -220,13 +246,18 @@ impl ProxyHttp for Road {
         self.shield(journey, |journey| {
             beside::keep(session, head, journey);
             mirror::answered(head, journey);
-            forward::upkeep(head, journey)?;
-            forward::returning(head, old, journey)?;
+            returning::upkeep(head, journey)?;
+            returning::dress(head, old, journey)?;
             plugins::resize_answer(session.req_header(), head, journey)?;
             if let Some(bridge) = &mut journey.bridge {
                 bridge.answer_head(head, session.req_header().version)?;
             }
-            compress::begin(session, head, journey)
+            compress::begin(session, head, journey)?;
+            if old && !head.headers.contains_key(header::CONTENT_LENGTH) {
+                // The end of the connection is the end of the body, and the head says so.
+                session.set_keepalive(None);
+            }
+            Ok(())
         })
     }
 
@@ -320,9 +351,11 @@ impl ProxyHttp for Road {
         let refusal = failure::reason(journey, error);
         journey.refuse(refusal.clone());
         tracing::debug!(%error, reason = refusal.reason.name(), "request failed");
-        let unanswered = session
-            .response_written()
-            .is_none_or(|head| head.status.is_informational());
+        let unanswered = session.response_written().is_none_or(is_interim);
+        if journey.proxied {
+            // The core closes then, whatever is said.
+            session.set_keepalive(None);
+        }
         if unanswered && refusal.reason != Reason::ClientClosed {
             let _ = refusal::write(session, journey, &refusal).await;
         }
@@ -379,40 +412,9 @@ fn refusal_of(reason: Reason) -> Refusal {
     Refusal::new(reason, detail)
 }
 
-fn body_too_large() -> Refusal {
-    Refusal::new(
-        Reason::BodyTooLarge,
-        "the request body is larger than the route allows",
-    )
-}
-
-/// Refuses a body that is announced too large before a byte of it is read.
-fn check_length(session: &Session, journey: &mut Journey) -> Result<()> {
-    let Some(max) = journey.route().and_then(|route| route.body_max) else {
-        return Ok(());
-    };
-    let length = session.req_header().headers.get(header::CONTENT_LENGTH);
-    let length = length
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse().ok());
-    match length {
-        Some(length) if max < length => Err(refused(journey, body_too_large())),
-        _ => Ok(()),
-    }
-}
-
-/// The request is accepted: whoever waits to be told may send its body (RFC 9110, section 10.1.1).
-async fn expect_continue(session: &mut Session) -> Result<()> {
-    let expects = session.req_header().headers.get(header::EXPECT);
-    let expects =
-        expects.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    if expects && !session.is_body_empty() {
-        session
-            .as_downstream_mut()
-            .write_continue_response()
-            .await?;
-    }
-    Ok(())
+/// Whether a final answer is still to come. A switch of protocols is one.
+pub fn is_interim(head: &ResponseHeader) -> bool {
+    head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// Streams and upgrades have no end to wait for: only silence ends them.

@@ -28,6 +28,7 @@ mod identity;
 mod kept;
 mod limits;
 mod malformed;
+mod messages;
 mod mirrors;
 mod observe;
 mod plugins;

@@ -38,7 +38,7 @@ const READ_AHEAD: usize = 2048;
 /// What may be read by whoever serves the current request.
 #[derive(Debug)]
 enum Allowance {
-    /// Everything: HTTP/2, or a connection that may change protocols.
+    /// Everything: HTTP/2, or a connection that has changed protocols.
     Anything,
     /// This many bytes of body.
     Length(u64),
@@ -121,16 +121,19 @@ impl ClientStream {
         self.pace = Pace::new(min_body_rate);
     }
 
-    /// The next request begins: what may be read of it, besides its head.
-    pub fn begin(&mut self, body: Body, upgrade: bool) {
+    /// The next request begins: what may be read of it, besides its head. Who offers a WebSocket waits
+    /// for the answer before anything else than HTTP comes (RFC 6455, section 4.1).
+    pub fn begin(&mut self, body: Body, websocket: bool) {
         self.answered = false;
         if let Some(facts) = self.facts() {
             facts.set_deadline(None);
         }
         self.pace.restart();
-        self.websocket = if upgrade { Switch::Offered } else { Switch::No };
+        self.websocket = match websocket {
+            true => Switch::Offered,
+            false => Switch::No,
+        };
         self.allowance = match body {
-            _ if upgrade => Allowance::Anything,
             Body::None => Allowance::Nothing,
             Body::Length(length) => Allowance::Length(length),
             Body::Chunked => Allowance::Chunked(Follower::default()),

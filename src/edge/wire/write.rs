@@ -1,6 +1,6 @@
 //! Writing: pieces are gathered until somebody waits, and a client that takes nothing is given up.
 
-use super::{ClientStream, Switch};
+use super::{Allowance, ClientStream, Switch};
 use crate::edge::websocket::WebSocket;
 use std::io;
 use std::pin::Pin;
@@ -43,12 +43,17 @@ impl ClientStream {
         Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, what)))
     }
 
-    /// An answer that switches protocols makes the connection a WebSocket's end.
+    /// An answer that switches protocols makes the connection a WebSocket's end; any other that is
+    /// final leaves it what it was.
     fn switches(&mut self, answer: &[u8]) {
-        if matches!(self.websocket, Switch::Offered)
-            && let Some(socket) = WebSocket::begin(answer, &self.drain)
-        {
-            self.websocket = Switch::WebSocket(Box::new(socket));
+        if answer.starts_with(b"HTTP/1.1 101") {
+            self.allowance = Allowance::Anything;
+            self.websocket = match WebSocket::begin(answer, &self.drain) {
+                Some(socket) => Switch::WebSocket(Box::new(socket)),
+                None => Switch::No,
+            };
+        } else if !answer.starts_with(b"HTTP/1.1 1") {
+            self.websocket = Switch::No;
         }
     }
 

@@ -1,0 +1,150 @@
+//! What comes back from the upstream: the answer becomes the gateway's own message before it goes to the
+//! client.
+
+use super::context::Journey;
+use super::{forward, plugins, policies};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use smallvec::SmallVec;
+
+static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Largest head of an answer, in bytes of names and values; clients take less, most of them.
+pub const ANSWER_HEAD_MAX: usize = 256 * 1024;
+
+/// Bytes of names and values.
+pub fn head_size(head: &ResponseHeader) -> usize {
+    head.headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
+}
+
+/// Whether the length of an answer is told in a way that every client understands: the only transfer
+/// coding is `chunked`, once. Nobody has asked for others (RFC 9112, section 7.4), and they would be
+/// taken for content where the next hop speaks HTTP/2.
+pub fn is_framed(head: &ResponseHeader) -> bool {
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// Dresses the upstream's answer for the client.
+pub fn dress(head: &mut ResponseHeader, to_http10: bool, journey: &Journey) -> Result<()> {
+    let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    // These have no content, and must not say how long it is (RFC 9110, section 8.6).
+    let bare = head.status.is_informational() || head.status == StatusCode::NO_CONTENT;
+    let color = &journey.snapshot.config.coloring.header;
+    let gone = head.headers.keys().filter(|name| match **name {
+        header::CONNECTION => !switches,
+        // A client that has to upgrade hears to what (RFC 9110, section 15.5.22).
+        header::UPGRADE => !switches && head.status != StatusCode::UPGRADE_REQUIRED,
+        header::CONTENT_LENGTH => bare,
+        // HTTP/1.0 has no transfer codings: the end of the connection is the end of the body.
+        header::TRANSFER_ENCODING => bare || to_http10,
+        _ => [&KEEP_ALIVE, &PROXY_CONNECTION, color].contains(name),
+    });
+    let mut gone: SmallVec<[HeaderName; 4]> = gone.cloned().collect();
+    if !switches && head.headers.contains_key(header::CONNECTION) {
+        gone.extend(nominated(&head.headers));
+    }
+    for name in &gone {
+        head.remove_header(name);
+    }
+    one_length(head)?;
+    if matches!(head.version, Version::HTTP_09 | Version::HTTP_10) {
+        // Whoever passes a message on speaks its own version (RFC 9110, section 2.5).
+        head.set_version(Version::HTTP_11);
+    }
+    stamp(head, journey)
+}
+
+/// The fields that `Connection` names: they are for the neighbour alone (RFC 9110, section 7.6.1).
+fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    let lines = headers.get_all(header::CONNECTION).iter();
+    let options = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let names = options.filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok());
+    // What says how the message is cut is not up to anybody's choice.
+    names.filter(|name| {
+        let kept = [
+            header::CONTENT_LENGTH,
+            header::TRANSFER_ENCODING,
+            header::UPGRADE,
+        ];
+        !kept.contains(name)
+    })
+}
+
+/// Equal lengths, in one line or several, become one (RFC 9110, section 8.6); the core has refused
+/// different ones.
+fn one_length(head: &mut ResponseHeader) -> Result<()> {
+    let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
+    let (Some(first), second) = (lengths.next(), lengths.next()) else {
+        return Ok(());
+    };
+    let length = first.as_bytes().split(|byte| *byte == b',').next();
+    let length = length.unwrap_or_default().trim_ascii();
+    if second.is_none() && length.len() == first.len() {
+        return Ok(());
+    }
+    let length = HeaderValue::from_bytes(length).ok();
+    match length.filter(|length| !length.is_empty()) {
+        Some(length) => head.insert_header(header::CONTENT_LENGTH, length),
+        None => Ok(()),
+    }
+}
+
+/// What endpoints tell of their own load, 0 to 1.
+static ENDPOINT_LOAD: HeaderName = HeaderName::from_static("x-endpoint-load");
+
+/// What an answer says to the gateway itself, and what the gateway adds for sticky clients.
+pub fn upkeep(head: &mut ResponseHeader, journey: &Journey) -> Result<()> {
+    let Some(service) = journey.service() else {
+        return Ok(());
+    };
+    let Some(endpoint) = journey.endpoint() else {
+        return Ok(());
+    };
+    if service.reported_load
+        && let Some(load) = head.remove_header(&ENDPOINT_LOAD)
+        && let Some(load) = load.to_str().ok().and_then(|load| load.trim().parse().ok())
+    {
+        endpoint.state.report_load(load);
+    }
+    if let Some(sticky) = &service.sticky
+        && journey.attempt.sticky != Some(endpoint.id())
+    {
+        let age = sticky
+            .max_age
+            .map(|age| format!("; Max-Age={}", age.as_secs()));
+        let (name, id, age) = (&sticky.cookie.0, endpoint.id(), age.unwrap_or_default());
+        let cookie = format!("{name}={id:016x}; Path=/; HttpOnly; SameSite=Lax{age}");
+        head.append_header(header::SET_COOKIE, cookie)?;
+    }
+    Ok(())
+}
+
+/// What every answer tells: the request's id, and to trusted peers its color.
+pub fn stamp(head: &mut ResponseHeader, journey: &Journey) -> Result<()> {
+    if let Some(id) = &journey.request_id {
+        head.insert_header(forward::X_REQUEST_ID.clone(), id.clone())?;
+    }
+    if let Some(cookie) = &journey.set_color {
+        head.append_header(header::SET_COOKIE, cookie.clone())?;
+    }
+    plugins::response_head(head, journey);
+    for (name, value) in policies::readings(journey) {
+        head.append_header(name.clone(), value.clone())?;
+    }
+    let name = &journey.snapshot.config.coloring.header;
+    let color = journey.requested_color().filter(|_| journey.client.trusted);
+    match color.and_then(|id| journey.snapshot.color(id)) {
+        Some(color) => head.insert_header(name.clone(), color.value.clone()),
+        None => Ok(()),
+    }
+}

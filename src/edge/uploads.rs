@@ -1,0 +1,56 @@
+//! Bodies of requests before they come: how long they say they are, and who waits to be asked for one.
+
+use super::context::{Journey, Refusal};
+use crate::reason::Reason;
+use http::{Version, header};
+use pingora::Result;
+use pingora::proxy::Session;
+
+/// The refusal of a body that is.
+pub fn too_large() -> Refusal {
+    Refusal::new(
+        Reason::BodyTooLarge,
+        "the request body is larger than the route allows",
+    )
+}
+
+/// Refuses a body that is announced too large before a byte of it is read.
+///
+/// # Errors
+/// The refusal to answer with.
+pub fn check_length(session: &Session, journey: &Journey) -> Result<(), Refusal> {
+    let Some(max) = journey.route().and_then(|route| route.body_max) else {
+        return Ok(());
+    };
+    let length = session.req_header().headers.get(header::CONTENT_LENGTH);
+    let length = length
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok());
+    match length {
+        Some(length) if max < length => Err(too_large()),
+        _ => Ok(()),
+    }
+}
+
+/// The request is accepted: whoever waits to be told may send its body (RFC 9110, section 10.1.1).
+///
+/// # Errors
+/// When the client has gone.
+pub async fn expect_continue(session: &mut Session) -> Result<()> {
+    let head = session.req_header();
+    let lines = head.headers.get_all(header::EXPECT).iter();
+    let mut expectations = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let waits = |what: &[u8]| what.trim_ascii().eq_ignore_ascii_case(b"100-continue");
+    // HTTP/1.0 has no such thing.
+    if head.version == Version::HTTP_10 || !expectations.any(waits) || session.is_body_empty() {
+        return Ok(());
+    }
+    let keepalive = session.get_keepalive();
+    session
+        .as_downstream_mut()
+        .write_continue_response()
+        .await?;
+    // An interim answer is no reason to close, as the core has it.
+    session.set_keepalive(keepalive);
+    Ok(())
+}
