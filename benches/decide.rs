@@ -28,6 +28,15 @@ fn counted(world: &World) {
 }
 
 #[library_benchmark]
+#[bench::routes_1000(warm(World::new(1_000).plain()))]
+#[bench::routes_100000(warm(World::new(100_000).plain()))]
+fn plain(world: Box<World>) -> Box<World> {
+    counted(&world);
+    world
+}
+
+// A route with a condition on a header, and a trusted client, which may carry its color itself.
+#[library_benchmark]
 #[bench::routes_10(warm(World::new(10)))]
 #[bench::routes_1000(warm(World::new(1_000)))]
 #[bench::routes_100000(warm(World::new(100_000)))]
@@ -64,7 +73,7 @@ fn outside_a_share(world: Box<World>) -> Box<World> {
 
 library_benchmark_group!(
     name = decisions;
-    benchmarks = colored, uncolored, colored_beside_a_share, outside_a_share
+    benchmarks = plain, colored, uncolored, colored_beside_a_share, outside_a_share
 );
 main!(
     config = LibraryBenchmarkConfig::default()

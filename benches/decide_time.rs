@@ -14,6 +14,10 @@ fn decide(criterion: &mut Criterion) {
         criterion.bench_function(&format!("decide/{routes}_routes"), |bench| {
             bench.iter(|| black_box(world.decide()));
         });
+        let world = World::new(routes).plain();
+        criterion.bench_function(&format!("decide/{routes}_routes_plain"), |bench| {
+            bench.iter(|| black_box(world.decide()));
+        });
         let world = World::with_share(routes).uncolored();
         let name = format!("decide/{routes}_routes_outside_a_share");
         criterion.bench_function(&name, |bench| {

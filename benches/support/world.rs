@@ -24,6 +24,7 @@ pub struct World {
     headers: HeaderMap,
     host: String,
     path: String,
+    trusted: bool,
 }
 
 /// The text of a configuration with so many routes.
@@ -70,6 +71,14 @@ impl World {
         Self::of(&(text(routes) + SHARE), routes)
     }
 
+    /// From a stranger, to a route that looks at host and path alone: the color by a rule is the only
+    /// thing that headers are asked for.
+    pub fn plain(mut self) -> Self {
+        self.trusted = false;
+        "/api/v4/things/42".clone_into(&mut self.path);
+        self
+    }
+
     /// Without the header that gives it a color.
     pub fn uncolored(mut self) -> Self {
         self.headers.remove("x-group");
@@ -103,6 +112,7 @@ impl World {
             headers,
             host,
             path: "/api/v1/users/42/profile".to_owned(),
+            trusted: true,
         }
     }
 
@@ -114,7 +124,7 @@ impl World {
             query: "a=b",
             headers: &self.headers,
             client: [10, 0, 0, 1].into(),
-            trusted: true,
+            trusted: self.trusted,
             claims: None,
             vouched: None,
             bucket: None,

@@ -199,17 +199,18 @@ impl Value {
     #[inline]
     fn holds_for_header(&self, view: &View, name: &HeaderName) -> bool {
         let headers = view.headers;
+        let Some(first) = headers.get(name) else {
+            return self.holds_for_absence();
+        };
         // Hardly any request has a field twice, and then the first value is all.
-        if headers.len() == headers.keys_len() {
-            return self.holds(
-                headers
-                    .get(name)
-                    .map(http::HeaderValue::as_bytes)
-                    .into_iter(),
-            );
-        }
-        let values = headers.get_all(name).iter();
-        self.holds(values.map(http::HeaderValue::as_bytes))
+        self.fits(first.as_bytes())
+            || headers.len() > headers.keys_len()
+                && self.holds(
+                    headers
+                        .get_all(name)
+                        .iter()
+                        .map(http::HeaderValue::as_bytes),
+                )
     }
 
     fn holds_for_query(&self, view: &View, key: &str) -> bool {
@@ -219,15 +220,26 @@ impl Value {
 
     /// Whether any of the values fits; absence fits only who asks for it.
     #[inline]
-    fn holds<'v>(&self, mut values: impl Iterator<Item = &'v [u8]>) -> bool {
-        match self {
-            Self::OneOf(allowed) => {
-                values.any(|value| allowed.iter().any(|allowed| allowed.as_ref() == value))
-            }
-            Self::Prefix(prefix) => values.any(|value| value.starts_with(prefix)),
-            Self::Regex(regex) => values.any(|value| regex.is_match(value)),
-            Self::Present(wanted) => values.next().is_some() == *wanted,
+    fn holds<'v>(&self, values: impl Iterator<Item = &'v [u8]>) -> bool {
+        let mut values = values.peekable();
+        match values.peek() {
+            Some(_) => values.any(|value| self.fits(value)),
+            None => self.holds_for_absence(),
         }
+    }
+
+    #[inline]
+    fn fits(&self, value: &[u8]) -> bool {
+        match self {
+            Self::OneOf(allowed) => allowed.iter().any(|allowed| **allowed == *value),
+            Self::Prefix(prefix) => value.starts_with(prefix),
+            Self::Regex(regex) => regex.is_match(value),
+            Self::Present(wanted) => *wanted,
+        }
+    }
+
+    fn holds_for_absence(&self) -> bool {
+        matches!(self, Self::Present(false))
     }
 
     fn not(&self) -> String {

@@ -1,13 +1,11 @@
 //! The literal segments that may follow a place in the trie. Most places have a few, where comparing
 //! costs less than hashing; those with many hash.
 
+use super::segments::Segment;
 use rustc_hash::FxHashMap;
 
 /// Most segments that are compared one after another.
 const FEW_MAX: usize = 8;
-
-/// Bytes that are compared at once.
-const WORD: usize = 8;
 
 /// What follows each literal.
 #[derive(Debug)]
@@ -16,13 +14,13 @@ pub struct Literals(Kind);
 #[derive(Debug)]
 enum Kind {
     Few(Vec<Literal>),
-    Many(FxHashMap<Box<str>, u32>),
+    Many(FxHashMap<Box<[u8]>, u32>),
 }
 
 #[derive(Debug)]
 struct Literal {
     word: u64,
-    text: Box<str>,
+    text: Box<[u8]>,
     child: u32,
 }
 
@@ -34,66 +32,45 @@ impl Default for Literals {
 
 impl Literals {
     #[inline]
-    pub fn get(&self, segment: &str) -> Option<u32> {
+    pub fn get(&self, segment: &Segment) -> Option<u32> {
         match &self.0 {
-            Kind::Few(few) if few.is_empty() => None,
             Kind::Few(few) => {
-                let word = word(segment);
-                let same = |literal: &&Literal| {
-                    literal.word == word
-                        && literal.text.len() == segment.len()
-                        && (segment.len() <= WORD || *literal.text == *segment)
-                };
+                let same = |literal: &&Literal| segment.is(literal.word, &literal.text);
                 few.iter().find(same).map(|literal| literal.child)
             }
-            Kind::Many(many) => many.get(segment).copied(),
+            Kind::Many(many) => many.get(segment.text).copied(),
         }
     }
 
     /// What follows this literal; `child` from now on, if nothing did.
-    pub fn get_or_insert(&mut self, segment: &str, child: u32) -> u32 {
-        if let Some(known) = self.get(segment) {
+    pub fn get_or_insert(&mut self, text: &str, child: u32) -> u32 {
+        let segment = Segment::of(text.as_bytes());
+        if let Some(known) = self.get(&segment) {
             return known;
         }
         match &mut self.0 {
             Kind::Few(few) if few.len() < FEW_MAX => few.push(Literal {
-                word: word(segment),
-                text: segment.into(),
+                word: segment.word,
+                text: segment.text.into(),
                 child,
             }),
             Kind::Few(few) => {
                 let few = std::mem::take(few).into_iter();
                 let mut many: FxHashMap<_, _> =
                     few.map(|known| (known.text, known.child)).collect();
-                many.insert(segment.into(), child);
+                many.insert(segment.text.into(), child);
                 self.0 = Kind::Many(many);
             }
-            Kind::Many(many) => drop(many.insert(segment.into(), child)),
+            Kind::Many(many) => drop(many.insert(segment.text.into(), child)),
         }
         child
     }
 }
 
-/// All bytes of a text that is no longer than [`WORD`], the first ones of any other. Texts of other
-/// lengths may have the same.
-#[inline]
-fn word(text: &str) -> u64 {
-    let bytes = text.as_bytes();
-    if let Some(first) = bytes.first_chunk::<WORD>() {
-        return u64::from_ne_bytes(*first);
-    }
-    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-        let (first, last) = (u32::from_ne_bytes(*first), u32::from_ne_bytes(*last));
-        return u64::from(first) << 32 | u64::from(last);
-    }
-    bytes
-        .iter()
-        .fold(0, |word, byte| word << 8 | u64::from(*byte))
-}
-
 #[cfg(test)]
 mod tests {
     use super::{FEW_MAX, Literals};
+    use crate::routing::segments::Segment;
 
     #[test]
     fn few_and_many_are_found_by_their_whole_text() {
@@ -110,13 +87,18 @@ mod tests {
         let names: Vec<String> = names.map(String::from).into_iter().chain(more).collect();
         let mut literals = Literals::default();
         for (number, name) in names.iter().enumerate() {
-            assert_eq!(literals.get(name), None, "{name} of {number}");
+            assert_eq!(
+                literals.get(&Segment::of(name.as_bytes())),
+                None,
+                "{name} of {number}"
+            );
             for again in [number, names.len()] {
                 let child = literals.get_or_insert(name, again as u32);
                 assert_eq!(child, number as u32);
             }
             for (known, name) in names.iter().enumerate().take(number + 1) {
-                assert_eq!(literals.get(name), Some(known as u32), "{name} of {number}");
+                let found = literals.get(&Segment::of(name.as_bytes()));
+                assert_eq!(found, Some(known as u32), "{name} of {number}");
             }
         }
     }

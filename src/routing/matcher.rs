@@ -5,6 +5,7 @@
 
 use super::conditions::Verdict;
 use super::literals::Literals;
+use super::segments::Segments;
 use super::{RouteId, View};
 use crate::config::route::{PathMatch, Segment};
 use regex::bytes::Regex;
@@ -24,13 +25,14 @@ struct Node {
     literals: Literals,
     parameter: Option<u32>,
     /// Routes whose path ends here, in precedence order.
-    here: SmallVec<[RouteId; 1]>,
+    here: Vec<RouteId>,
     /// Routes whose prefix ends here, in precedence order.
-    below: SmallVec<[RouteId; 1]>,
+    below: Vec<RouteId>,
 }
 
-/// Prefixes met on a walk: how long each is, and where.
-type Met = SmallVec<[(u16, u32); 16]>;
+/// Routes of the prefixes met on a walk, and how long each prefix is. The longest is last, and among
+/// equals the one that was met first.
+type Met<'p> = SmallVec<[(u16, &'p [RouteId]); 8]>;
 
 /// What a walk has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,20 +104,14 @@ impl Paths {
 
     /// The best route whose conditions hold.
     pub fn find(&self, view: &View, judge: &mut impl Judge) -> Found {
-        let Some(path) = view.path.strip_prefix('/') else {
+        let Some(segments) = Segments::of(view.path) else {
             return Found::Nothing;
         };
         let mut met = Met::new();
-        if let Found::Route(route) = self.walk(0, Some(path), 0, &mut met, judge) {
+        if let Found::Route(route) = self.walk(0, segments, 0, &mut met, judge) {
             return Found::Route(route);
         }
-        // Longest first; among equals the walk's order, which prefers literals, is kept.
-        met.sort_by_key(|(depth, _)| std::cmp::Reverse(*depth));
-        for (_, node) in &met {
-            let below = self
-                .nodes
-                .get(*node as usize)
-                .map_or(&[][..], |node| &node.below);
+        for (_, below) in met.iter().rev() {
             if let Found::Route(route) = first(below, judge) {
                 return Found::Route(route);
             }
@@ -128,53 +124,50 @@ impl Paths {
         Found::Nothing
     }
 
-    /// `rest`: what follows the segments so far; `None` at the end. The depth of the recursion is
-    /// that of the trie, which the configuration bounds.
-    fn walk(
-        &self,
+    /// `segments`: those that follow. The depth of the recursion is that of the trie, which the
+    /// configuration bounds.
+    fn walk<'p>(
+        &'p self,
         mut at: u32,
-        mut rest: Option<&str>,
+        mut segments: Segments,
         mut depth: u16,
-        met: &mut Met,
+        met: &mut Met<'p>,
         judge: &mut impl Judge,
     ) -> Found {
         while let Some(node) = self.nodes.get(at as usize) {
             if !node.below.is_empty() {
-                met.push((depth, at));
+                meet(met, depth, &node.below);
             }
-            let Some(text) = rest else {
+            let Some(segment) = segments.next() else {
                 return first(&node.here, judge);
             };
-            let (segment, behind) = cut(text);
-            let literal = node.literals.get(segment);
-            let parameter = node.parameter.filter(|_| !segment.is_empty());
+            let literal = node.literals.get(&segment);
+            let parameter = node.parameter.filter(|_| !segment.text.is_empty());
             depth += 1;
             at = match (literal, parameter) {
                 (Some(child), None) | (None, Some(child)) => child,
                 (Some(literal), Some(parameter)) => {
-                    match self.walk(literal, behind, depth, met, judge) {
+                    match self.walk(literal, segments.clone(), depth, met, judge) {
                         Found::Nothing => parameter,
-                        found => return found,
+                        found @ Found::Route(_) => return found,
                     }
                 }
                 (None, None) => break,
             };
-            rest = behind;
         }
         Found::Nothing
     }
 }
 
-/// The first segment, and what follows its slash. Segments are short: looking for one at a time costs
-/// less than setting out with vectors.
-#[inline]
-fn cut(text: &str) -> (&str, Option<&str>) {
-    match text.bytes().position(|byte| byte == b'/') {
-        Some(slash) => {
-            let (segment, behind) = text.split_at(slash);
-            (segment, behind.get(1..))
+fn meet<'p>(met: &mut Met<'p>, depth: u16, below: &'p [RouteId]) {
+    let shorter = |(other, _): &(u16, _)| *other < depth;
+    match met.last().is_none_or(shorter) {
+        true => met.push((depth, below)),
+        // A second way, through a parameter, meets shorter ones again.
+        false => {
+            let place = met.iter().rposition(shorter);
+            met.insert(place.map_or(0, |before| before + 1), (depth, below));
         }
-        None => (text, None),
     }
 }
 

@@ -14,6 +14,7 @@ mod literals;
 mod matcher;
 pub mod path;
 pub mod rewrite;
+mod segments;
 pub mod selftest;
 pub mod shares;
 pub mod signed;
