@@ -1,17 +1,25 @@
 //! Writes an answer of the gateway's own, with its body or without.
 
 use bytes::Bytes;
-use http::Method;
+use http::{Method, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
+
+/// Bodies up to this size are read off so that the connection can be kept.
+const DRAINABLE: u64 = 64 * 1024;
 
 /// Writes a whole answer. `HEAD` gets its head alone.
 ///
 /// # Errors
 /// When the client has gone.
 pub async fn write(session: &mut Session, head: ResponseHeader, body: Bytes) -> Result<()> {
+    match can_drain(session) {
+        // The core would close wherever a body has not been read to its end.
+        true => session.set_close_on_response_before_downstream_finish(false),
+        false => session.set_keepalive(None),
+    }
     let bodiless = matches!(head.status.as_u16(), 204 | 304);
     let empty = bodiless || body.is_empty() || session.req_header().method == Method::HEAD;
     if empty && let ServerSession::H2(stream) = session.as_downstream_mut() {
@@ -24,4 +32,19 @@ pub async fn write(session: &mut Session, head: ResponseHeader, body: Bytes) -> 
         true => Ok(()),
         false => session.write_response_body(Some(body), true).await,
     }
+}
+
+/// Whether the rest of the request is small enough to read off. Who waits to be asked for it may never
+/// send it.
+fn can_drain(session: &mut Session) -> bool {
+    if session.is_body_empty() || session.is_body_done() {
+        return true;
+    }
+    let headers = &session.req_header().headers;
+    let length = headers.get(header::CONTENT_LENGTH);
+    let length = length
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok());
+    let short = length.is_some_and(|length: u64| length <= DRAINABLE);
+    short && !headers.contains_key(header::EXPECT)
 }

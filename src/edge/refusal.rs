@@ -11,14 +11,8 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use std::fmt::Write;
 
-/// Bodies up to this size are read off so that the connection can be kept.
-const DRAINABLE: u64 = 64 * 1024;
-
 /// Answers the request with a refusal.
 pub async fn write(session: &mut Session, journey: &Journey, refusal: &Refusal) -> Result<()> {
-    if !can_drain(session) {
-        session.set_keepalive(None);
-    }
     if grpc::is_grpc(&session.req_header().headers) {
         return trailers_only(session, journey, refusal).await;
     }
@@ -148,18 +142,6 @@ fn allow(head: &mut ResponseHeader, session: &Session, journey: &Journey) -> Res
         head.insert_header(header::ALLOW, methods)?;
     }
     Ok(())
-}
-
-/// Whether the rest of the request is small enough to read off.
-fn can_drain(session: &mut Session) -> bool {
-    if session.is_body_empty() || session.is_body_done() {
-        return true;
-    }
-    let length = session.req_header().headers.get(header::CONTENT_LENGTH);
-    let length = length
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse().ok());
-    length.is_some_and(|length: u64| length <= DRAINABLE)
 }
 
 #[cfg(test)]

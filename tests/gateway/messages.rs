@@ -9,7 +9,8 @@ fn start() -> (Upstream, Gateway) {
     let upstream = Upstream::start("v1");
     let text = format!(
         "{}\n[services.app]\ntimeouts = {{ idle = \"1s\" }}\nversions.v1.endpoints = [\"{}\"]\n\
-         [routes.all]\nmatch = {{ path = \"/*\" }}\nservice = \"app\"\n",
+         [routes.all]\nmatch = {{ path = \"/*\" }}\nservice = \"app\"\n\
+         [routes.fixed]\nmatch = {{ path = \"/fixed\" }}\nrespond = {{ text = \"ok\" }}\n",
         listeners(""),
         upstream.address
     );
@@ -257,6 +258,44 @@ fn a_connection_that_will_close_says_so() {
             (502, Some("close"))
         );
         assert!(connection.rest().is_empty());
+    }
+}
+
+#[test]
+fn an_answer_of_our_own_keeps_the_connection_where_the_body_is_short() {
+    let (_upstream, gateway) = start();
+    let post =
+        |fields: &str, body: &str| format!("POST /fixed HTTP/1.1\r\nHost: a\r\n{fields}\r\n{body}");
+    let mut connection = gateway.connect();
+    for _ in 0..2 {
+        let answer = connection.exchange(post("Content-Length: 3\r\n", "abc").as_bytes());
+        assert_eq!(
+            (answer.status, answer.header("connection")),
+            (200, Some("keep-alive"))
+        );
+    }
+    connection.send(post("Content-Length: 3\r\n", "a").as_bytes());
+    assert_eq!(
+        connection.answer(false).header("connection"),
+        Some("keep-alive")
+    );
+    connection.send(b"bc");
+    assert_eq!(
+        connection
+            .exchange(b"GET /fixed HTTP/1.1\r\nHost: a\r\n\r\n")
+            .status,
+        200
+    );
+    for (fields, body) in [
+        ("Content-Length: 3\r\nExpect: 100-continue\r\n", ""),
+        ("Content-Length: 100000\r\n", "abc"),
+    ] {
+        let answer = gateway.connect().exchange(post(fields, body).as_bytes());
+        assert_eq!(
+            (answer.status, answer.header("connection")),
+            (200, Some("close")),
+            "{fields}"
+        );
     }
 }
 
