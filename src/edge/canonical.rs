@@ -7,37 +7,23 @@
 //! - `Upgrade` goes unless it is a WebSocket's, with the option that makes it count (RFC 9110,
 //!   section 7.8): a server may ignore it, and then the request is like any other.
 
-use super::head::{Head, Refused, is_encoded};
-use crate::reason::Reason;
+use super::head::{Head, Refused, is_encoded, is_host};
 use bytes::BytesMut;
 use std::io::Write;
 
-const MALFORMED: Refused = Refused {
-    reason: Reason::BadRequest,
-    status: 400,
-    detail: "the host is malformed",
-};
-
-/// Checks the host and rewrites what has to be; most heads come back untouched. `head` says what was
-/// found in these bytes.
+/// Rewrites what has to be; most heads come back untouched. `head` says what was found in these bytes.
 ///
 /// # Errors
-/// When the authority in the target or the `Host` field is not `host[:port]`.
+/// When the authority in the target is not `host[:port]`.
 pub fn head(bytes: BytesMut, head: &Head) -> Result<BytesMut, Refused> {
-    let host = host_field(&bytes);
-    if let Some(host) = host
-        && !host_is_sound(host)
-    {
-        return Err(MALFORMED);
-    }
     if !head.rewrite {
         return Ok(bytes);
     }
-    let line = RequestLine::find(&bytes).ok_or(MALFORMED)?;
+    let line = RequestLine::find(&bytes).ok_or(Refused::BAD_HOST)?;
     if let Some(authority) = line.authority
-        && (authority.is_empty() || !host_is_sound(authority))
+        && (authority.is_empty() || !is_host(authority))
     {
-        return Err(MALFORMED);
+        return Err(Refused::BAD_HOST);
     }
     Ok(line.rewrite(&bytes, head.websocket))
 }
@@ -128,27 +114,10 @@ impl<'a> RequestLine<'a> {
     }
 }
 
-fn host_field(bytes: &[u8]) -> Option<&[u8]> {
-    let mut rest = bytes;
-    loop {
-        rest = rest.get(memchr::memchr(b'\n', rest)? + 1..)?;
-        let line = rest.get(..memchr::memchr(b'\r', rest)?)?;
-        if let Some(value) = value_of(line, b"host:") {
-            return Some(value);
-        }
-    }
-}
-
 /// The value of a field line, if it is of this name, which ends in its colon.
 fn value_of<'l>(line: &'l [u8], name: &[u8]) -> Option<&'l [u8]> {
     let (own, value) = line.split_at_checked(name.len())?;
     own.eq_ignore_ascii_case(name).then(|| value.trim_ascii())
-}
-
-/// Whether a `Host` is empty or `host[:port]`, by the rules that routing goes by.
-fn host_is_sound(host: &[u8]) -> bool {
-    let text = std::str::from_utf8(host);
-    host.is_empty() || text.is_ok_and(|host| crate::routing::host::normalise_host(host).is_ok())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! cannot have.
 
 use crate::reason::Reason;
+use crate::routing::host::normalise_host;
 
 /// Empty lines before a request line that are forgiven (RFC 9112, section 2.2, asks for one).
 const LEADING_BLANK_LINES_MAX: usize = 2;
@@ -65,6 +66,7 @@ impl Refused {
         status: 414,
         detail: "the request target is too long",
     };
+    pub const BAD_HOST: Self = Self::bad("the host is malformed");
     const LONG_METHOD: Self = Self::with_status(501, "no method is that long");
 
     const fn bad(detail: &'static str) -> Self {
@@ -297,7 +299,7 @@ impl Facts {
             return Err(Refused::bad("a header field value has a control character"));
         }
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => self.host(),
+            4 if name.eq_ignore_ascii_case(b"host") => self.host(value.trim_ascii()),
             7 if name.eq_ignore_ascii_case(b"upgrade") => {
                 let websocket = value.trim_ascii().eq_ignore_ascii_case(b"websocket");
                 self.upgrade = Some(websocket && self.upgrade.is_none());
@@ -315,12 +317,15 @@ impl Facts {
         }
     }
 
-    fn host(&mut self) -> Result<(), Refused> {
+    fn host(&mut self, host: &[u8]) -> Result<(), Refused> {
         self.hosts += 1;
         if self.hosts > 1 {
             return Err(Refused::bad("more than one Host field"));
         }
-        Ok(())
+        match is_host(host) {
+            true => Ok(()),
+            false => Err(Refused::BAD_HOST),
+        }
     }
 
     /// Exactly one, decimal digits only: lists and repetitions, though the RFC lets a recipient
@@ -392,6 +397,12 @@ fn judge_target(method: &[u8], target: &[u8]) -> Result<(), Refused> {
     } else {
         Err(Refused::bad("the request target is malformed"))
     }
+}
+
+/// Whether a `Host` is empty or `host[:port]`, by the rules that routing goes by.
+pub fn is_host(host: &[u8]) -> bool {
+    let text = std::str::from_utf8(host);
+    host.is_empty() || text.is_ok_and(|host| normalise_host(host).is_ok())
 }
 
 /// Whether a byte that clients send in targets, though a URI cannot have it, has to be encoded.
