@@ -4,8 +4,8 @@
 //! parameter. Prefixes are met on the way and wait, the longest first, until no full path holds.
 
 use super::conditions::Verdict;
+use super::cursor::{Cursor, segment};
 use super::literals::Literals;
-use super::segments::Segments;
 use super::{RouteId, View};
 use crate::config::route::{PathMatch, Segment};
 use regex::bytes::Regex;
@@ -104,11 +104,11 @@ impl Paths {
 
     /// The best route whose conditions hold.
     pub fn find(&self, view: &View, judge: &mut impl Judge) -> Found {
-        let Some(segments) = Segments::of(view.path) else {
+        let Some(start) = Cursor::of(view.path) else {
             return Found::Nothing;
         };
         let mut met = Met::new();
-        if let Found::Route(route) = self.walk(0, segments, 0, &mut met, judge) {
+        if let Found::Route(route) = self.walk(0, start, 0, &mut met, judge) {
             return Found::Route(route);
         }
         for (_, below) in met.iter().rev() {
@@ -124,12 +124,11 @@ impl Paths {
         Found::Nothing
     }
 
-    /// `segments`: those that follow. The depth of the recursion is that of the trie, which the
-    /// configuration bounds.
+    /// The depth of the recursion is that of the trie, which the configuration bounds.
     fn walk<'p>(
         &'p self,
         mut at: u32,
-        mut segments: Segments,
+        mut cursor: Cursor,
         mut depth: u16,
         met: &mut Met<'p>,
         judge: &mut impl Judge,
@@ -138,22 +137,27 @@ impl Paths {
             if !node.below.is_empty() {
                 meet(met, depth, &node.below);
             }
-            let Some(segment) = segments.next() else {
+            let Some(rest) = cursor.rest() else {
                 return first(&node.here, judge);
             };
-            let literal = node.literals.get(&segment);
-            let parameter = node.parameter.filter(|_| !segment.text.is_empty());
             depth += 1;
-            at = match (literal, parameter) {
-                (Some(child), None) | (None, Some(child)) => child,
-                (Some(literal), Some(parameter)) => {
-                    match self.walk(literal, segments.clone(), depth, met, judge) {
-                        Found::Nothing => parameter,
-                        found @ Found::Route(_) => return found,
-                    }
+            let literal = node.literals.get(&cursor, rest);
+            // A parameter stands for at least one character.
+            let parameter = node.parameter.filter(|_| !matches!(rest, [] | [b'/', ..]));
+            if let (Some((child, length)), Some(_)) = (literal, parameter) {
+                let mut cursor = cursor.clone();
+                cursor.pass(length);
+                if let found @ Found::Route(_) = self.walk(child, cursor, depth, met, judge) {
+                    return found;
                 }
+            }
+            let (child, length) = match (literal, parameter) {
+                (_, Some(child)) => (child, segment(rest).len()),
+                (Some((child, length)), None) => (child, length),
                 (None, None) => break,
             };
+            cursor.pass(length);
+            at = child;
         }
         Found::Nothing
     }
