@@ -22,10 +22,10 @@ pub async fn write(session: &mut Session, head: ResponseHeader, body: Bytes) -> 
     }
     let bodiless = matches!(head.status.as_u16(), 204 | 304);
     let empty = bodiless || body.is_empty() || session.req_header().method == Method::HEAD;
-    if empty && let ServerSession::H2(stream) = session.as_downstream_mut() {
+    if empty && let ServerSession::Custom(stream) = session.as_downstream_mut() {
         // The core would end the stream with a DATA frame of its own, which is not what an answer
         // of trailers alone is (gRPC), nor one to HEAD.
-        return stream.write_response_header(Box::new(head), true);
+        return stream.write_response_header(Box::new(head), true).await;
     }
     session.write_response_header(Box::new(head), empty).await?;
     match empty {

@@ -72,6 +72,11 @@ pub struct Journey {
     pub body_bytes: u64,
     /// The answer is a stream without an end of its own, so only silence ends it.
     pub endless: bool,
+    /// Silence is all that bounds the try, and is watched here: the core would count it from the head
+    /// of the request on, however long its body takes.
+    pub patient: bool,
+    /// The answer has no content, by its status.
+    pub bare: bool,
     /// On its way to an upstream: from here on the core closes the connection where it fails.
     pub proxied: bool,
     active: Active,
@@ -163,6 +168,8 @@ pub struct More {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// In place of the problem document.
     pub body: Option<Vec<u8>>,
+    /// In place of the `Proxy-Status` that the reason has.
+    pub error: Option<&'static str>,
 }
 
 impl Refusal {
@@ -179,7 +186,16 @@ impl Refusal {
     pub fn with(mut self, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
         self.more = Some(Arc::new(More {
             headers,
-            body: None,
+            ..More::default()
+        }));
+        self
+    }
+
+    /// Says more exactly what kind of failure it was (RFC 9209, section 2.3).
+    pub fn known_as(mut self, error: &'static str) -> Self {
+        self.more = Some(Arc::new(More {
+            error: Some(error),
+            ..More::default()
         }));
         self
     }
@@ -191,9 +207,12 @@ impl Refusal {
         headers: Vec<(HeaderName, HeaderValue)>,
         body: Vec<u8>,
     ) -> Self {
-        let body = Some(body);
         self.status = status;
-        self.more = Some(Arc::new(More { headers, body }));
+        self.more = Some(Arc::new(More {
+            headers,
+            body: Some(body),
+            error: None,
+        }));
         self
     }
 }
@@ -230,6 +249,8 @@ impl Journey {
             deadline: None,
             body_bytes: 0,
             endless: false,
+            patient: false,
+            bare: false,
             proxied: false,
             active: Active::enter(metrics),
         }

@@ -2,11 +2,13 @@
 
 use super::context::{Ended, Journey, Refusal};
 use super::pace::TOO_SLOW;
-use crate::config::service::RetryOn;
+use crate::config::service::{RetryOn, UpstreamHttp};
 use crate::reason::Reason;
 use crate::upstream::probe;
+use http::Version;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
 use std::time::Instant;
@@ -25,12 +27,44 @@ pub fn on_connect(journey: &mut Journey, error: &mut Error) {
     let retry = may_retry(journey, RetryOn::Connect);
     if !retry {
         let nobody = journey.version().is_none_or(|version| !version.available());
-        journey.refuse(match (nobody, error.etype()) {
-            (true, _) => Refusal::new(Reason::NoHealthyEndpoint, "no healthy endpoint is left"),
-            (false, _) => Refusal::new(Reason::UpstreamConnect, "the upstream cannot be reached"),
+        journey.refuse(match nobody {
+            true => Refusal::new(Reason::NoHealthyEndpoint, "no healthy endpoint is left"),
+            false => unreachable(error),
         });
     }
     error.set_retry(retry);
+}
+
+/// Why there is no connection (RFC 9209, section 2.3).
+fn unreachable(error: &Error) -> Refusal {
+    let refusal = Refusal::new(Reason::UpstreamConnect, "the upstream cannot be reached");
+    let said = error
+        .context
+        .as_ref()
+        .map_or("", |context| context.as_str());
+    match error.etype() {
+        ErrorType::ConnectTimedout => refusal.known_as("tyrian; error=connection_timeout"),
+        ErrorType::ConnectNoRoute => refusal.known_as("tyrian; error=destination_ip_unroutable"),
+        // All that the core keeps of its library's error is the text.
+        ErrorType::TLSHandshakeFailure if said.contains("invalid peer certificate") => {
+            refusal.known_as("tyrian; error=tls_certificate_error")
+        }
+        ErrorType::TLSHandshakeFailure if said.contains("received fatal alert") => {
+            refusal.known_as("tyrian; error=tls_alert_received")
+        }
+        ErrorType::InvalidCert => refusal.known_as("tyrian; error=tls_certificate_error"),
+        ErrorType::TLSHandshakeFailure | ErrorType::TLSHandshakeTimedout => {
+            refusal.known_as("tyrian; error=tls_protocol_error")
+        }
+        _ => refusal,
+    }
+}
+
+/// Whether an upstream that must speak HTTP/2 does. Where it negotiates nothing, the core takes it for
+/// one of HTTP/1.
+pub fn speaks_as_told(head: &RequestHeader, journey: &Journey) -> bool {
+    let http = journey.version().map(|version| version.http);
+    head.version == Version::HTTP_2 || !matches!(http, Some(UpstreamHttp::H2 | UpstreamHttp::H2c))
 }
 
 /// Whether the configuration and the budget of the service have another try for this cause; it is

@@ -4,6 +4,7 @@ use super::context::Journey;
 use super::facts::Facts;
 use super::trail;
 use crate::routing::{carried, rewrite};
+use crate::upstream::Address;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use pingora::Result;
@@ -24,9 +25,16 @@ pub static CLIENT_CERT_NAME: HeaderName = HeaderName::from_static("x-client-cert
 
 /// Dresses the request for the upstream.
 pub fn outgoing(session: &Session, head: &mut RequestHeader, journey: &Journey) -> Result<()> {
-    let endpoint = journey.endpoint().map(|endpoint| &*endpoint.address);
+    let endpoint = journey
+        .endpoint()
+        .map(|endpoint| match endpoint.state.place() {
+            // A path is no host (RFC 9110, section 7.2).
+            Some(Address::Unix(_)) => endpoint.state.host(),
+            _ => &*endpoint.address,
+        });
     reworked(head, |parts| {
         host(parts, endpoint);
+        trailers(session, parts);
         one_hop_less(parts);
         let headers = &mut parts.headers;
         headers.reserve(FIELDS_ADDED);
@@ -91,6 +99,18 @@ fn host(parts: &mut Parts, endpoint: Option<&str>) {
         && let Ok(host) = HeaderValue::from_str(named)
     {
         parts.headers.insert(header::HOST, host);
+    }
+}
+
+/// Whoever takes trailers says so over HTTP/2 (gRPC's servers ask for it); the core takes it off with
+/// what belongs to one connection.
+fn trailers(session: &Session, parts: &mut Parts) {
+    let said = session.req_header().headers.get(header::TE);
+    let wanted = said.is_some_and(|te| te == "trailers");
+    if wanted && parts.version == Version::HTTP_2 {
+        parts
+            .headers
+            .insert(header::TE, HeaderValue::from_static("trailers"));
     }
 }
 

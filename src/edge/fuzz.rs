@@ -6,6 +6,7 @@ use super::head::{Limits, Scanner};
 use super::{canonical, proxy_protocol as proxy};
 use bytes::BytesMut;
 use std::sync::Arc;
+use std::time::Duration;
 
 const LIMITS: Limits = Limits {
     bytes: 64 << 10,
@@ -76,7 +77,7 @@ pub fn proxy_protocol(bytes: &[u8]) {
 
 pub fn http2(bytes: &[u8]) {
     let follow = |cut: usize| {
-        let mut frames = Frames::new(Arc::new(Alarm::default()));
+        let mut frames = Frames::new(Arc::new(Alarm::default()), Duration::from_secs(10));
         frames.follow(&[b'P'; 24]);
         let mut passed = 0;
         for part in bytes.chunks(cut) {

@@ -27,6 +27,16 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
     }
 }
 
+/// The content type of a refusal, where the client wants to be told in the words of gRPC.
+pub fn refused_as(headers: &HeaderMap) -> Option<HeaderValue> {
+    if is_grpc(headers) {
+        return Some(HeaderValue::from_static("application/grpc"));
+    }
+    // What a browser speaks is answered in its own words, too.
+    let web = kind(headers).starts_with(b"application/grpc-web");
+    headers.get(CONTENT_TYPE).filter(|_| web).cloned()
+}
+
 /// How a call has ended, as a head or trailers say.
 pub fn status(headers: &HeaderMap) -> Option<u8> {
     headers.get(&GRPC_STATUS)?.to_str().ok()?.parse().ok()
@@ -123,13 +133,20 @@ impl Bridge {
         Ok(Some(bridge))
     }
 
-    /// A piece of the request.
+    /// A piece of the request; `end`: the last one.
     ///
     /// # Errors
     /// When it is not the base64 that it says it is.
-    pub fn request_piece(&mut self, body: &mut Option<Bytes>) -> Result<(), base64::DecodeError> {
+    pub fn request_piece(
+        &mut self,
+        body: &mut Option<Bytes>,
+        end: bool,
+    ) -> Result<(), base64::DecodeError> {
         let Some(piece) = body.take_if(|_| self.request_text) else {
-            return Ok(());
+            return match self.pending.len() {
+                left if left > 0 && end => Err(base64::DecodeError::InvalidLength(left)),
+                _ => Ok(()),
+            };
         };
         self.pending.extend_from_slice(&piece);
         let whole = self.pending.len() / 4 * 4;
@@ -137,6 +154,9 @@ impl Bridge {
         // Messages may be padded one by one, so each four letters stand for themselves.
         for four in self.pending.split_to(whole).chunks(4) {
             BASE64.decode_vec(four, &mut decoded)?;
+        }
+        if end && !self.pending.is_empty() {
+            return Err(base64::DecodeError::InvalidLength(self.pending.len()));
         }
         *body = Some(decoded.into());
         Ok(())

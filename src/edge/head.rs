@@ -69,7 +69,7 @@ impl Refused {
     pub const BAD_HOST: Self = Self::bad("the host is malformed");
     const LONG_METHOD: Self = Self::with_status(501, "no method is that long");
 
-    const fn bad(detail: &'static str) -> Self {
+    pub const fn bad(detail: &'static str) -> Self {
         Self {
             reason: Reason::BadRequest,
             status: 400,
@@ -85,7 +85,7 @@ impl Refused {
         }
     }
 
-    const fn too_large(detail: &'static str) -> Self {
+    pub const fn too_large(detail: &'static str) -> Self {
         Self {
             reason: Reason::HeadersTooLarge,
             status: 431,

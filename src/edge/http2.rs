@@ -4,15 +4,19 @@
 use super::connection::Server;
 use super::facts::Facts;
 use super::frames::Alarm;
+use super::head::Limits;
+use super::http2_head::judge;
+use super::stream::Exchange;
 use super::wire::ClientStream;
 use crate::snapshot::ListenerSettings;
 use bytes::Bytes;
 use futures::FutureExt;
-use h2::Reason;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::Request;
 use pingora::apps::HttpServerApp;
+use pingora::protocols::Digest;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::{H2Accept, H2Options, HttpSession, handshake};
-use pingora::protocols::{Digest, Stream};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -36,7 +40,11 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// How much longer than its deadline a stream may last before it is cut.
 const GRACE: Duration = Duration::from_millis(500);
 
-type Connection = h2::server::Connection<Stream, Bytes>;
+/// How much larger than allowed a head may be and still be answered with the reason; what is larger
+/// gets the library's word for it, a bare 431.
+const HEAD_MARGIN: usize = 2;
+
+type Connection = h2::server::Connection<Box<ClientStream>, Bytes>;
 
 /// Why a connection is being closed by the gateway.
 enum Farewell {
@@ -46,13 +54,14 @@ enum Farewell {
     Abrupt(Reason, &'static str),
 }
 
-fn options(settings: &ListenerSettings) -> H2Options {
-    let mut options = H2Options::new();
+fn options(settings: &ListenerSettings) -> h2::server::Builder {
+    let head = settings.max_head.saturating_mul(HEAD_MARGIN);
+    let mut options = h2::server::Builder::new();
     options
         .max_concurrent_streams(settings.http2.max_streams.0)
         .initial_window_size(settings.http2.stream_window.0)
         .initial_connection_window_size(settings.http2.connection_window.0)
-        .max_header_list_size(settings.max_head.min(u32::MAX as usize) as u32)
+        .max_header_list_size(head.min(u32::MAX as usize) as u32)
         .max_send_buffer_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
         .max_local_error_reset_streams(Some(STREAM_ERRORS_MAX))
@@ -64,13 +73,10 @@ fn options(settings: &ListenerSettings) -> H2Options {
 /// Serves a connection until either side ends it. Never panics outwards.
 pub async fn serve(server: &Server, mut stream: Box<ClientStream>, settings: &ListenerSettings) {
     let alarm = Arc::new(Alarm::default());
-    stream.becomes_h2(alarm.clone());
+    stream.becomes_h2(alarm.clone(), settings.header_timeout);
     let carrier = stream.carrier();
-    let shaken = timeout(
-        settings.header_timeout,
-        handshake(stream, Some(options(settings))),
-    );
-    let Ok(Ok(connection)) = shaken.await else {
+    let shaken = options(settings).handshake(stream);
+    let Ok(Ok(connection)) = timeout(settings.header_timeout, shaken).await else {
         server.metrics.cut("http2_preface");
         return;
     };
@@ -96,18 +102,19 @@ impl Streams<'_> {
         let mut drain = self.server.drain.clone();
         let mut malformed = 0;
         let farewell = loop {
-            let digest = self.digest();
             let accepted = tokio::select! {
                 biased;
                 _ = drain.wait_for(|draining| *draining) => break Farewell::Graceful,
                 fault = alarm.rings() => break Farewell::Abrupt(fault.reason, fault.why),
-                accepted = HttpSession::from_h2_conn(&mut connection, digest.clone()) => accepted,
+                accepted = connection.accept() => accepted,
                 () = self.active.idles(self.settings.idle_timeout) => break Farewell::Graceful,
             };
             match accepted {
-                Ok(Some(stream)) => malformed += usize::from(!self.serve(stream, digest)),
-                Ok(None) => return,
-                Err(error) => return self.broken(&error),
+                Some(Ok((request, respond))) => {
+                    malformed += usize::from(!self.serve(request, respond));
+                }
+                None => return,
+                Some(Err(error)) => return self.broken(&error),
             }
             if malformed > MALFORMED_MAX {
                 break Farewell::Abrupt(Reason::ENHANCE_YOUR_CALM, "http2_malformed");
@@ -131,16 +138,15 @@ impl Streams<'_> {
         };
         let rest = async {
             loop {
-                let digest = self.digest();
                 let accepted = tokio::select! {
-                    accepted = HttpSession::from_h2_conn(&mut connection, digest.clone()) => accepted,
+                    accepted = connection.accept() => accepted,
                     // It does not answer our ping, and nothing is left to end.
                     () = self.active.idles(GOODBYE) => return,
                 };
                 match accepted {
                     // Sent before our GOAWAY was seen.
-                    Ok(Some(stream)) => drop(self.serve(stream, digest)),
-                    Ok(None) | Err(_) => return,
+                    Some(Ok((request, respond))) => drop(self.serve(request, respond)),
+                    None | Some(Err(_)) => return,
                 }
             }
         };
@@ -157,19 +163,22 @@ impl Streams<'_> {
     }
 
     /// Hands a stream to the proxy. Returns whether it was a request; others end here.
-    fn serve(&self, stream: H2Accept, digest: Arc<Digest>) -> bool {
-        let H2Accept::Session(mut session) = stream else {
-            return false;
+    fn serve(&self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) -> bool {
+        let (mut parts, body) = request.into_parts();
+        let limits = Limits {
+            bytes: self.settings.max_head,
+            fields: self.settings.max_headers,
         };
-        if is_malformed(&session) {
-            session.shutdown_with_reason(Reason::PROTOCOL_ERROR);
+        if judge(&mut parts, limits).is_err() {
+            respond.send_reset(Reason::PROTOCOL_ERROR);
             return false;
         }
         let guard = self.active.enter();
         let server = self.server.clone();
-        let mut session = ServerSession::new_http2(session);
-        session.set_write_timeout(Some(self.settings.write_timeout));
-        session.set_total_drain_timeout(Some(super::connection::DRAIN_BODY));
+        let digest = self.digest();
+        let request = Request::from_parts(parts, body);
+        let exchange = Exchange::new(request, respond, digest.clone(), self.settings);
+        let session = ServerSession::new_custom(Box::new(exchange));
         tokio::spawn(async move {
             let _guard = guard;
             let served = AssertUnwindSafe(server.proxy.process_new_http(session, &server.drain));
@@ -187,12 +196,11 @@ impl Streams<'_> {
         true
     }
 
-    fn broken(&self, error: &pingora::Error) {
-        let h2 = error.root_cause().downcast_ref::<h2::Error>();
-        let Some(reason) = h2.filter(|error| !error.is_remote() && !error.is_io()) else {
+    fn broken(&self, error: &h2::Error) {
+        if error.is_remote() || error.is_io() {
             return; // the client has gone
-        };
-        let why = match reason.reason() {
+        }
+        let why = match error.reason() {
             Some(Reason::ENHANCE_YOUR_CALM) => "http2_flood",
             Some(Reason::COMPRESSION_ERROR) => "http2_compression",
             Some(Reason::FLOW_CONTROL_ERROR) => "http2_flow_control",
@@ -202,15 +210,6 @@ impl Streams<'_> {
         self.server.metrics.cut(why);
         tracing::debug!(%error, "HTTP/2 connection ended");
     }
-}
-
-/// What the library lets pass: white space around values (RFC 9113, section 8.2.1).
-fn is_malformed(session: &HttpSession) -> bool {
-    let white = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    let values = session.req_header().headers.values();
-    values
-        .map(http::HeaderValue::as_bytes)
-        .any(|value| white(value.first()) || white(value.last()))
 }
 
 /// Returns well after the deadline of a stream, if it ever has one.

@@ -2,8 +2,7 @@
 //! waits for none of it.
 
 use super::context::Journey;
-use super::grpc;
-use super::road::is_endless;
+use super::{grpc, watch};
 use crate::config::mirror::Compare;
 use crate::policy::mirror::{Answer, Asked, Mirror, Place, Reading, Side};
 use crate::upstream::{Errand, Errands};
@@ -233,7 +232,7 @@ async fn ask(errands: &Errands, errand: &Errand, mirror: &Mirror) -> Option<Answ
     };
     let took = began.elapsed();
     let (head, mut body) = answer.into_parts();
-    let endless = is_endless(head.status, &head.headers);
+    let endless = watch::is_endless(head.status, &head.headers);
     let nothing = Compare::nothing();
     let compare = mirror.config.compare.as_ref().unwrap_or(&nothing);
     let status = head.status.as_u16();

@@ -24,7 +24,7 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 /// # Errors
 /// When the endpoint has no address yet.
 pub fn describe(
-    session: &Session,
+    session: &mut Session,
     endpoint: &EndpointState,
     journey: &Journey,
 ) -> Result<HttpPeer, Refusal> {
@@ -77,7 +77,15 @@ fn speak(peer: &mut HttpPeer, version: &Version) {
     options.h2_connection_window_size = Some(CONNECTION_WINDOW);
 }
 
-fn limit(peer: &mut HttpPeer, session: &Session, journey: &Journey) {
+/// Whether the core's limit of silence does not fit: over HTTP/2 it runs from the head of a request
+/// on, while its body may take longer.
+pub fn is_patient(session: &mut Session, journey: &Journey) -> bool {
+    let version = journey.version();
+    let http2 = version.is_some_and(|version| version.http != UpstreamHttp::H1);
+    http2 && !session.is_body_empty()
+}
+
+fn limit(peer: &mut HttpPeer, session: &mut Session, journey: &Journey) {
     let options = &mut peer.options;
     options.idle_timeout = journey.service().map(|service| service.pool_idle);
     let Some(route) = journey.route() else { return };
@@ -90,10 +98,10 @@ fn limit(peer: &mut HttpPeer, session: &Session, journey: &Journey) {
     let within = |limit: Duration| left.map_or(limit, |left| left.min(limit));
     options.connection_timeout = Some(within(route.connect_timeout));
     options.total_connection_timeout = Some(within(route.connect_timeout));
-    // Over HTTP/1 the client's stream watches the deadline and the silence of what has none, which
-    // spares a timer for each read.
-    if session.is_http2() || left.is_none() {
-        options.read_timeout = Some(within(route.idle_timeout));
+    // The client's stream watches the deadline and the silence of what has none, which spares a timer
+    // for each read.
+    if left.is_none() && !is_patient(session, journey) {
+        options.read_timeout = Some(route.idle_timeout);
     }
     options.write_timeout = Some(within(route.idle_timeout));
 }

@@ -10,12 +10,7 @@ use http::StatusCode;
 
 /// Answers, logs and closes. `to_head`: the answer is its head alone (RFC 9110, section 9.3.2).
 pub async fn refuse(server: &Server, mut stream: ClientStream, refused: Refused, to_head: bool) {
-    let why = Refusal {
-        reason: refused.reason,
-        status: refused.status,
-        detail: refused.detail,
-        more: None,
-    };
+    let why = Refusal::from(refused);
     let id = request_id::fresh();
     server.metrics.unrouted.refused(why.reason);
     if let Some(facts) = stream.facts() {
@@ -37,7 +32,7 @@ pub async fn refuse(server: &Server, mut stream: ClientStream, refused: Refused,
         why.status,
         title.unwrap_or("Refused"),
         body.len(),
-        refusal::proxy_status(why.reason),
+        refusal::proxy_status(&why),
         id.to_str().unwrap_or("-"),
         if why.status == 405 {
             "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"

@@ -1,6 +1,7 @@
 //! The only place that words a refusal: reason to status, problem+json, `Proxy-Status`, gRPC status.
 
 use super::context::{Journey, Refusal};
+use super::head::Refused;
 use super::{answer, grpc, returning, trail};
 use crate::reason::Reason;
 use crate::telemetry::trace::context::Hex;
@@ -13,8 +14,8 @@ use std::fmt::Write;
 
 /// Answers the request with a refusal.
 pub async fn write(session: &mut Session, journey: &Journey, refusal: &Refusal) -> Result<()> {
-    if grpc::is_grpc(&session.req_header().headers) {
-        return trailers_only(session, journey, refusal).await;
+    if let Some(kind) = grpc::refused_as(&session.req_header().headers) {
+        return trailers_only(session, journey, refusal, kind).await;
     }
     let id = journey.request_id.as_ref();
     let trace = trail::trace_id(&session.req_header().headers, journey);
@@ -27,7 +28,7 @@ pub async fn write(session: &mut Session, journey: &Journey, refusal: &Refusal) 
         head.insert_header(header::CONTENT_TYPE, "application/problem+json")?;
     }
     head.insert_header(header::CACHE_CONTROL, "no-store")?;
-    head.insert_header("proxy-status", proxy_status(refusal.reason))?;
+    head.insert_header("proxy-status", proxy_status(refusal))?;
     for (name, value) in more.into_iter().flat_map(|more| &more.headers) {
         head.append_header(name.clone(), value.clone())?;
     }
@@ -40,6 +41,17 @@ pub async fn write(session: &mut Session, journey: &Journey, refusal: &Refusal) 
     }
     returning::stamp(&mut head, journey)?;
     answer::write(session, head, body.into()).await
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        Self {
+            reason: refused.reason,
+            status: refused.status,
+            detail: refused.detail,
+            more: None,
+        }
+    }
 }
 
 /// RFC 9457, with the members that the contract names.
@@ -75,7 +87,12 @@ pub fn problem(refusal: &Refusal, id: Option<&HeaderValue>, trace: Option<&str>)
 const DENIED: &str = "tyrian; error=http_request_denied";
 
 /// RFC 9209: who refused, and what kind of failure it was.
-pub fn proxy_status(reason: Reason) -> &'static str {
+pub fn proxy_status(refusal: &Refusal) -> &'static str {
+    let known_as = refusal.more.as_deref().and_then(|more| more.error);
+    known_as.unwrap_or_else(|| usual_status(refusal.reason))
+}
+
+fn usual_status(reason: Reason) -> &'static str {
     match reason {
         Reason::BadRequest | Reason::RequestTimeout => "tyrian; error=http_request_error",
         Reason::BodyTooLarge | Reason::HeadersTooLarge => "tyrian; error=http_request_error",
@@ -102,12 +119,17 @@ pub fn proxy_status(reason: Reason) -> &'static str {
 }
 
 /// gRPC clients read trailers, not statuses: an answer of trailers alone, with HTTP 200.
-async fn trailers_only(session: &mut Session, journey: &Journey, refusal: &Refusal) -> Result<()> {
+async fn trailers_only(
+    session: &mut Session,
+    journey: &Journey,
+    refusal: &Refusal,
+    kind: HeaderValue,
+) -> Result<()> {
     let mut head = ResponseHeader::build(200, Some(6))?;
-    head.insert_header(header::CONTENT_TYPE, "application/grpc")?;
+    head.insert_header(header::CONTENT_TYPE, kind)?;
     head.insert_header("grpc-status", grpc_status(refusal.reason))?;
     head.insert_header("grpc-message", refusal.reason.name())?;
-    head.insert_header("proxy-status", proxy_status(refusal.reason))?;
+    head.insert_header("proxy-status", proxy_status(refusal))?;
     if session.req_header().version != http::Version::HTTP_2 {
         head.set_content_length(0)?;
     }

@@ -12,26 +12,44 @@ static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Largest head of an answer, in bytes of names and values; clients take less, most of them.
-pub const ANSWER_HEAD_MAX: usize = 256 * 1024;
+const ANSWER_HEAD_MAX: usize = 256 * 1024;
 
-/// Bytes of names and values.
-pub fn head_size(head: &ResponseHeader) -> usize {
-    head.headers
-        .iter()
+/// Whether an answer means the same to every client.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(head: &ResponseHeader) -> Result<(), &'static str> {
+    let fields = head.headers.iter();
+    let size: usize = fields
         .map(|(name, value)| name.as_str().len() + value.len())
-        .sum()
+        .sum();
+    match () {
+        () if !is_framed(head) => Err("the answer has a transfer coding that nobody asked for"),
+        () if size > ANSWER_HEAD_MAX => Err("the answer's head is too large"),
+        () if !is_sound(head) => Err("the answer's head is malformed"),
+        () => Ok(()),
+    }
 }
 
 /// Whether the length of an answer is told in a way that every client understands: the only transfer
 /// coding is `chunked`, once. Nobody has asked for others (RFC 9112, section 7.4), and they would be
 /// taken for content where the next hop speaks HTTP/2.
-pub fn is_framed(head: &ResponseHeader) -> bool {
+fn is_framed(head: &ResponseHeader) -> bool {
     let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => true,
         (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
         (Some(_), Some(_)) => false,
     }
+}
+
+/// Whether the values of an answer are those that its upstream meant: over HTTP/2, white space around
+/// one is malformed (RFC 9113, section 8.2.1), over HTTP/1 it has been taken off.
+fn is_sound(head: &ResponseHeader) -> bool {
+    let white = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let mut values = head.headers.values().map(HeaderValue::as_bytes);
+    head.version != Version::HTTP_2
+        || !values.any(|value| white(value.first()) || white(value.last()))
 }
 
 /// Dresses the upstream's answer for the client.

@@ -11,10 +11,10 @@
 //! 9. record, exactly once
 
 use super::context::{Journey, Refusal};
-use super::facts::Facts;
+use super::head::Refused;
 use super::{
-    admit, beside, compress, failure, forward, grpc, mirror, plugins, policies, record, refusal,
-    respond, returning, target, uploads,
+    admit, beside, compress, failure, forward, grpc, mirror, old, peer, plugins, policies, record,
+    refusal, respond, returning, target, uploads, watch,
 };
 use crate::reason::Reason;
 use crate::routing::Outcome;
@@ -91,9 +91,15 @@ impl ProxyHttp for Road {
         if session.req_header().version == Version::HTTP_10 {
             // Whoever speaks it knows of no interim answers (RFC 9110, section 15.2).
             session.set_ignore_info_resp(true);
+            old::answer_without_chunks(session);
         }
         let found = self.shield(journey, |journey| {
-            admit::request(session, journey).map_err(|refusal| refused(journey, refusal))
+            let found = admit::request(session, journey);
+            let found = found.and_then(|found| match judged(session) {
+                Some(refused) => Err(refused.into()),
+                None => Ok(found),
+            });
+            found.map_err(|refusal| refused(journey, refusal))
         })?;
         let early = plugins::early(session, journey, &found).await;
         early.map_err(|refusal| refused(journey, refusal))?;
@@ -144,7 +150,10 @@ impl ProxyHttp for Road {
         let peer = self.shield(journey, |journey| {
             target::choose(session, journey).map_err(|refusal| refused(journey, refusal))
         });
-        watch_deadline(session, target::try_deadline(journey));
+        journey.patient = journey.deadline.is_none() && peer::is_patient(session, journey);
+        watch::deadline(session, target::try_deadline(journey));
+        let sent = session.is_body_done();
+        watch::wait(session, journey, sent);
         peer
     }
 
@@ -165,6 +174,13 @@ impl ProxyHttp for Road {
         head: &mut RequestHeader,
         journey: &mut Box<Journey>,
     ) -> Result<()> {
+        if !failure::speaks_as_told(head, journey) {
+            let what = "the upstream does not speak HTTP/2";
+            return Err(refused(
+                journey,
+                Refusal::new(Reason::UpstreamProtocol, what),
+            ));
+        }
         self.shield(journey, |journey| {
             forward::outgoing(session, head, journey)?;
             plugins::resize(head, journey)?;
@@ -177,27 +193,18 @@ impl ProxyHttp for Road {
 
     async fn request_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
         journey: &mut Box<Journey>,
     ) -> Result<()> {
         let own = body.as_ref().map_or(0, Bytes::len);
         journey.body_bytes += own as u64;
-        let bridged = match &mut journey.bridge {
-            Some(bridge) if own > 0 => bridge.request_piece(body),
-            _ => Ok(()),
-        };
-        if bridged.is_err() {
-            let refusal = Refusal::new(Reason::BadRequest, "the body is not base64");
-            return Err(refused(journey, refusal));
-        }
-        let max = journey.route().and_then(|route| route.body_max);
-        if max.is_some_and(|max| journey.body_bytes > max) {
-            return Err(refused(journey, uploads::too_large()));
-        }
-        let passed = plugins::request_body(journey, body, end);
-        passed.map_err(|refusal| refused(journey, refusal))?;
+        // The client's doing, whoever finds it: what else failed while a body is sent would be the
+        // upstream's, whose answer the core would wait for.
+        let checked = uploads::piece(journey, body, end);
+        checked.map_err(|refusal| refused(journey, refusal).into_down())?;
+        watch::wait(session, journey, end);
         mirror::copy_body(body.as_ref(), end, journey);
         // An empty last chunk would be written as a second end of the chunked body. Any other that is
         // empty is half of a chunk's head: without it, the core takes this for the end.
@@ -218,29 +225,25 @@ impl ProxyHttp for Road {
             let refusal = Refusal::new(Reason::UpstreamProtocol, "the upstream switched protocols");
             return Err(refused(journey, refusal));
         }
-        if !returning::is_framed(head) {
-            let refusal = Refusal::new(
-                Reason::UpstreamProtocol,
-                "the answer has a transfer coding that nobody asked for",
-            );
-            return Err(refused(journey, refusal));
-        }
-        if returning::head_size(head) > returning::ANSWER_HEAD_MAX {
-            let refusal = Refusal::new(Reason::UpstreamProtocol, "the answer's head is too large");
-            return Err(refused(journey, refusal));
+        if let Err(what) = returning::check(head) {
+            return Err(refused(
+                journey,
+                Refusal::new(Reason::UpstreamProtocol, what),
+            ));
         }
         if is_interim(head) {
             return self.shield(journey, |journey| returning::dress(head, false, journey));
         }
-        journey.endless = is_endless(head.status, &head.headers);
+        journey.endless = watch::is_endless(head.status, &head.headers);
+        journey.bare = matches!(head.status.as_u16(), 204 | 304);
         journey.answered(head);
         if failure::on_status(session, journey, head.status.as_u16()) {
             return Err(Error::new_up(failure::ANOTHER_TRY));
         }
         // What one try may take ends with its head; of streams, what the whole may take too.
-        match journey.endless {
-            true => watch_silence(session, journey),
-            false => watch_deadline(session, journey.deadline),
+        match journey.endless || journey.patient {
+            true => watch::silence(session, journey),
+            false => watch::deadline(session, journey.deadline),
         }
         let old = session.req_header().version == Version::HTTP_10;
         self.shield(journey, |journey| {
@@ -285,10 +288,18 @@ impl ProxyHttp for Road {
         end: bool,
         journey: &mut Box<Journey>,
     ) -> Result<Option<Duration>> {
+        if journey.bare && body.as_ref().is_some_and(|body| !body.is_empty()) {
+            // Over HTTP/2 there may be (RFC 9113, section 8.1.1).
+            let what = "the answer has content that its status has not";
+            return Err(refused(
+                journey,
+                Refusal::new(Reason::UpstreamProtocol, what),
+            ));
+        }
         beside::keep_body(body.as_ref(), end, journey);
         mirror::answered_body(body.as_ref(), journey);
-        if journey.endless {
-            watch_silence(session, journey);
+        if journey.endless || journey.patient {
+            watch::silence(session, journey);
         } else if !end && journey.deadline.is_some_and(|at| at < Instant::now()) {
             let refusal = Refusal::new(Reason::UpstreamTimeout, "the answer took too long");
             return Err(refused(journey, refusal));
@@ -386,19 +397,9 @@ impl ProxyHttp for Road {
     }
 }
 
-/// Lets the client's stream end the exchange in time.
-fn watch_deadline(session: &Session, deadline: Option<Instant>) {
-    if let Some(facts) = Facts::of(session.digest()) {
-        facts.set_deadline(deadline);
-    }
-}
-
-/// What has no end of its own may go on for as long as it is not silent for too long. Over HTTP/2
-/// the core watches that itself (`peer`).
-fn watch_silence(session: &Session, journey: &Journey) {
-    let route = journey.route().filter(|_| !session.is_http2());
-    let silence = route.map(|route| route.idle_timeout);
-    watch_deadline(session, silence.map(|limit| Instant::now() + limit));
+/// Why a request may not go further, as was found before it came here.
+fn judged(session: &Session) -> Option<Refused> {
+    session.req_header().extensions.get().copied()
 }
 
 fn refusal_of(reason: Reason) -> Refusal {
@@ -415,15 +416,4 @@ fn refusal_of(reason: Reason) -> Refusal {
 /// Whether a final answer is still to come. A switch of protocols is one.
 pub fn is_interim(head: &ResponseHeader) -> bool {
     head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
-}
-
-/// Streams and upgrades have no end to wait for: only silence ends them.
-pub fn is_endless(status: StatusCode, headers: &HeaderMap) -> bool {
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .map(http::HeaderValue::as_bytes);
-    let kind = kind.unwrap_or_default();
-    status == StatusCode::SWITCHING_PROTOCOLS
-        || kind.starts_with(b"text/event-stream")
-        || kind.starts_with(b"application/grpc")
 }

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 ///
 /// # Errors
 /// When nobody is left to try.
-pub fn choose(session: &Session, journey: &mut Journey) -> Result<Box<HttpPeer>, Refusal> {
+pub fn choose(session: &mut Session, journey: &mut Journey) -> Result<Box<HttpPeer>, Refusal> {
     journey.end_try();
     let now = Instant::now();
     if journey.deadline.is_some_and(|deadline| deadline <= now) {

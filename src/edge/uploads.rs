@@ -1,7 +1,10 @@
-//! Bodies of requests before they come: how long they say they are, and who waits to be asked for one.
+//! Bodies of requests: how long they say they are, who waits to be asked for one, and what is done
+//! with each piece.
 
 use super::context::{Journey, Refusal};
+use super::plugins;
 use crate::reason::Reason;
+use bytes::Bytes;
 use http::{Version, header};
 use pingora::Result;
 use pingora::proxy::Session;
@@ -53,4 +56,20 @@ pub async fn expect_continue(session: &mut Session) -> Result<()> {
     // An interim answer is no reason to close, as the core has it.
     session.set_keepalive(keepalive);
     Ok(())
+}
+
+/// Takes the next piece of a body to what the upstream gets of it.
+///
+/// # Errors
+/// The refusal to answer with.
+pub fn piece(journey: &mut Journey, body: &mut Option<Bytes>, end: bool) -> Result<(), Refusal> {
+    if let Some(bridge) = &mut journey.bridge {
+        let decoded = bridge.request_piece(body, end);
+        decoded.map_err(|_| Refusal::new(Reason::BadRequest, "the body is not base64"))?;
+    }
+    let max = journey.route().and_then(|route| route.body_max);
+    if max.is_some_and(|max| journey.body_bytes > max) {
+        return Err(too_large());
+    }
+    plugins::request_body(journey, body, end)
 }

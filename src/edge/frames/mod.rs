@@ -8,18 +8,21 @@
 
 mod block;
 mod outgoing;
+mod streams;
 
 use super::flood::{Allowances, Kind};
 use super::socket::Socket;
+use super::timer::Timer;
 use block::{can_be_decompressed, is_pseudo};
 use h2::Reason;
 use outgoing::Outgoing;
 use parking_lot::Mutex;
-use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+use streams::Streams;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::Notify;
 
@@ -31,11 +34,6 @@ const HEAD: usize = 9;
 const LENGTH_MAX: usize = 16_384;
 /// Bytes of a payload that are looked at.
 const LOOKED_AT: usize = 6;
-/// Streams that have ended lately, and are told from those that never were.
-const RECENT: usize = 64;
-/// Open streams that are known; more than a listener ever allows.
-const OPEN_MAX: usize = 4096;
-
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
@@ -102,6 +100,11 @@ const CLOSED: Fault = Fault {
     reason: Reason::STREAM_CLOSED,
     why: "http2_stream_closed",
 };
+/// A header block that does not come to its end (`clients.header_timeout`).
+const SLOW: Fault = Fault {
+    reason: Reason::ENHANCE_YOUR_CALM,
+    why: "http2_header_timeout",
+};
 
 /// Where whoever drives the connection hears of a fault.
 #[derive(Debug, Default)]
@@ -141,11 +144,11 @@ pub struct Frames {
     fields: Vec<u8>,
     /// Whether it is that of trailers.
     trailers: bool,
-    /// Highest stream so far.
-    last: u32,
-    /// Streams that the client has not ended, and those that it has ended lately.
-    open: Vec<u32>,
-    recent: VecDeque<u32>,
+    streams: Streams,
+    /// How long a header block may take, and until when the current one may.
+    header_timeout: Duration,
+    block_until: Option<Instant>,
+    timer: Timer,
     allowances: Allowances,
     alarm: Arc<Alarm>,
     tripped: bool,
@@ -153,7 +156,7 @@ pub struct Frames {
 }
 
 impl Frames {
-    pub fn new(alarm: Arc<Alarm>) -> Self {
+    pub fn new(alarm: Arc<Alarm>, header_timeout: Duration) -> Self {
         Self {
             left: PREFACE,
             head: [0; HEAD],
@@ -165,9 +168,10 @@ impl Frames {
             block: None,
             fields: Vec::new(),
             trailers: false,
-            last: 0,
-            open: Vec::new(),
-            recent: VecDeque::new(),
+            streams: Streams::default(),
+            header_timeout,
+            block_until: None,
+            timer: Timer::default(),
             allowances: Allowances::default(),
             alarm,
             tripped: false,
@@ -186,7 +190,13 @@ impl Frames {
             return Poll::Pending;
         }
         let before = buf.filled().len();
-        ready!(Pin::new(socket).poll_read(cx, buf))?;
+        if Pin::new(socket).poll_read(cx, buf)?.is_pending() {
+            if let Some(until) = self.block_until {
+                ready!(self.timer.poll_passed(cx, until));
+                self.trip(SLOW);
+            }
+            return Poll::Pending;
+        }
         let fresh = buf.filled().get(before..).unwrap_or(&[]);
         let good = self.follow(fresh);
         if good == 0 && self.tripped {
@@ -208,14 +218,29 @@ impl Frames {
             match taken {
                 Ok(taken) => at += taken,
                 Err(fault) => {
-                    self.tripped = true;
-                    *self.alarm.fault.lock() = Some(fault);
-                    self.alarm.told.notify_one();
+                    self.trip(fault);
                     return at;
                 }
             }
         }
+        self.watch_block();
         at
+    }
+
+    fn trip(&mut self, fault: Fault) {
+        self.tripped = true;
+        *self.alarm.fault.lock() = Some(fault);
+        self.alarm.told.notify_one();
+    }
+
+    /// A header block that has begun has so long, as a head of HTTP/1 has.
+    fn watch_block(&mut self) {
+        let within = self.left > 0 && matches!(self.current.kind, HEADERS | CONTINUATION);
+        match self.settled && (within || self.block.is_some()) {
+            false => self.block_until = None,
+            true if self.block_until.is_some() => {}
+            true => self.block_until = Instant::now().checked_add(self.header_timeout),
+        }
     }
 
     fn take_head(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
@@ -316,55 +341,20 @@ impl Frames {
         }
     }
 
-    /// The states of streams (RFC 9113, section 5.1), as far as the client makes them.
     fn judge_stream(&mut self, head: Head) -> Result<(), Fault> {
         let Head { kind, stream, .. } = head;
-        let idle = stream > self.last;
-        match kind {
-            HEADERS if idle => {
-                if stream.is_multiple_of(2) {
-                    return Err(PROTOCOL);
-                }
-                self.last = stream;
-                if self.open.len() < OPEN_MAX {
-                    self.open.push(stream);
-                }
-            }
-            DATA | RST_STREAM | WINDOW_UPDATE if idle && stream != 0 => return Err(PROTOCOL),
-            DATA | HEADERS if !self.open.contains(&stream) => {
-                let known = kind == DATA || self.recent.contains(&stream);
-                return Err(if known { CLOSED } else { PROTOCOL });
-            }
-            CONTINUATION if self.block.is_none() => return Err(PROTOCOL),
-            _ => {}
+        if kind == CONTINUATION && self.block.is_none() {
+            return Err(PROTOCOL);
         }
-        let ends = match kind {
-            DATA | HEADERS => head.has(END_STREAM),
-            RST_STREAM => true,
-            _ => false,
-        };
-        if ends {
-            self.end(stream);
-        }
+        let opens = self.streams.judge(head)?;
         if kind == HEADERS {
             self.fields.clear();
-            self.trailers = !idle;
+            self.trailers = !opens;
         }
         if matches!(kind, HEADERS | CONTINUATION) {
             self.block = (!head.has(END_HEADERS)).then_some(stream);
         }
         Ok(())
-    }
-
-    fn end(&mut self, stream: u32) {
-        let Some(at) = self.open.iter().position(|open| *open == stream) else {
-            return;
-        };
-        self.open.swap_remove(at);
-        if self.recent.len() >= RECENT {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(stream);
     }
 
     fn judge_payload(&self) -> Result<(), Fault> {
@@ -382,6 +372,8 @@ impl Frames {
                     false => Ok(()),
                 }
             }
+            // What a priority comes before is not in sight; the library drops such fields.
+            HEADERS if head.has(WITH_PRIORITY) => Ok(()),
             HEADERS if self.trailers && is_pseudo(self.payload) => Err(PROTOCOL),
             WINDOW_UPDATE => match u32::from_be_bytes([first & 0x7f, second, third, fourth]) {
                 0 => Err(PROTOCOL),
@@ -400,11 +392,14 @@ impl Frames {
         }
     }
 
-    /// Looks at what the library sends; a protocol error of its own becomes what it is.
+    /// Looks at what the library sends; a protocol error of its own becomes what it is, and streams
+    /// that it resets are not open any more.
     pub fn sends(&mut self, bytes: &mut [u8]) {
         let (tripped, fields) = (self.tripped, &self.fields);
         let compression = || !tripped && !can_be_decompressed(fields);
-        self.outgoing.follow(bytes, &compression);
+        let streams = &mut self.streams;
+        self.outgoing
+            .follow(bytes, &compression, &mut |stream| streams.reset(stream));
     }
 }
 

@@ -1,6 +1,7 @@
-//! What the HTTP/2 library sends, followed to the one frame in which it may be wrong.
+//! What the HTTP/2 library sends, followed to the one frame in which it may be wrong, and to those
+//! that end a stream.
 
-use super::{GOAWAY, HEAD, Head};
+use super::{GOAWAY, HEAD, Head, RST_STREAM};
 
 /// The last byte of an error code (RFC 9113, section 7).
 const PROTOCOL_ERROR: u8 = 1;
@@ -17,8 +18,14 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// `compression` tells whether a protocol error is one of compression.
-    pub fn follow(&mut self, bytes: &mut [u8], compression: &dyn Fn() -> bool) {
+    /// `compression` tells whether a protocol error is one of compression; `reset` hears of streams
+    /// that are.
+    pub fn follow(
+        &mut self,
+        bytes: &mut [u8],
+        compression: &dyn Fn() -> bool,
+        reset: &mut dyn FnMut(u32),
+    ) {
         let mut at = 0;
         while at < bytes.len() {
             if self.left > 0 && self.farewell.is_none() {
@@ -47,6 +54,9 @@ impl Outgoing {
                 self.known = 0;
                 let head = Head::of(self.head);
                 self.left = head.length;
+                if head.kind == RST_STREAM {
+                    reset(head.stream);
+                }
                 self.farewell = (head.kind == GOAWAY && head.length > 0).then_some(0);
             }
         }

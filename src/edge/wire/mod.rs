@@ -141,8 +141,8 @@ impl ClientStream {
     }
 
     /// From here on the connection is HTTP/2's; `alarm` rings at what the library must not see.
-    pub fn becomes_h2(&mut self, alarm: Arc<Alarm>) {
-        let mut frames = Frames::new(alarm);
+    pub fn becomes_h2(&mut self, alarm: Arc<Alarm>, header_timeout: Duration) {
+        let mut frames = Frames::new(alarm, header_timeout);
         let good = frames.follow(&self.ahead);
         self.ahead.truncate(good);
         self.frames = Some(Box::new(frames));

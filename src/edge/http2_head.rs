@@ -1,0 +1,257 @@
+//! Heads of requests over HTTP/2, of which the library knows that their fields are fields: judged as
+//! those of HTTP/1 are (`head`), and taken to their one form (as by `canonical`):
+//!
+//! - crumbs of a cookie become one (RFC 9113, section 8.2.3), equal lengths too (RFC 9110, section 8.6);
+//! - a `Host` that says what `:authority` says is not repeated (RFC 9113, section 8.3.1).
+
+use super::head::{Limits, Refused};
+use crate::routing::host::normalise_host;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use std::borrow::Cow;
+
+/// What each field counts beside its name and value (RFC 9113, section 6.5.2).
+const FIELD: usize = 32;
+
+/// Malformed, so that nobody answers it (RFC 9113, section 8.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed;
+
+/// Judges a head. One that is to be refused keeps the refusal, which the road answers with.
+///
+/// # Errors
+/// When it is no request at all.
+pub fn judge(parts: &mut Parts, limits: Limits) -> Result<(), Malformed> {
+    let white = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let mut size = 0;
+    for (name, value) in &parts.headers {
+        let value = value.as_bytes();
+        if white(value.first()) || white(value.last()) {
+            return Err(Malformed); // RFC 9113, section 8.2.1
+        }
+        size += name.as_str().len() + value.len() + FIELD;
+    }
+    let target = parts.uri.path_and_query();
+    let target = target.map_or("", http::uri::PathAndQuery::as_str);
+    if target.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+        return Err(Malformed);
+    }
+    size += target.len();
+    join(&mut parts.headers, &header::COOKIE);
+    one(&mut parts.headers, &header::CONTENT_LENGTH);
+    let judged = match () {
+        () if size > limits.bytes => Err(TOO_LARGE),
+        () if parts.headers.len() > limits.fields => Err(TOO_MANY),
+        () => target_is_sound(parts).and_then(|()| one_authority(parts)),
+    };
+    if let Err(refused) = judged {
+        parts.extensions.insert(refused);
+    }
+    Ok(())
+}
+
+const TOO_LARGE: Refused = Refused::too_large("the request head is too large");
+const TOO_MANY: Refused = Refused::too_large("the request has too many header fields");
+
+fn target_is_sound(parts: &Parts) -> Result<(), Refused> {
+    if parts.method == Method::CONNECT {
+        return Ok(()); // which is not served in any case
+    }
+    if parts.uri.scheme_str() == Some("") {
+        return Err(Refused::bad("the scheme is empty"));
+    }
+    match parts.uri.path().as_bytes() {
+        [b'/', ..] => Ok(()),
+        b"*" if parts.method == Method::OPTIONS => Ok(()),
+        _ => Err(Refused::bad("the request target is malformed")),
+    }
+}
+
+/// Fields of one name in one, as the pieces of a cookie are joined.
+fn join(headers: &mut HeaderMap, name: &HeaderName) {
+    let mut lines = headers.get_all(name).iter();
+    let (Some(first), Some(second)) = (lines.next(), lines.next()) else {
+        return;
+    };
+    let mut whole = [first.as_bytes(), second.as_bytes()].join(&b"; "[..]);
+    for line in lines {
+        whole.extend_from_slice(b"; ");
+        whole.extend_from_slice(line.as_bytes());
+    }
+    if let Ok(whole) = HeaderValue::from_bytes(&whole) {
+        headers.insert(name, whole);
+    }
+}
+
+/// One of several fields, which the library has found to be equal.
+fn one(headers: &mut HeaderMap, name: &HeaderName) {
+    let mut lines = headers.get_all(name).iter();
+    if let (Some(first), Some(_)) = (lines.next(), lines.next()) {
+        let first = first.clone();
+        headers.insert(name, first);
+    }
+}
+
+/// Whom a request is for, said once.
+fn one_authority(parts: &mut Parts) -> Result<(), Refused> {
+    const MALFORMED: Refused = Refused::bad("the host is malformed");
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let (host, another) = (hosts.next(), hosts.next());
+    if another.is_some() {
+        return Err(Refused::bad("the request has more than one host"));
+    }
+    let scheme = parts.uri.scheme_str().unwrap_or("");
+    let host = host.map(|host| host.to_str().map_err(|_| MALFORMED));
+    let host = host.transpose()?;
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    match (authority, host) {
+        (None, None | Some("")) => Err(Refused::bad("the request names no host")),
+        (None, Some(host)) => entity(host, scheme).map(drop).ok_or(MALFORMED),
+        (Some(authority), None) => entity(authority, scheme).map(drop).ok_or(MALFORMED),
+        (Some(authority), Some(host)) => {
+            let named = entity(authority, scheme).ok_or(MALFORMED)?;
+            if entity(host, scheme).ok_or(MALFORMED)? != named {
+                return Err(Refused::bad("the host is not the authority"));
+            }
+            parts.headers.remove(header::HOST);
+            Ok(())
+        }
+    }
+}
+
+/// Name and port of what is asked for; a port that is not said is the scheme's.
+fn entity<'a>(authority: &'a str, scheme: &str) -> Option<(Cow<'a, str>, u16)> {
+    let host = normalise_host(authority)
+        .ok()
+        .filter(|host| !host.is_empty())?;
+    let said = authority
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse().ok());
+    let own = if scheme == "https" { 443 } else { 80 };
+    Some((host, said.unwrap_or(own)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Malformed, judge};
+    use crate::edge::head::{Limits, Refused};
+    use http::request::{Builder, Parts};
+    use http::{Request, header};
+
+    const LIMITS: Limits = Limits {
+        bytes: 1024,
+        fields: 4,
+    };
+
+    fn judged(request: Builder) -> Result<Parts, Malformed> {
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        judge(&mut parts, LIMITS).map(|()| parts)
+    }
+
+    fn refused(request: Builder) -> Option<(u16, &'static str)> {
+        let parts = judged(request).unwrap();
+        let refused = parts.extensions.get::<Refused>();
+        refused.map(|refused| (refused.status, refused.detail))
+    }
+
+    fn get(uri: &str) -> Builder {
+        Request::get(uri)
+    }
+
+    #[test]
+    fn a_host_is_held_against_the_authority_in_normal_form() {
+        for (authority, host) in [
+            ("a.example", "a.example"),
+            ("a.example", "A.Example"),
+            ("A.example:80", "a.example."),
+            ("[::1]", "[::1]:80"),
+            ("a.example:81", "a.example:81"),
+        ] {
+            let request = get(&format!("http://{authority}/")).header("host", host);
+            let parts = judged(request).unwrap();
+            assert!(
+                parts.extensions.get::<Refused>().is_none(),
+                "{authority} {host}"
+            );
+            assert!(!parts.headers.contains_key(header::HOST));
+        }
+        for (authority, host) in [
+            ("a.example", "b.example"),
+            ("a.example", "a.example:443"),
+            ("a.example:81", "a.example"),
+            ("a.example", ""),
+            ("a.example", "u@a.example"),
+        ] {
+            let request = get(&format!("http://{authority}/")).header("host", host);
+            assert_eq!(
+                refused(request).map(|(status, _)| status),
+                Some(400),
+                "{host}"
+            );
+        }
+        let secure = get("https://a.example/").header("host", "a.example:443");
+        assert_eq!(refused(secure), None);
+        assert_eq!(refused(get("/").header("host", "a")), None);
+        assert_eq!(refused(get("/")).map(|(status, _)| status), Some(400));
+        let two = get("/").header("host", "a").header("host", "a");
+        assert_eq!(refused(two).map(|(status, _)| status), Some(400));
+    }
+
+    #[test]
+    fn crumbs_and_lengths_become_one() {
+        let request = get("http://a/")
+            .header("cookie", "a=1")
+            .header("cookie", "b=2")
+            .header("cookie", "c=3")
+            .header("content-length", "5")
+            .header("content-length", "5");
+        let parts = judged(request).unwrap();
+        let of = |name| {
+            let lines = parts.headers.get_all(name).iter();
+            lines.map(|line| line.to_str().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(of("cookie"), ["a=1; b=2; c=3"]);
+        assert_eq!(of("content-length"), ["5"]);
+    }
+
+    #[test]
+    fn heads_are_bounded_as_over_http_1() {
+        let fields = |many: usize, long: usize| {
+            let value = "x".repeat(long);
+            (0..many).fold(get("http://a/"), |request, n| {
+                request.header(format!("x-{n}"), &value)
+            })
+        };
+        let status = |request| refused(request).map(|(status, _)| status);
+        assert_eq!(status(fields(4, 1)), None);
+        assert_eq!(status(fields(5, 1)), Some(431));
+        assert_eq!(status(fields(2, 500)), Some(431));
+        // A cookie counts once, in however many crumbs it comes.
+        let crumbs = (0..20).fold(get("http://a/"), |request, _| request.header("cookie", "a"));
+        assert_eq!(status(crumbs), None);
+    }
+
+    #[test]
+    fn only_options_ask_about_the_server_as_a_whole() {
+        let of = |method: &str| {
+            refused(
+                Request::builder()
+                    .method(method)
+                    .uri("*")
+                    .header("host", "a"),
+            )
+        };
+        assert_eq!(of("OPTIONS"), None);
+        for method in ["GET", "POST"] {
+            assert_eq!(of(method).map(|(status, _)| status), Some(400));
+        }
+    }
+
+    #[test]
+    fn white_space_around_a_value_is_malformed() {
+        for value in [" a", "a\t"] {
+            let request = get("http://a/").header("x", value);
+            assert_eq!(judged(request).err(), Some(Malformed));
+        }
+    }
+}
