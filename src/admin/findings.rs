@@ -6,6 +6,7 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::telemetry::otel::Counters;
 use crate::telemetry::process;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Certificates that end sooner are named.
 const CERTIFICATE: i64 = 14 * 24 * 60 * 60;
@@ -46,6 +47,10 @@ pub fn all(snapshot: &Snapshot, metrics: &Metrics) -> Vec<String> {
     found
 }
 
+    let lines = metrics.access_log_dropped.load(Relaxed);
+    if lines > 0 {
+        found.push(format!("lines of the access log were lost: {lines}"));
+    }
 /// What has not reached a collector since the start.
 fn lost(counters: &Counters, what: &str, found: &mut Vec<String>) {
     let lost = counters.lost().filter(|(_, count)| *count > 0);

@@ -43,8 +43,8 @@ table! {
     pub struct Table {
         /// The form of the lines.
         "format" => format: Format = (Format::Json) "\"json\"",
-        /// `-` for standard output, `off`, a file (opened again on USR1), or `syslog`,
-        /// `syslog:/path/of/socket`, `syslog:host:port` (UDP).
+        /// `-` for standard output, `off`, a file (opened again on USR1) or named pipe (its reader
+        /// may come later), or `syslog`, `syslog:/path/of/socket`, `syslog:host:port` (UDP).
         "path" => path: LogPath = (LogPath::Stdout) "\"-\"",
         /// Routes whose requests are not logged.
         "skip" => skip: Skipped = (Skipped(Vec::new())) "[]",
@@ -150,6 +150,19 @@ impl Read for LogPath {
                 return None;
             }
             path => match path.strip_prefix("syslog:") {
+/// As the file says it.
+impl fmt::Display for LogPath {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => out.write_str("-"),
+            Self::Off => out.write_str("off"),
+            Self::File(path) => write!(out, "{}", path.display()),
+            Self::Syslog(Syslog::Socket(path)) => write!(out, "syslog:{}", path.display()),
+            Self::Syslog(Syslog::Udp(address)) => write!(out, "syslog:{address}"),
+        }
+    }
+}
+
                 None => Self::File(path.into()),
                 Some(socket) if socket.starts_with('/') => {
                     Self::Syslog(Syslog::Socket(socket.into()))

@@ -54,6 +54,20 @@ impl Loaded {
         self.diagnostics.extend(diagnostics);
     }
 
+    /// Notes that a sound configuration cannot be put to work, at the key that is to blame, where
+    /// it is set.
+    pub fn unfit(&mut self, key: &str, why: &str) {
+        let mut diagnostic = Diagnostic::error("TY0503", why);
+        if let Some(value) = self.values.iter().find(|value| value.key == key) {
+            let spot = Spot {
+                file: value.file.clone(),
+                span: value.span.clone(),
+            };
+            diagnostic = diagnostic.at(&spot, "asked for here");
+        }
+        self.add(vec![diagnostic]);
+    }
+
     pub fn count(&self, severity: Severity) -> usize {
         self.diagnostics
             .iter()

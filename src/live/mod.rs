@@ -20,9 +20,8 @@ pub use confirm::Trial;
 pub use history::{Entry, hex, write_private};
 pub use verdict::{Outcome, Rejected, Verdict};
 
-use crate::config::diagnostic::Diagnostic;
 use crate::config::source::load_sources;
-use crate::config::{Config, Loaded, diff, environment, load_text};
+use crate::config::{Config, Loaded, Name, diff, environment, load_text};
 use crate::snapshot::{Current, Snapshot, Surroundings};
 use crate::telemetry::Metrics;
 use crate::upstream::resolve;
@@ -60,8 +59,8 @@ pub trait Doors: Send + Sync + std::fmt::Debug {
     /// and is called once the configuration is live.
     ///
     /// # Errors
-    /// Why it cannot be; nothing has changed then.
-    fn prepare(&self, config: &Config) -> Result<Box<dyn FnOnce() + Send>, String>;
+    /// Which one cannot be bound, and why; nothing has changed then.
+    fn prepare(&self, config: &Config) -> Result<Box<dyn FnOnce() + Send>, (Name, String)>;
 }
 
 /// How a reload is wished for.
@@ -133,7 +132,7 @@ impl Live {
         let snapshot = match built {
             Ok((snapshot, _)) => snapshot,
             Err(error) => {
-                loaded.add(vec![Diagnostic::error("TY0503", error.to_string())]);
+                loaded.unfit(error.key(), &error.to_string());
                 return Err(Box::new(loaded));
             }
         };
@@ -311,7 +310,7 @@ impl Live {
         let (snapshot, carried) = match built {
             Ok(built) => built,
             Err(error) => {
-                loaded.add(vec![Diagnostic::error("TY0503", error.to_string())]);
+                loaded.unfit(error.key(), &error.to_string());
                 return self.refuse(&loaded, trigger);
             }
         };
@@ -321,8 +320,8 @@ impl Live {
             .map(|doors| doors.prepare(&snapshot.config));
         let doors = match doors.transpose() {
             Ok(doors) => doors,
-            Err(error) => {
-                loaded.add(vec![Diagnostic::error("TY0503", error)]);
+            Err((listener, why)) => {
+                loaded.unfit(&format!("listeners.{listener}.bind"), &why);
                 return self.refuse(&loaded, trigger);
             }
         };

@@ -129,6 +129,60 @@ fn a_log_that_nobody_reads_does_not_hold_up_traffic() {
 }
 
 #[test]
+fn a_pipe_that_nobody_reads_holds_up_neither_start_nor_reload() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = |name: &str| {
+        let path = dir.path().join(name);
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        path
+    };
+    let (first, second) = (fifo("first"), fifo("second"));
+    let config = |path: &std::path::Path| {
+        format!(
+            "{}[routes.all]\nmatch = {{ path = \"/*\" }}\nrespond = {{ text = \"ok\" }}\n\
+             [telemetry]\naccess_log = {{ path = {path:?} }}\n",
+            listeners("")
+        )
+    };
+    let mut gateway = Gateway::start(&config(&first));
+    assert_eq!(gateway.get("/early", "").status, 200);
+    gateway.write_config(&config(&second));
+    let (status, verdict) = gateway.api("POST", "/v1/config/reload", "");
+    assert_eq!(status, 200, "{verdict}");
+    assert_eq!(gateway.api("GET", "/v1/status", "").0, 200);
+    assert_eq!(gateway.get("/late", "").status, 200);
+    // Whoever comes late reads what has waited.
+    let mut line = String::new();
+    let reader = std::fs::File::open(&second).unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(reader), &mut line).unwrap();
+    assert!(line.contains("\"path\":\"/late\""), "{line}");
+    gateway.signal("TERM");
+    assert!(gateway.wait().success());
+}
+
+#[test]
+fn a_log_that_loses_lines_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let system = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    let mut gateway = Gateway::start(&format!(
+        "{}[routes.all]\nmatch = {{ path = \"/*\" }}\nrespond = {{ text = \"ok\" }}\n\
+         [telemetry]\naccess_log = {{ path = \"syslog:{}\" }}\n",
+        listeners(""),
+        path.display()
+    ));
+    drop(system);
+    assert_eq!(gateway.get("/", "").status, 200);
+    gateway.wait_for("a word about it", |gateway| {
+        gateway.log().contains("lines of the access log are lost")
+    });
+    let (_, status) = gateway.api("GET", "/v1/status", "");
+    let findings = status["findings"].to_string();
+    assert!(findings.contains("lines of the access log"), "{findings}");
+}
+
+#[test]
 fn the_form_of_the_log_changes_with_the_configuration_and_its_lines_go_to_syslog() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("log");
