@@ -264,8 +264,8 @@ impl Live {
     }
 
     /// Puts a text to work as if it were the file, which stays as it is: a reload or a restart
-    /// goes back to it.
-    pub async fn apply_text(&self, text: &str) -> Verdict {
+    /// goes back to it. It is guarded as a reload is, unless forced.
+    pub async fn apply_text(&self, text: &str, force: bool) -> Verdict {
         let mut state = self.state.lock().await;
         let started = Instant::now();
         let name = self.name();
@@ -273,7 +273,10 @@ impl Live {
             Ok((loaded, ..)) if loaded.values == state.loaded.values => {
                 Verdict::unchanged(self.current.load().generation)
             }
-            Ok(checked) => self.apply(&mut state, checked, Trigger::Applied, started, None),
+            Ok(checked) => match self.guarded(&checked, force) {
+                Some(verdict) => verdict,
+                None => self.apply(&mut state, checked, Trigger::Applied, started, None),
+            },
             Err(loaded) => self.refuse(&loaded, Trigger::Applied),
         })
     }

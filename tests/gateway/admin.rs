@@ -158,6 +158,32 @@ fn an_applied_text_serves_until_the_file_is_read_again() {
 }
 
 #[test]
+fn an_applied_text_is_guarded_as_a_reload_is() {
+    let (_upstream, gateway) = start();
+    let text = std::fs::read_to_string(gateway.config_file()).unwrap();
+    let text = text + "[server]\nreload_guard = { max_changed = \"5%\" }\n";
+    let token = bearer(&gateway.token());
+    let apply = |line: &str, text: &str| {
+        let answer = call(&gateway, &format!("POST /v1/config/{line}"), &token, text);
+        let body = String::from_utf8(answer.body).unwrap();
+        (answer.status, body)
+    };
+    assert_eq!(apply("apply", &text).0, 200);
+    let (status, said) = apply("apply", "");
+    assert!(status == 422 && said.contains("no listener"), "{said}");
+    for _ in 0..30 {
+        assert_eq!(gateway.get("/x", "").status, 200);
+    }
+    let other = text.replace("path = \"/*\"", "path = \"/shop/*\"");
+    let (status, said) = apply("apply", &other);
+    assert!(status == 422 && said.contains("reload_guard"), "{said}");
+    assert_eq!(gateway.get("/x", "").status, 200);
+    assert_eq!(apply("apply?force=soon", &other).0, 400);
+    assert_eq!(apply("apply?force", &other).0, 200);
+    assert_eq!(gateway.get("/x", "").status, 404);
+}
+
+#[test]
 fn every_write_leaves_one_line_that_says_who_and_what() {
     let (_upstream, mut gateway) = start();
     gateway.api("GET", "/v1/status", "");
