@@ -235,6 +235,7 @@ pub fn limits(snapshot: &Snapshot) -> Value {
                 "issuer": provider.config.issuer,
                 "keys": keys,
                 "keys_age_s": provider.keys_age(),
+                "failed_fetches": provider.failed_fetches(),
                 "cached_tokens": cached,
                 "results": results,
             })
