@@ -35,6 +35,7 @@ fn metrics_move_with_traffic_and_have_the_names_of_the_contract() {
         "http_server_active_requests",
         "tyrian_overhead_seconds_bucket{",
         "tyrian_retries_total{service=\"app\"}",
+        "tyrian_pool_connections_total{service=\"app\",version=\"v1\",state=\"reused\"}",
         "tyrian_endpoint_healthy{service=\"app\",version=\"v1\",endpoint=",
         "tyrian_config_last_reload_successful 1",
         "tyrian_build_info{version=",
@@ -43,6 +44,24 @@ fn metrics_move_with_traffic_and_have_the_names_of_the_contract() {
     ] {
         assert!(text.contains(name), "{name} is missing:\n{text}");
     }
+}
+
+#[test]
+fn connections_to_upstreams_are_counted_as_new_kept_and_stale() {
+    let (_upstream, gateway) = start();
+    let pool = |state: &str, count: f64| {
+        let name = "tyrian_pool_connections_total";
+        gateway.counts(
+            &format!("{name}{{service=\"app\",version=\"v1\",state=\"{state}\"}}"),
+            count,
+        );
+    };
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/app/x", "").status, 200);
+    }
+    pool("new", 1.0);
+    pool("reused", 2.0);
+    pool("stale", 0.0);
 }
 
 #[test]
