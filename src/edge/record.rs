@@ -176,6 +176,7 @@ fn gathered(
         path: journey.path.as_deref().unwrap_or(&raw_path),
         query: &query,
         protocol: protocol(head.version),
+        scheme: Facts::of(session.digest()).map_or("http", Facts::scheme),
         user_agent: agent(&header::USER_AGENT),
         referer: agent(&header::REFERER),
         listener: &journey.client.listener,

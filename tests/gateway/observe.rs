@@ -217,7 +217,7 @@ fn the_form_of_the_log_changes_with_the_configuration_and_its_lines_go_to_syslog
         )
     };
     let gateway = Gateway::start(&config(
-        "format = \"template\", template = \"{method} {path} {status}\"",
+        "format = \"template\", template = \"{{ {method} {path} {status} }}\"",
     ));
     let mut buffer = [0; 2048];
     let mut line = || {
@@ -225,7 +225,7 @@ fn the_form_of_the_log_changes_with_the_configuration_and_its_lines_go_to_syslog
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     };
     gateway.get("/app/x", "");
-    assert!(line().ends_with(" - - GET /app/x 200"));
+    assert!(line().ends_with(" - - { GET /app/x 200 }"));
     gateway.write_config(&config("format = \"logfmt\", sample = \"0%\""));
     let (_, verdict) = gateway.api("POST", "/v1/config/reload", "");
     assert_ne!(verdict["outcome"], "rejected", "{verdict}");
