@@ -91,7 +91,6 @@ pub fn router(admin: &Admin) -> Router<Admin> {
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::map_response(in_our_words))
         .route_layer(middleware::from_fn_with_state(admin.clone(), etag::guard))
-        .route_layer(middleware::from_fn(audit::write))
         .route_layer(middleware::from_fn_with_state(
             admin.clone(),
             auth::require_token,
@@ -100,6 +99,7 @@ pub fn router(admin: &Admin) -> Router<Admin> {
             admin.clone(),
             auth::require_own_name,
         ))
+        .route_layer(middleware::from_fn(audit::write))
 }
 
 /// An RFC 9457 document.
@@ -254,10 +254,12 @@ async fn reload(
 }
 
 /// Keeps the generation that is on trial.
-async fn confirm(State(admin): State<Admin>) -> Result<Json<Value>, Problem> {
+async fn confirm(State(admin): State<Admin>) -> Result<(Extension<Deed>, Json<Value>), Problem> {
     let none = || Problem::new(StatusCode::CONFLICT, "nothing waits to be confirmed");
     let trial = admin.live.confirm().ok_or_else(none)?;
-    Ok(Json(json!({ "generation": trial.generation })))
+    let deed = Deed(format!("confirmed, generation {}", trial.generation));
+    let kept = json!({ "generation": trial.generation });
+    Ok((Extension(deed), Json(kept)))
 }
 
 /// Puts a text to work; the file stays as it is.

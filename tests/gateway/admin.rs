@@ -220,6 +220,41 @@ fn every_write_leaves_one_line_that_says_who_and_what() {
 }
 
 #[test]
+fn whoever_is_not_let_in_leaves_a_line_too() {
+    let (_upstream, mut gateway) = start();
+    let guess = bearer("a guess");
+    assert_eq!(call(&gateway, "GET /v1/status", &guess, "").status, 401);
+    let reader = bearer("only-looking");
+    let reload = call(&gateway, "POST /v1/config/reload", &reader, "");
+    assert_eq!(reload.status, 403);
+    let token = gateway.token();
+    let foreign = format!("Host: evil.example\r\n{}", bearer(&token));
+    assert_eq!(call(&gateway, "GET /v1/status", &foreign, "").status, 403);
+    gateway.wait_for("three lines", |gateway| {
+        gateway.log().matches("\"message\":\"audit\"").count() == 3
+    });
+    let log = gateway.log();
+    let lines = log
+        .lines()
+        .filter(|line| line.contains("\"message\":\"audit\""));
+    let told: Vec<_> = lines
+        .map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            (
+                line["status"].as_u64().unwrap(),
+                line["role"].as_str().unwrap().to_owned(),
+            )
+        })
+        .collect();
+    let expected = [(401, "-"), (403, "read"), (403, "-")];
+    assert_eq!(
+        told,
+        expected.map(|(status, role)| (status, role.to_owned()))
+    );
+    assert!(!log.contains("a guess"));
+}
+
+#[test]
 fn a_profile_is_taken_one_at_a_time() {
     let (_upstream, gateway) = start();
     let token = bearer(&gateway.token());
