@@ -35,7 +35,7 @@ pub fn request(session: &Session, journey: &mut Journey) {
     if logged || tapped || traced {
         let journey = &*journey;
         let mut inputs = Vec::new();
-        if logged && log.is_json() {
+        if tapped || (logged && log.is_json()) {
             inputs::fields(&mut inputs, session.req_header(), journey);
             for (field, value) in &journey.hooks.logged {
                 string_field(&mut inputs, field, value);

@@ -53,6 +53,21 @@ pub enum Trigger {
     Unconfirmed,
 }
 
+impl Trigger {
+    /// As the API and the log say it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::FileChange => "file-change",
+            Self::Signal => "signal",
+            Self::Api => "api",
+            Self::Rollback => "rollback",
+            Self::Applied => "applied",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+}
+
 /// What the gateway listens on: follows the configuration.
 pub trait Doors: Send + Sync + std::fmt::Debug {
     /// Binds what a configuration has anew. What is returned opens and closes doors accordingly,
@@ -348,7 +363,7 @@ impl Live {
         let verdict = Verdict::applied(generation, started, changes, carried, &state.loaded);
         tracing::info!(
             generation,
-            ?trigger,
+            trigger = trigger.name(),
             changes = verdict.changes.len(),
             "configuration live"
         );
@@ -362,7 +377,7 @@ impl Live {
         let problems = loaded.render_human(false);
         tracing::error!(
             generation,
-            ?trigger,
+            trigger = trigger.name(),
             "configuration refused; still serving\n{problems}"
         );
         Verdict::rejected(generation, loaded)

@@ -176,6 +176,8 @@ fn spans_tell_the_protocol_and_what_upstreams_were_asked_for() {
     assert_eq!(of(server, "url.path"), "/old/x");
     let asked = format!("http://{}/new/x", upstream.address);
     assert_eq!(of(client, "url.full"), asked);
+    let log = gateway.log();
+    assert!(log.contains("\"protocol\":\"http/protobuf\""), "{log}");
 }
 
 #[test]
