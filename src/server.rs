@@ -204,7 +204,7 @@ impl Open {
 impl Doors for Arc<Serving> {
     /// Binds what is new before anything changes: an address that is taken keeps the old
     /// configuration serving.
-    fn prepare(&self, config: &Config) -> Result<Box<dyn FnOnce() + Send>, String> {
+    fn prepare(&self, config: &Config) -> Result<Box<dyn FnOnce() + Send>, (Name, String)> {
         let (mut fresh, mut gone) = (Vec::new(), Vec::new());
         {
             let open = self.open.lock();
@@ -215,7 +215,8 @@ impl Doors for Arc<Serving> {
                 if !same {
                     let fail = cannot_bind(name, &listener.bind);
                     let socket = sockets::open(&listener.bind, &listener.tcp);
-                    let socket = socket.map_err(|error| fail(error).to_string())?;
+                    let failed = |error| (name.clone(), fail(error).to_string());
+                    let socket = socket.map_err(failed)?;
                     fresh.push((name.clone(), listener.bind.clone(), socket));
                 }
             }

@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use tyrian::config::diagnostic::Severity;
+use tyrian::config::format::format;
 use tyrian::config::{Loaded, codes, load, load_text, reference};
 use tyrian::live::checked;
 
@@ -151,6 +152,12 @@ fn every_shipped_configuration_works_and_its_tests_hold() {
             true => load_text("example", &text.replace("\"tls/", &here), &no_environment),
             false => load(&file, &no_environment),
         };
+        assert_eq!(
+            format(&text).unwrap(),
+            text,
+            "{}: `tyrian fmt`",
+            file.display()
+        );
         let report = loaded.render_human(false);
         // Notes say that nothing is wrong.
         let found = loaded.diagnostics.iter();

@@ -49,10 +49,8 @@ impl Traced {
     pub fn request(&mut self) -> bool {
         let context = self.tracer.begin(&self.headers, false);
         let sampled = context.sampled(self.tracer.share(None));
-        if sampled || context.arrived != Some(false) {
-            let value = traceparent(context.trace, context.span, sampled);
-            self.upstream.insert(TRACEPARENT.clone(), value);
-        }
+        let value = traceparent(context.trace, context.span, sampled);
+        self.upstream.insert(TRACEPARENT.clone(), value);
         let end = End {
             failed: false,
             took: Some(Duration::from_millis(3)),

@@ -91,7 +91,6 @@ pub fn router(admin: &Admin) -> Router<Admin> {
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::map_response(in_our_words))
         .route_layer(middleware::from_fn_with_state(admin.clone(), etag::guard))
-        .route_layer(middleware::from_fn(audit::write))
         .route_layer(middleware::from_fn_with_state(
             admin.clone(),
             auth::require_token,
@@ -100,6 +99,7 @@ pub fn router(admin: &Admin) -> Router<Admin> {
             admin.clone(),
             auth::require_own_name,
         ))
+        .route_layer(middleware::from_fn(audit::write))
 }
 
 /// An RFC 9457 document.
@@ -191,20 +191,14 @@ async fn show(State(admin): State<Admin>) -> String {
 /// The body is TOML, or JSON with the text in `text`.
 async fn check(
     State(admin): State<Admin>,
-    query: Asked,
+    Query(query): Query<Checking>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let text = text_of(&headers, body)?;
-    let replay = match query.0.replay.as_deref() {
-        None => false,
-        Some("recent") => true,
-        Some(_) => {
-            let detail = "`replay` is `recent`, or absent";
-            return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
-        }
-    };
-    Ok(answer(&admin.live.preview(&text, replay).await, &query))
+    let replay = query.replay.is_some();
+    let verdict = admin.live.preview(&text, replay).await;
+    Ok(answer(&verdict, query.verdict))
 }
 
 fn text_of(headers: &HeaderMap, body: Bytes) -> Result<String, Problem> {
@@ -229,7 +223,7 @@ fn text_of(headers: &HeaderMap, body: Bytes) -> Result<String, Problem> {
 /// No body, or `{ "force": true, "confirm": "60s" }`.
 async fn reload(
     State(admin): State<Admin>,
-    query: Asked,
+    Query(query): Asked,
     body: Bytes,
 ) -> Result<Response, Problem> {
     #[derive(Deserialize, Default)]
@@ -256,30 +250,36 @@ async fn reload(
         confirm,
     };
     let verdict = admin.live.reload_as(Trigger::Api, wish).await;
-    Ok(answer(&verdict, &query))
+    Ok(answer(&verdict, query.verdict))
 }
 
 /// Keeps the generation that is on trial.
-async fn confirm(State(admin): State<Admin>) -> Result<Json<Value>, Problem> {
+async fn confirm(State(admin): State<Admin>) -> Result<(Extension<Deed>, Json<Value>), Problem> {
     let none = || Problem::new(StatusCode::CONFLICT, "nothing waits to be confirmed");
     let trial = admin.live.confirm().ok_or_else(none)?;
-    Ok(Json(json!({ "generation": trial.generation })))
+    let deed = Deed(format!("confirmed, generation {}", trial.generation));
+    let kept = json!({ "generation": trial.generation });
+    Ok((Extension(deed), Json(kept)))
 }
 
 /// Puts a text to work; the file stays as it is.
 async fn apply(
     State(admin): State<Admin>,
-    query: Asked,
+    Query(query): Query<Applying>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let text = text_of(&headers, body)?;
-    Ok(answer(&admin.live.apply_text(&text).await, &query))
+    let force = query.force.is_some();
+    Ok(answer(
+        &admin.live.apply_text(&text, force).await,
+        query.verdict,
+    ))
 }
 
 async fn rollback(
     State(admin): State<Admin>,
-    query: Asked,
+    Query(query): Asked,
     body: Bytes,
 ) -> Result<Response, Problem> {
     #[derive(Deserialize)]
@@ -292,7 +292,7 @@ async fn rollback(
         let detail = format!("generation {} is not kept", to.generation);
         Problem::new(StatusCode::NOT_FOUND, detail)
     })?;
-    Ok(answer(&verdict, &query))
+    Ok(answer(&verdict, query.verdict))
 }
 
 /// The query of calls that are answered with a verdict.
@@ -301,18 +301,47 @@ type Asked = Query<Asking>;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asking {
-    /// There: 200 with the verdict, whatever it is, since a browser takes anything else for a
-    /// failure of its own.
-    verdict: Option<String>,
-    /// `recent`: tell what would change for recent requests (checks only).
-    replay: Option<String>,
+    /// 200 with the verdict, whatever it is, since a browser takes anything else for a failure of
+    /// its own.
+    verdict: Option<Flag>,
+}
+
+/// That of checks.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Checking {
+    verdict: Option<Flag>,
+    replay: Option<Replayed>,
+}
+
+/// That of texts to put to work.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Applying {
+    verdict: Option<Flag>,
+    /// Whatever guards reloads says.
+    force: Option<Flag>,
+}
+
+/// What is said by being there, without a value.
+#[derive(Debug, Clone, Copy, Deserialize)]
+enum Flag {
+    #[serde(rename = "")]
+    There,
+}
+
+/// What a check is tried on besides.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Replayed {
+    /// Recent requests.
+    Recent,
 }
 
 /// 200 for what went live, 422 for what is not sound.
-fn answer(verdict: &crate::live::Verdict, Query(query): &Asked) -> Response {
-    let just_tell = query.verdict.is_some();
+fn answer(verdict: &crate::live::Verdict, just_tell: Option<Flag>) -> Response {
     let status = match verdict.outcome {
-        Outcome::Rejected if !just_tell => StatusCode::UNPROCESSABLE_ENTITY,
+        Outcome::Rejected if just_tell.is_none() => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::OK,
     };
     let outcome = format!("{:?}", verdict.outcome).to_lowercase();

@@ -1,7 +1,9 @@
-//! One line in the log for every call that changes something: who, what, and what came of it.
+//! One line in the log for every call that changes something, and for every one that was not let in:
+//! who, what, and what came of it.
 
 use super::auth::{Role, writes};
 use axum::extract::{ConnectInfo, Request};
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::Response;
 use std::net::SocketAddr;
@@ -12,15 +14,17 @@ pub struct Deed(pub String);
 
 /// Writes the line once the call has ended, refused or not.
 pub async fn write(request: Request, next: Next) -> Response {
-    if !writes(&request) {
-        return next.run(request).await;
-    }
+    let writes = writes(&request);
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let client = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let client = client.map(|ConnectInfo(address)| address.ip().to_string());
-    let role = request.extensions().get::<Role>().map(|role| role.name());
     let answer = next.run(request).await;
+    let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&answer.status());
+    if !writes && !refused {
+        return answer;
+    }
+    let role = answer.extensions().get::<Role>().map(|role| role.name());
     let deed = answer.extensions().get::<Deed>();
     tracing::info!(
         %method,

@@ -3,6 +3,7 @@
 use super::Admin;
 use super::api::Problem;
 use crate::config::admin::{HostName, Secret};
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -124,9 +125,7 @@ pub async fn require_own_name(
 ) -> Response {
     let config = &admin.live.current.load().config.admin;
     let foreign = |detail: &str| Problem::new(StatusCode::FORBIDDEN, detail).into_response();
-    let host = text(request.headers().get(header::HOST));
-    let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
-    let Some(host) = host.filter(|host| is_ours(host, &config.hosts)) else {
+    let Some(host) = own_name(&request, &config.hosts) else {
         return foreign(
             "the administration answers to addresses, localhost and `admin.hosts` only",
         );
@@ -140,6 +139,17 @@ pub async fn require_own_name(
         return foreign("the page that asks is not one of ours");
     }
     next.run(request).await
+}
+
+/// The name that a request asks for, if it is ours, and every other one that it gives is too. A
+/// target in absolute form counts before the field (RFC 9112, section 3.2.2); of that there is one.
+fn own_name<'r>(request: &'r Request, names: &[HostName]) -> Option<&'r str> {
+    let target = request.uri().authority().map(Authority::as_str);
+    let mut fields = request.headers().get_all(header::HOST).iter();
+    let field = fields.next().map(|field| text(Some(field)).unwrap_or(""));
+    let ours = |name: &str| is_ours(name, names);
+    let all = target.is_none_or(ours) && field.is_none_or(ours) && fields.next().is_none();
+    target.or(field).filter(|_| all)
 }
 
 fn text(value: Option<&HeaderValue>) -> Option<&str> {
@@ -166,10 +176,13 @@ pub async fn require_token(
             "Bearer error=\"insufficient_scope\"",
         )];
         let detail = "this token may look, but change nothing";
-        return (challenge, Problem::new(StatusCode::FORBIDDEN, detail)).into_response();
+        let problem = Problem::new(StatusCode::FORBIDDEN, detail);
+        return (challenge, Extension(role), problem).into_response();
     }
     request.extensions_mut().insert(role);
-    next.run(request).await
+    let mut answer = next.run(request).await;
+    answer.extensions_mut().insert(role);
+    answer
 }
 
 /// Whether a call changes anything, or costs as much as if it did.
@@ -193,7 +206,7 @@ fn is_ours(host: &str, names: &[HostName]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Token, is_ours, same};
+    use super::{Token, is_ours, own_name, same};
     use crate::config::admin::{HostName, Secret};
     use std::os::unix::fs::PermissionsExt;
 
@@ -224,6 +237,25 @@ mod tests {
         assert!(!same(b"abc", b"abd"));
         assert!(!same(b"abc", b"ab"));
         assert!(!same(b"", b"a"));
+    }
+
+    #[test]
+    fn every_name_that_a_request_gives_must_be_ours() {
+        let asked = |target: &str, hosts: &[&str]| {
+            let mut request = axum::extract::Request::builder().uri(target);
+            for host in hosts {
+                request = request.header("host", *host);
+            }
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            own_name(&request, &[]).map(ToOwned::to_owned)
+        };
+        assert_eq!(asked("/", &["localhost"]).as_deref(), Some("localhost"));
+        let absolute = "http://127.0.0.1:1/";
+        assert_eq!(asked(absolute, &["[::1]"]).as_deref(), Some("127.0.0.1:1"));
+        assert_eq!(asked("/", &[]), None);
+        assert_eq!(asked("/", &["localhost", "localhost"]), None);
+        assert_eq!(asked("http://evil.example/", &["localhost"]), None);
+        assert_eq!(asked(absolute, &["evil.example"]), None);
     }
 
     #[test]

@@ -6,11 +6,12 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::telemetry::otel::Counters;
 use crate::telemetry::process;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Certificates that end sooner are named.
 const CERTIFICATE: i64 = 14 * 24 * 60 * 60;
-/// Keys that are older are named: their issuer has not answered for a while.
-const KEYS_S: u64 = 2 * 60 * 60;
+/// A fetch of keys may fail now and then; so many in a row are named.
+const FETCHES: u64 = 3;
 
 /// Everything that is worth a look.
 pub fn all(snapshot: &Snapshot, metrics: &Metrics) -> Vec<String> {
@@ -33,13 +34,22 @@ pub fn all(snapshot: &Snapshot, metrics: &Metrics) -> Vec<String> {
     }
     for (name, authority) in &snapshot.authorities {
         if let Authority::Jwt(provider) = authority
-            && let Some(age) = provider.keys_age().filter(|age| *age > KEYS_S)
+            && let Some(failed) = provider
+                .failed_fetches()
+                .filter(|failed| *failed >= FETCHES)
         {
-            let hours = age / 3600;
+            let left = match provider.keys_age() {
+                Some(age) => format!("those at hand are {} minutes old", age / 60),
+                None => "there are none".to_owned(),
+            };
             found.push(format!(
-                "keys of {name} are {hours} hours old; their issuer does not answer"
+                "keys of {name} cannot be fetched ({failed} times in a row); {left}"
             ));
         }
+    }
+    let lines = metrics.access_log_dropped.load(Relaxed);
+    if lines > 0 {
+        found.push(format!("lines of the access log were lost: {lines}"));
     }
     lost(&metrics.spans, "spans", &mut found);
     lost(&metrics.pushes, "points of metrics", &mut found);

@@ -45,9 +45,9 @@ async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respon
 /// OpenMetrics for those who ask for it, which has exemplars; the classic text for all others.
 async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     let accept = headers.get_all(header::ACCEPT).iter();
-    let mut accept = accept.filter_map(|accept| accept.to_str().ok());
+    let accept = accept.filter_map(|accept| accept.to_str().ok());
     let snapshot = admin.live.current.load_full();
-    let (kind, text) = match accept.any(|accept| accept.contains("application/openmetrics-text")) {
+    let (kind, text) = match prefers_openmetrics(accept) {
         true => (
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
             snapshot.expose_annotated(&admin.live.metrics),
@@ -58,4 +58,55 @@ async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
         ),
     };
     ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+/// Whether OpenMetrics is asked for, and nothing else is rather (RFC 9110, section 12.5.1).
+fn prefers_openmetrics<'a>(accept: impl Iterator<Item = &'a str>) -> bool {
+    let (mut openmetrics, mut plain) = (0.0_f32, 0.0_f32);
+    for range in accept.flat_map(|accept| accept.split(',')) {
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or("").to_ascii_lowercase();
+        let quality = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+        let quality = quality.map_or(1.0, |quality| quality.parse().unwrap_or(0.0));
+        match kind.as_str() {
+            "application/openmetrics-text" => openmetrics = openmetrics.max(quality),
+            "text/plain" | "text/*" | "*/*" => plain = plain.max(quality),
+            _ => {}
+        }
+    }
+    openmetrics > 0.0 && openmetrics >= plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::prefers_openmetrics;
+
+    #[test]
+    fn openmetrics_is_for_those_who_rather_have_it() {
+        for (accept, wanted) in [
+            ("application/openmetrics-text", true),
+            ("Application/OpenMetrics-Text; version=1.0.0, */*", true),
+            (
+                "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                true,
+            ),
+            ("application/openmetrics-text;q=0", false),
+            (
+                "application/openmetrics-text;q=0.4, text/plain;q=0.5",
+                false,
+            ),
+            (
+                "text/plain;q=0.5, application/openmetrics-text; q=never",
+                false,
+            ),
+            ("*/*", false),
+            ("", false),
+        ] {
+            assert_eq!(
+                prefers_openmetrics([accept].into_iter()),
+                wanted,
+                "{accept}"
+            );
+        }
+    }
 }

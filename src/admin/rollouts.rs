@@ -2,15 +2,17 @@
 
 use super::Admin;
 use super::api::Problem;
+use super::audit::Deed;
 use crate::config::units::percent;
 use crate::live::rollouts::{Refused, View};
 use crate::rollout::Command;
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::fmt;
 
 pub async fn list(State(admin): State<Admin>) -> Json<Value> {
     let snapshot = admin.live.current.load_full();
@@ -38,11 +40,12 @@ pub async fn act(
     State(admin): State<Admin>,
     Path(name): Path<String>,
     body: Bytes,
-) -> Result<Json<View>, Problem> {
+) -> Result<(Extension<Deed>, Json<View>), Problem> {
     let bad = |why: String| Problem::new(StatusCode::BAD_REQUEST, why);
     let wanted: Wanted = serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?;
     let snapshot = admin.live.current.load_full();
     let rollouts = &admin.live.rollouts;
+    let deed = Deed(format!("rollout {name}: {wanted}"));
     let done = match wanted {
         Wanted::Set { share } => {
             let share =
@@ -56,7 +59,8 @@ pub async fn act(
         Wanted::Promote => rollouts.command(&snapshot, &name, Command::Promote),
         Wanted::Abort => rollouts.command(&snapshot, &name, Command::Abort),
     };
-    done.map(Json).map_err(|refused| match refused {
+    let done = done.map(|view| (Extension(deed), Json(view)));
+    done.map_err(|refused| match refused {
         Refused::Unknown(why) => Problem::new(StatusCode::NOT_FOUND, why),
         Refused::Conflict(why) => Problem::new(StatusCode::CONFLICT, why),
     })
@@ -72,4 +76,18 @@ enum Wanted {
     Abort,
     Set { share: String },
     Clear,
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Set { share } => return write!(out, "set {share}"),
+            Self::Start => "start",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Promote => "promote",
+            Self::Abort => "abort",
+            Self::Clear => "clear",
+        })
+    }
 }

@@ -214,7 +214,7 @@ pub fn limits(snapshot: &Snapshot) -> Value {
             "rate": format!("{}/{:?}", config.rate.count, config.rate.per),
             "burst": config.burst,
             "key": key,
-            "mode": format!("{:?}", config.mode).to_lowercase(),
+            "mode": config.mode.to_string(),
             "keys": keys,
             "max_keys": config.max_keys,
             "evicted": evicted,
@@ -235,6 +235,7 @@ pub fn limits(snapshot: &Snapshot) -> Value {
                 "issuer": provider.config.issuer,
                 "keys": keys,
                 "keys_age_s": provider.keys_age(),
+                "failed_fetches": provider.failed_fetches(),
                 "cached_tokens": cached,
                 "results": results,
             })

@@ -59,6 +59,7 @@ pub fn run(args: &Args) -> Exit {
     let Some(path) = find_config(config.clone()) else {
         return usage("no configuration found; name one".to_owned());
     };
+    let place = path.display().to_string();
     let (loaded, table, _) = match live::check(&Source::Path(path)) {
         Ok(checked) => checked,
         Err(loaded) => {
@@ -68,7 +69,9 @@ pub fn run(args: &Args) -> Exit {
     };
     let config = loaded.config.as_ref();
     let Some(config) = config.filter(|config| config.colors.contains_key(color.as_str())) else {
-        return usage(format!("there is no color `{color}`"));
+        return usage(format!(
+            "there is no color `{color}` in {place}; -c names another file"
+        ));
     };
     let Some(within) = duration(within) else {
         return usage(format!("`{within}` is no time, such as 8h"));
@@ -81,9 +84,10 @@ pub fn run(args: &Args) -> Exit {
         Some(name) => by_provider(config, name, private_key.as_deref(), |jwt, pem| {
             color::sign(jwt, pem, key, color, expires)
         }),
-        None => table
-            .sign(color, expires, key)
-            .ok_or_else(|| "`coloring.keys` has no such key".to_owned()),
+        None => table.sign(color, expires, key).ok_or_else(|| match key {
+            Some(key) => format!("`coloring.keys` in {place} has no key `{key}`"),
+            None => format!("`coloring.keys` in {place} has no key; -c names another file"),
+        }),
     };
     match signed {
         Ok(token) => {

@@ -4,6 +4,8 @@ use super::process::{Service, serve};
 use super::{Exit, print, state_dir};
 use crate::demo;
 use crate::live::Source;
+use crate::server::Serving;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Start a gateway with two small upstream versions to play with. Ctrl-C ends it all.
@@ -38,16 +40,18 @@ pub fn run(args: &Args) -> Exit {
         }
     };
     let shown = file.clone();
-    let ready = move |serving: &crate::server::Serving| {
+    let state = state_dir(Some(directory.join("state")));
+    let token = state.as_ref().map(|state| state.join("admin.token"));
+    let ready = move |serving: &Serving, api: Option<SocketAddr>| {
         let addresses = serving.addresses();
         let port = addresses.get("web").and_then(|web| web.rsplit(':').next());
         if let Some(port) = port.and_then(|port| port.parse().ok()) {
-            print(&demo::welcome(&shown, port));
+            print(&demo::welcome(&shown, port, api.zip(token.as_deref())));
         }
     };
     serve(Service {
         source: Source::Path(file),
-        state_dir: state_dir(Some(directory.join("state"))),
+        state_dir: state,
         ready: Box::new(ready),
     })
 }

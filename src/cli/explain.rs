@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
     /// Ask this file instead of the running gateway
-    #[arg(short = 'c', long = "file", value_name = "PATH")]
+    #[arg(short = 'c', long = "config", alias = "file", value_name = "PATH")]
     file: Option<PathBuf>,
     /// Address of the admin API
     #[arg(long, value_name = "URL", env = "TYRIAN_ADMIN")]

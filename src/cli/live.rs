@@ -131,13 +131,13 @@ pub fn changes(changes: &Value) -> String {
         .unwrap_or_default()
 }
 
-/// Warnings of the configuration, and what is wrong around it.
-fn worth_a_look(status: &Value) -> Vec<(&'static str, String)> {
+/// Warnings and notes about the configuration, and what is wrong around it.
+fn worth_a_look(status: &Value) -> Vec<(&str, String)> {
     let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
     let list = |name: &str| status[name].as_array().into_iter().flatten();
     let warnings = list("warnings").map(|one| {
         (
-            "warning",
+            one["severity"].as_str().unwrap_or("warning"),
             format!("{} {}", text(&one["code"]), text(&one["message"])),
         )
     });

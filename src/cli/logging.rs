@@ -17,14 +17,29 @@ pub fn start() {
     let wanted = std::env::var("TYRIAN_LOG")
         .ok()
         .filter(|value| !value.is_empty());
+    let mut wrong = Vec::new();
     let filter = wanted.as_deref().unwrap_or(DEFAULT).parse::<EnvFilter>();
-    let filter = filter.unwrap_or_else(|_| EnvFilter::new(DEFAULT));
+    let filter = filter.unwrap_or_else(|error| {
+        let wanted = wanted.as_deref().unwrap_or("");
+        wrong.push(format!(
+            "TYRIAN_LOG={wanted} is no filter, and ignored: {error}"
+        ));
+        EnvFilter::new(DEFAULT)
+    });
     let (filter, handle) = reload::Layer::new(filter);
     let _ = FILTER.set(handle);
-    let human = match std::env::var("TYRIAN_LOG_FORMAT").as_deref() {
-        Ok("json") => false,
-        Ok("human") => true,
-        _ => std::io::stderr().is_terminal(),
+    let format = std::env::var("TYRIAN_LOG_FORMAT").unwrap_or_default();
+    let human = match format.as_str() {
+        "json" => false,
+        "human" => true,
+        other => {
+            if !other.is_empty() {
+                wrong.push(format!(
+                    "TYRIAN_LOG_FORMAT={other} is neither json nor human, and ignored"
+                ));
+            }
+            std::io::stderr().is_terminal()
+        }
     };
     // Its report of a failed write goes to the same stream, and panics when that is closed.
     let writer = fmt::layer()
@@ -43,6 +58,9 @@ pub fn start() {
         .with(filter)
         .with(layer)
         .try_init();
+    for wrong in wrong {
+        tracing::warn!("{wrong}");
+    }
 }
 
 /// What is logged now.

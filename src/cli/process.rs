@@ -5,6 +5,7 @@ use crate::admin::{Admin, Log, Token, Tokens, serve_api, serve_probes};
 use crate::config::Loaded;
 use crate::config::admin::Secret;
 use crate::config::listener::{Bind, Tcp};
+use crate::config::units::Lasting;
 use crate::live::{Checked, Live, Source, Trigger, watch};
 use crate::server::{self, Serving};
 use crate::sockets::{Inherited, Listening};
@@ -29,8 +30,8 @@ pub struct Service {
     pub ready: Ready,
 }
 
-/// Told the listeners' addresses.
-pub type Ready = Box<dyn FnOnce(&Serving)>;
+/// Told the listeners' addresses, and that of the administration.
+pub type Ready = Box<dyn FnOnce(&Serving, Option<SocketAddr>)>;
 
 /// Signals, taken over before anything else starts, so that none of them kills by default.
 struct Signals {
@@ -161,7 +162,8 @@ async fn live(
     };
     live.attend(serving.clone());
     let state_dir = service.state_dir.as_deref();
-    let (admin, doors) = match administer(&live, &serving, inherited, state_dir) {
+    let Administered { admin, doors, api } = match administer(&live, &serving, inherited, state_dir)
+    {
         Ok(started) => started,
         Err(error) => return failed("cannot start the administration", &error),
     };
@@ -173,7 +175,7 @@ async fn live(
     }
     let watcher = tokio::spawn(watch::watch(live.clone()));
     tell_systemd(&[sd_notify::NotifyState::Ready]);
-    (service.ready)(&serving);
+    (service.ready)(&serving, api);
     upgrade::tell_ready();
     let handed_over = loop {
         match signals.next().await {
@@ -237,7 +239,8 @@ async fn leave(
     }
     admin.drain();
     let drain = live.current.load().config.server.drain.clone();
-    tracing::info!(delay = ?drain.delay, timeout = ?drain.timeout, "draining");
+    let (delay, timeout) = (Lasting(drain.delay), Lasting(drain.timeout));
+    tracing::info!(%delay, %timeout, "draining");
     let ended = async {
         // Whoever took over serves already: nobody has to notice first that we leave.
         if !handed_over {
@@ -272,13 +275,22 @@ fn tell_systemd(states: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
+/// The administration, started.
+struct Administered {
+    admin: Admin,
+    /// Names and handles of its sockets, for whoever takes over.
+    doors: Vec<(String, OwnedFd)>,
+    /// Where its API is; `None`: nowhere.
+    api: Option<SocketAddr>,
+}
+
 /// Starts the API and the probes. Ports that nobody asked for are given up when taken.
 fn administer(
     live: &Arc<Live>,
     serving: &Arc<Serving>,
     inherited: &mut Inherited,
     state_dir: Option<&std::path::Path>,
-) -> io::Result<(Admin, Vec<(String, OwnedFd)>)> {
+) -> io::Result<Administered> {
     let config = live.current.load().config.admin.clone();
     let token = match Token::open(&config.token, state_dir) {
         // Nobody asked for this file; traffic, probes and metrics do without it.
@@ -302,7 +314,7 @@ fn administer(
         Tokens { write: token, read },
         log,
     );
-    let mut doors = Vec::new();
+    let (mut doors, mut api) = (Vec::new(), None);
     for (name, address) in [("admin", config.bind), ("metrics", config.metrics)] {
         let Some(address) = address else { continue };
         // A name that no listener can have.
@@ -319,11 +331,14 @@ fn administer(
         let address = listener.local_addr()?;
         tracing::info!(listener = name, %address, "listening");
         match name {
-            "admin" => drop(tokio::spawn(serve_api(listener, admin.clone()))),
+            "admin" => {
+                api = Some(address);
+                drop(tokio::spawn(serve_api(listener, admin.clone())));
+            }
             _ => drop(tokio::spawn(serve_probes(listener, admin.clone()))),
         }
     }
-    Ok((admin, doors))
+    Ok(Administered { admin, doors, api })
 }
 
 fn open(

@@ -46,7 +46,7 @@ pub fn run(args: Args) -> Exit {
     serve(Service {
         source,
         state_dir: state_dir(args.state),
-        ready: Box::new(|_| {}),
+        ready: Box::new(|_, _| {}),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::client::Target;
 use super::{Exit, print, wants_color};
+use crate::telemetry::redact::MASK;
 use crate::telemetry::tap::Spoken;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -9,13 +10,15 @@ use std::io::IsTerminal;
 use std::ops::ControlFlow;
 
 /// Watch single requests as they end.
-///
-/// Filters are NAME=VALUE: route, service, version, color, status (503, 5xx, >=500), reason (or
-/// any), method, host, path (its beginning). All of them must hold.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "Filters are NAME=VALUE: route, service, version, color, status (503, 5xx, >=500), reason (or any),
+method, host, path (its beginning). All of them must hold.
+
+Examples:
   tyrian tap color=canary 'status>=500' path=/cart/
-  tyrian tap reason=any --max-rps 20 -o curl")]
+  tyrian tap reason=any --max-rps 20 -o curl"
+)]
 pub struct Args {
     /// What to watch; everything without one
     #[arg(value_name = "FILTER")]
@@ -26,7 +29,14 @@ pub struct Args {
     /// End after so many
     #[arg(short = 'n', long, value_name = "N")]
     count: Option<u64>,
-    #[arg(short, long, value_enum, default_value = "pretty")]
+    /// `pretty`, `json` (an object a line), or `curl`: commands that send them again
+    #[arg(
+        short,
+        long,
+        value_enum,
+        default_value = "pretty",
+        hide_possible_values = true
+    )]
     output: Form,
     #[command(flatten)]
     target: Target,
@@ -117,7 +127,10 @@ fn query(filters: &[String], max_rps: u32) -> Result<String, String> {
 /// A field, as it may stand on a terminal: clients choose paths, and some choose control
 /// characters.
 fn text(seen: &Value, name: &str) -> String {
-    let text = seen[name].as_str().unwrap_or("");
+    plain(seen[name].as_str().unwrap_or(""))
+}
+
+fn plain(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }
 
@@ -195,14 +208,31 @@ fn curl(seen: &Value) -> String {
     if method != "GET" {
         let _ = write!(line, " -X {}", quoted(&method));
     }
+    for (name, value) in decided_by(seen, "headers") {
+        let _ = write!(line, " -H {}", quoted(&format!("{name}: {value}")));
+    }
+    let cookies = decided_by(seen, "cookies").map(|(name, value)| format!("{name}={value}"));
+    let cookies: Vec<String> = cookies.collect();
+    if !cookies.is_empty() {
+        let _ = write!(line, " -b {}", quoted(&cookies.join("; ")));
+    }
     let url = format!(
-        "http://{}{}{}",
+        "{}://{}{}{}",
+        seen["scheme"].as_str().unwrap_or("http"),
         text(seen, "host"),
         text(seen, "path"),
         query_of(seen)
     );
     let _ = writeln!(line, " {}", quoted(&url));
     line
+}
+
+/// What the decision has looked at, without what is masked: a mask would decide otherwise.
+fn decided_by<'s>(seen: &'s Value, kind: &str) -> impl Iterator<Item = (&'s str, String)> {
+    let all = seen[kind].as_object().into_iter().flatten();
+    let known = all.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
+    let shown = known.filter(|(_, value)| !value.contains(MASK));
+    shown.map(|(name, value)| (name, plain(value)))
 }
 
 /// As one word of a shell.
@@ -246,6 +276,15 @@ mod tests {
         insta::assert_snapshot!(pretty(&seen, false));
         insta::assert_snapshot!(curl(&seen));
         assert!(pretty(&seen, true).contains("\x1b[31m503"));
+        let decided = json!({
+            "scheme": "https", "method": "GET", "host": "a.example", "path": "/",
+            "headers": { "x-group": "be'ta", "authorization": "***" },
+            "cookies": { "side": "new", "seat": "7\n" },
+        });
+        assert_eq!(
+            curl(&decided),
+            "curl -i -H 'x-group: be'\\''ta' -b 'seat=7\u{fffd}; side=new' 'https://a.example/'\n"
+        );
         let hostile = json!({ "status": 400, "path": "/\x1b]0;owned\x07", "query": "\n'; rm" });
         for told in [pretty(&hostile, false), curl(&hostile)] {
             assert_eq!(told.matches(char::is_control).count(), 1, "{told:?}");

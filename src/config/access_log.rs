@@ -7,6 +7,7 @@ use super::reader::{Cx, Kind, Node, Read, Reference};
 use super::shape::Shape;
 use super::units::Percent;
 use crate::{table, words};
+use std::fmt;
 use std::path::PathBuf;
 
 /// One line per request.
@@ -43,14 +44,14 @@ table! {
     pub struct Table {
         /// The form of the lines.
         "format" => format: Format = (Format::Json) "\"json\"",
-        /// `-` for standard output, `off`, a file (opened again on USR1), or `syslog`,
-        /// `syslog:/path/of/socket`, `syslog:host:port` (UDP).
+        /// `-` for standard output, `off`, a file (opened again on USR1) or named pipe (its reader
+        /// may come later), or `syslog`, `syslog:/path/of/socket`, `syslog:host:port` (UDP).
         "path" => path: LogPath = (LogPath::Stdout) "\"-\"",
         /// Routes whose requests are not logged.
         "skip" => skip: Skipped = (Skipped(Vec::new())) "[]",
-        /// What lines of `json` and `logfmt` tell, in this order.
+        /// What lines of `json` and `logfmt` tell, in this order; the others have no choice.
         "fields" => fields: Vec<Field> = (Vec::new()) "the usual ones",
-        /// The line of `template`: text with `{field}` in it; `{{` is a brace.
+        /// The line of `template`: text with `{field}` in it; `{{` and `}}` are braces.
         "template" => template: Option<Template> = none,
         /// Share of requests that leave a line. Refusals and answers of 500 and above always do.
         "sample" => sample: Percent = (ALL) "\"100%\"",
@@ -64,6 +65,17 @@ impl Read for AccessLog {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
         let table = Table::read(node, cx)?;
         let template = table.template.map(|Template(pieces)| pieces);
+        if !table.fields.is_empty() && !matches!(table.format, Format::Json | Format::Logfmt) {
+            let message = "`fields` has a meaning with `json` and `logfmt` only";
+            let key = node.table(cx).and_then(|table| table.key_spot("fields"));
+            let spot = key.unwrap_or_else(|| node.spot());
+            let diagnostic = Diagnostic::error("TY0203", message);
+            let diagnostic = diagnostic.at(&spot, "another format is chosen");
+            cx.report(
+                diagnostic.help("choose `json` or `logfmt`; lines of `template` name their fields"),
+            );
+            return None;
+        }
         match (table.format, &template) {
             (Format::Template, None) => {
                 let message = "`format = \"template\"` needs `template`";
@@ -138,6 +150,19 @@ pub enum Syslog {
     Udp(String),
 }
 
+/// As the file says it.
+impl fmt::Display for LogPath {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => out.write_str("-"),
+            Self::Off => out.write_str("off"),
+            Self::File(path) => write!(out, "{}", path.display()),
+            Self::Syslog(Syslog::Socket(path)) => write!(out, "syslog:{}", path.display()),
+            Self::Syslog(Syslog::Udp(address)) => write!(out, "syslog:{address}"),
+        }
+    }
+}
+
 impl Read for LogPath {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
         let text = String::read(node, cx)?;
@@ -189,22 +214,24 @@ pub struct Template(pub Vec<Piece>);
 impl Read for Template {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
         let text = String::read(node, cx)?;
-        let report = |message: String, meant: Option<&str>| {
-            let names: Vec<&str> = Field::ALL.iter().map(|field| field.name()).collect();
-            let help = match meant {
-                Some(meant) => format!("did you mean `{{{meant}}}`?"),
-                None => format!("fields: {}", names.join(", ")),
-            };
+        let report = |message: String, help: String| {
             let diagnostic = Diagnostic::error("TY0203", message);
             cx.report(diagnostic.at(&node.spot(), "not a template").help(help));
             None
         };
+        let twice =
+            |brace: &str| format!("a brace that is meant is written twice: `{brace}{brace}`");
         match pieces(&text) {
             Ok(pieces) => Some(Self(pieces)),
-            Err(Wrong::Unclosed) => report("a `{` is not closed".to_owned(), None),
+            Err(Wrong::Unclosed) => report("a `{` is not closed".to_owned(), twice("{")),
+            Err(Wrong::Unopened) => report("a `}` closes nothing".to_owned(), twice("}")),
             Err(Wrong::Unknown(name)) => {
-                let meant = nearest(&name, Field::ALL.iter().map(|field| field.name()));
-                report(format!("`{name}` is not a field"), meant)
+                let names = Field::ALL.iter().map(|field| field.name());
+                let help = match nearest(&name, names.clone()) {
+                    Some(meant) => format!("did you mean `{{{meant}}}`?"),
+                    None => format!("fields: {}", names.collect::<Vec<_>>().join(", ")),
+                };
+                report(format!("`{name}` is not a field"), help)
             }
         }
     }
@@ -216,6 +243,7 @@ impl Read for Template {
 
 enum Wrong {
     Unclosed,
+    Unopened,
     Unknown(String),
 }
 
@@ -224,7 +252,7 @@ fn pieces(text: &str) -> Result<Vec<Piece>, Wrong> {
     let mut plain = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {
-        plain.push_str(before);
+        plain.push_str(&closed(before)?);
         if let Some(after) = after.strip_prefix('{') {
             plain.push('{');
             rest = after;
@@ -238,11 +266,20 @@ fn pieces(text: &str) -> Result<Vec<Piece>, Wrong> {
         pieces.push(Piece::Field(field));
         rest = after;
     }
-    plain.push_str(rest);
+    plain.push_str(&closed(rest)?);
     if !plain.is_empty() {
         pieces.push(Piece::Text(plain));
     }
     Ok(pieces)
+}
+
+/// Text without an opening brace: closing ones are written twice.
+fn closed(text: &str) -> Result<String, Wrong> {
+    let parts: Vec<&str> = text.split("}}").collect();
+    match parts.iter().any(|part| part.contains('}')) {
+        true => Err(Wrong::Unopened),
+        false => Ok(parts.join("}")),
+    }
 }
 
 /// Names of routes.

@@ -47,6 +47,8 @@ fields! {
     /// Values whose names sound secret are masked.
     "query" => Query extra,
     "protocol" => Protocol extra,
+    /// `https` or `http`, as the client came.
+    "scheme" => Scheme extra,
     /// The rightmost address that nobody trusted vouches for.
     "client" => Client usual,
     "user_agent" => UserAgent extra,

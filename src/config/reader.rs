@@ -420,6 +420,12 @@ macro_rules! words {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum $Enum { $($(#[doc = $doc])* $Variant,)* }
 
+        impl std::fmt::Display for $Enum {
+            fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str(match self { $(Self::$Variant => $word,)* })
+            }
+        }
+
         impl $crate::config::reader::Read for $Enum {
             fn read(
                 node: &$crate::config::reader::Node,

@@ -20,7 +20,16 @@ impl Loaded {
         let places = Places::new(&self.sources);
         let mut text = String::new();
         for diagnostic in &self.diagnostics {
-            let _ = writeln!(text, "{}\n", renderer.render(&report(diagnostic, &places)));
+            let report = report(diagnostic, &places);
+            match diagnostic.labels.is_empty() {
+                false => text.push_str(&renderer.render(&report)),
+                // Without an excerpt there is nothing that lines would have to lead on from.
+                true => {
+                    let parts = report.chunks(1).map(|part| renderer.render(part));
+                    text.push_str(&parts.collect::<Vec<_>>().join("\n"));
+                }
+            }
+            text.push_str("\n\n");
         }
         let plural = |count: usize, what: &str| match count {
             0 => None,

@@ -54,6 +54,20 @@ impl Loaded {
         self.diagnostics.extend(diagnostics);
     }
 
+    /// Notes that a sound configuration cannot be put to work, at the key that is to blame, where
+    /// it is set.
+    pub fn unfit(&mut self, key: &str, why: &str) {
+        let mut diagnostic = Diagnostic::error("TY0503", why);
+        if let Some(value) = self.values.iter().find(|value| value.key == key) {
+            let spot = Spot {
+                file: value.file.clone(),
+                span: value.span.clone(),
+            };
+            diagnostic = diagnostic.at(&spot, "asked for here");
+        }
+        self.add(vec![diagnostic]);
+    }
+
     pub fn count(&self, severity: Severity) -> usize {
         self.diagnostics
             .iter()
@@ -340,27 +354,18 @@ fn fill_lines(config: &mut Config, sources: &[Source]) {
         let before = |feeds: &Vec<usize>| feeds.partition_point(|at| *at < place.span.0 as usize);
         place.line = feeds.map_or(0, |feeds| before(feeds) as u32 + 1);
     };
-    config
-        .listeners
-        .values_mut()
-        .for_each(|listener| fill(&mut listener.at));
-    config
-        .colors
-        .values_mut()
-        .for_each(|color| fill(&mut color.at));
-    config
-        .plugins
-        .values_mut()
-        .for_each(|plugin| fill(&mut plugin.at));
-    config
-        .rollouts
-        .values_mut()
-        .for_each(|rollout| fill(&mut rollout.at));
-    config
-        .routes
-        .values_mut()
-        .for_each(|route| fill(&mut route.at));
-    config.tests.iter_mut().for_each(|test| fill(&mut test.at));
+    let named = (config.listeners.values_mut().map(|one| &mut one.at))
+        .chain(config.colors.values_mut().map(|one| &mut one.at))
+        .chain(config.rollouts.values_mut().map(|one| &mut one.at))
+        .chain(config.plugins.values_mut().map(|one| &mut one.at))
+        .chain(config.routes.values_mut().map(|one| &mut one.at))
+        .chain(config.limits.values_mut().map(|one| &mut one.at))
+        .chain(config.breakers.values_mut().map(|one| &mut one.at))
+        .chain(config.jwt.values_mut().map(|one| &mut one.at))
+        .chain(config.api_keys.values_mut().map(|one| &mut one.at))
+        .chain(config.forward_auth.values_mut().map(|one| &mut one.at));
+    let tests = config.tests.iter_mut().map(|test| &mut test.at);
+    named.chain(tests).for_each(fill);
     for service in config.services.values_mut() {
         fill(&mut service.at);
         service
@@ -372,7 +377,7 @@ fn fill_lines(config: &mut Config, sources: &[Source]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{FILES_MAX, load};
+    use super::{FILES_MAX, load, load_text};
 
     #[test]
     fn files_beyond_the_bound_are_an_error_and_not_forgotten() {
@@ -384,6 +389,24 @@ mod tests {
         assert!(loaded.config.is_none());
         let codes: Vec<_> = loaded.diagnostics.iter().map(|found| found.code).collect();
         assert_eq!(codes, ["TY0502"]);
+    }
+
+    #[test]
+    fn every_entry_knows_its_line() {
+        let text = "[limits.l]\nrate = \"1/s\"\n[breakers.b]\ntrip = { error_rate = \"50%\" }\n\
+                    [jwt.j]\nissuer = \"https://a.example/\"\nalgorithms = [\"ES256\"]\n\
+                    keys = { jwks_url = \"https://a.example/\" }\n\
+                    [api_keys.k]\nfile = \"keys\"\n[forward_auth.f]\nurl = \"http://127.0.0.1:1/\"\n";
+        let loaded = load_text("a.toml", text, &|_| None);
+        let config = loaded.config.unwrap();
+        let lines = [
+            config.limits["l"].at.line,
+            config.breakers["b"].at.line,
+            config.jwt["j"].at.line,
+            config.api_keys["k"].at.line,
+            config.forward_auth["f"].at.line,
+        ];
+        assert_eq!(lines, [1, 3, 5, 9, 11]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::diagnostic::Diagnostic;
 use super::reader::{Cx, Node, Read};
 use super::shape::Shape;
+use std::fmt;
 use std::time::Duration;
 use toml::de::DeValue;
 
@@ -20,8 +21,8 @@ impl Percent {
     }
 }
 
-impl std::fmt::Display for Percent {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}%", f64::from(self.0) / 100.0)
     }
 }
@@ -84,6 +85,19 @@ pub fn duration(text: &str) -> Option<Duration> {
 
 /// Longest duration: a year. Longer ones overflow clocks and mean a mistake.
 const DURATION_MAX: Duration = Duration::from_hours(8784);
+
+/// A duration as people write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lasting(pub Duration);
+
+impl fmt::Display for Lasting {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Duration::ZERO => out.write_str("0s"),
+            duration => write!(out, "{duration:?}"),
+        }
+    }
+}
 
 /// Parses `64KiB`, `10MB`, `512B`.
 pub fn bytes(text: &str) -> Option<Bytes> {

@@ -93,9 +93,17 @@ pub fn write_config(directory: &Path, port: u16, upstreams: &Upstreams) -> io::R
     Ok(file)
 }
 
-/// What to try.
-pub fn welcome(file: &Path, port: u16) -> String {
+/// What to try; with the address of the dashboard and the file of its token, if it is there.
+pub fn welcome(file: &Path, port: u16, dashboard: Option<(SocketAddr, &Path)>) -> String {
     let file = file.display();
+    let watch = dashboard.map(|(address, token)| {
+        let token = token.display();
+        format!(
+            "Watch  http://{address}/ with the token in {token}\n\
+             \x20      tyrian top --admin {address} --token-file {token}\n"
+        )
+    });
+    let watch = watch.unwrap_or_default();
     format!(
         "\n\
          tyrian serves on http://127.0.0.1:{port}, in front of two versions of one small service.\n\
@@ -108,6 +116,7 @@ pub fn welcome(file: &Path, port: u16) -> String {
          \x20  curl -s -H 'x-tyrian-color: canary' http://127.0.0.1:{port}/hello\n\
          \n\
          Why?   tyrian explain -c {file} 'GET http://localhost/hello' -H 'x-user-group: beta'\n\
+         {watch}\
          Then edit {file}, save, and try again:\n\
          the change is live at once, and a mistake is told here and changes nothing.\n\
          Ctrl-C ends it all.\n\n"
@@ -116,9 +125,21 @@ pub fn welcome(file: &Path, port: u16) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::CONFIG;
+    use super::{CONFIG, welcome};
     use crate::config::load_text;
     use crate::live::checked;
+
+    #[test]
+    fn whoever_tries_it_is_told_where_to_watch() {
+        let (file, token) = ("a.toml".as_ref(), "admin.token".as_ref());
+        let address = "127.0.0.1:9980".parse().unwrap();
+        let said = welcome(file, 8080, Some((address, token)));
+        assert!(
+            said.contains("http://127.0.0.1:9980/ with the token in admin.token\n"),
+            "{said}"
+        );
+        assert!(!welcome(file, 8080, None).contains("token"));
+    }
 
     #[test]
     fn the_demo_configuration_is_sound_and_its_tests_hold() {

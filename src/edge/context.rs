@@ -338,6 +338,18 @@ impl Journey {
         }
     }
 
+    /// Counts the connection that a try was given.
+    pub fn connected(&self, reused: bool, stale: bool) {
+        if let Some(version) = self.version() {
+            let count = match (reused, stale) {
+                (_, true) => &version.pool.stale,
+                (true, false) => &version.pool.reused,
+                (false, false) => &version.pool.made,
+            };
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
     /// The current try is over: its time counts, its endpoint is free, and whoever judges
     /// upstreams is told how it ended. A try without an end (the client left) is not judged.
     pub fn end_try(&mut self) {

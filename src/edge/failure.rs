@@ -19,7 +19,7 @@ pub fn on_connect(journey: &mut Journey, error: &mut Error) {
     if let Some(in_flight) = journey.attempt.in_flight.take()
         && is_the_endpoints_fault(error)
     {
-        probe::take_out(in_flight.endpoint(), error.etype().as_str());
+        probe::take_out(in_flight.endpoint(), unreached(error.etype()));
         journey.attempt.verdict = Some(Ended::Broken);
     }
     journey.end_try();
@@ -65,6 +65,18 @@ fn unreachable(error: &Error) -> Refusal {
 pub fn speaks_as_told(head: &RequestHeader, journey: &Journey) -> bool {
     let http = journey.version().map(|version| version.http);
     head.version == Version::HTTP_2 || !matches!(http, Some(UpstreamHttp::H2 | UpstreamHttp::H2c))
+}
+
+/// Why no connection came about, in the log's words.
+const fn unreached(kind: &ErrorType) -> &'static str {
+    match kind {
+        ErrorType::ConnectRefused => "the connection was refused",
+        ErrorType::ConnectTimedout => "connecting took too long",
+        ErrorType::ConnectNoRoute => "no route leads there",
+        ErrorType::TLSHandshakeFailure | ErrorType::TLSHandshakeTimedout => "no TLS handshake",
+        ErrorType::InvalidCert => "its certificate is not believed",
+        _ => "no connection could be made",
+    }
 }
 
 /// Whether the configuration and the budget of the service have another try for this cause; it is

@@ -149,11 +149,7 @@ fn target(head: &mut RequestHeader, journey: &Journey) -> Result<()> {
             Some(normal) => normal.as_str(),
             None => std::str::from_utf8(path).unwrap_or("/"),
         };
-        let path = match rules {
-            Some((rewrite, matched)) => rewrite::upstream_path(rewrite, matched, path),
-            None => Cow::Borrowed(path),
-        };
-        let mut new = path.into_owned().into_bytes();
+        let mut new = rewritten(path, journey).into_owned().into_bytes();
         new.extend_from_slice(query);
         head.set_raw_path(&new)?;
     }
@@ -161,6 +157,14 @@ fn target(head: &mut RequestHeader, journey: &Journey) -> Result<()> {
         head.insert_header(header::HOST, host.as_str())?;
     }
     Ok(())
+}
+
+/// A path as the route has upstreams see it.
+pub fn rewritten<'p>(path: &'p str, journey: &'p Journey) -> Cow<'p, str> {
+    match journey.route().and_then(|route| route.rewrite.as_deref()) {
+        Some((rewrite, matched)) => rewrite::upstream_path(rewrite, matched, path),
+        None => Cow::Borrowed(path),
+    }
 }
 
 /// RFC 9110, section 7.6.3.

@@ -35,7 +35,7 @@ pub fn request(session: &Session, journey: &mut Journey) {
     if logged || tapped || traced {
         let journey = &*journey;
         let mut inputs = Vec::new();
-        if logged && log.is_json() {
+        if tapped || (logged && log.is_json()) {
             inputs::fields(&mut inputs, session.req_header(), journey);
             for (field, value) in &journey.hooks.logged {
                 string_field(&mut inputs, field, value);
@@ -176,6 +176,7 @@ fn gathered(
         path: journey.path.as_deref().unwrap_or(&raw_path),
         query: &query,
         protocol: protocol(head.version),
+        scheme: Facts::of(session.digest()).map_or("http", Facts::scheme),
         user_agent: agent(&header::USER_AGENT),
         referer: agent(&header::REFERER),
         listener: &journey.client.listener,

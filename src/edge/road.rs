@@ -271,14 +271,15 @@ impl ProxyHttp for Road {
         peer: &HttpPeer,
         fd: std::os::fd::RawFd,
         _: Option<&Digest>,
-        _: &mut Box<Journey>,
+        journey: &mut Box<Journey>,
     ) -> Result<()> {
         // HTTP/2 connections are shared, and watched over by whoever drives them.
         let shared = peer.options.alpn.get_max_http_version() > 1;
-        if reused && !shared && !failure::is_harmless(session) && !failure::is_quiet(fd) {
-            return Err(Error::new_up(failure::STALE));
-        }
-        Ok(())
+        let stale = reused && !shared && !failure::is_harmless(session) && !failure::is_quiet(fd);
+        journey.connected(reused, stale);
+        (!stale)
+            .then_some(())
+            .ok_or_else(|| Error::new_up(failure::STALE))
     }
 
     fn upstream_response_body_filter(

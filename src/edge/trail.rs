@@ -2,15 +2,16 @@
 //! end, if anybody wants them. Nothing here allocates before that.
 
 use super::context::{Attempt, Ended, Journey};
-use super::facts::Facts;
+use super::forward;
 use crate::config::traces::Propagator;
 use crate::routing::{FallbackReason, ServiceId, VersionId};
 use crate::telemetry::exchange::Exchange;
 use crate::telemetry::trace::context::{self, Hex};
-use crate::telemetry::trace::{Context, End, Id, SpanId, Traced, Tracer, Try, spans};
+use crate::telemetry::trace::{Context, End, Id, SpanId, Traced, Tracer, Try, spans, state};
 use http::{HeaderMap, HeaderValue};
 use pingora::proxy::Session;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 /// The ids of a request, and its tries so far.
@@ -102,12 +103,11 @@ pub fn outgoing(headers: &mut HeaderMap, journey: &Journey) {
     let span = span.map_or(context.span, |step| step.span);
     for by in &tracer.setup.propagate {
         match by {
-            // Nothing of ours will be seen, and nothing in it is wrong: it passes as it came.
-            Propagator::Tracecontext if !sampled && context.arrived == Some(false) => {}
             Propagator::Tracecontext => {
-                if context.arrived.is_none() {
-                    // Without its traceparent it belongs to nothing.
-                    headers.remove(&context::TRACESTATE);
+                // Without its traceparent it belongs to nothing.
+                let stays = context.arrived && state::is_sound(headers);
+                if !stays {
+                    headers.remove(&state::TRACESTATE);
                 }
                 let value = context::traceparent(context.trace, span, sampled);
                 headers.insert(&context::TRACEPARENT, value);
@@ -179,16 +179,16 @@ pub fn tell(session: &Session, journey: &Journey, exchange: &Exchange) {
     let steps = journey.trail.steps.iter();
     let tries = steps.map(|step| told(step, journey, context));
     let tries: SmallVec<[Try; 2]> = tries.collect();
-    let state = session.req_header().headers.get(&context::TRACESTATE);
+    let members = match context.arrived {
+        true => state::members(&session.req_header().headers),
+        false => Cow::Borrowed(""),
+    };
     let traced = Traced {
         context: *context,
         sampled: sampled(tracer, context, journey),
-        scheme: Facts::of(session.digest()).map_or("http", Facts::scheme),
         failed: failed(journey, exchange.status),
-        state: match context.arrived {
-            Some(_) => state.and_then(|state| state.to_str().ok()).unwrap_or(""),
-            None => "",
-        },
+        state: &members,
+        upstream_path: &forward::rewritten(exchange.path, journey),
         tries: &tries,
         value_max: tracer.setup.value_max,
     };

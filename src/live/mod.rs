@@ -20,9 +20,8 @@ pub use confirm::Trial;
 pub use history::{Entry, hex, write_private};
 pub use verdict::{Outcome, Rejected, Verdict};
 
-use crate::config::diagnostic::Diagnostic;
 use crate::config::source::load_sources;
-use crate::config::{Config, Loaded, diff, environment, load_text};
+use crate::config::{Config, Loaded, Name, diff, environment, load_text};
 use crate::snapshot::{Current, Snapshot, Surroundings};
 use crate::telemetry::Metrics;
 use crate::upstream::resolve;
@@ -54,14 +53,29 @@ pub enum Trigger {
     Unconfirmed,
 }
 
+impl Trigger {
+    /// As the API and the log say it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::FileChange => "file-change",
+            Self::Signal => "signal",
+            Self::Api => "api",
+            Self::Rollback => "rollback",
+            Self::Applied => "applied",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+}
+
 /// What the gateway listens on: follows the configuration.
 pub trait Doors: Send + Sync + std::fmt::Debug {
     /// Binds what a configuration has anew. What is returned opens and closes doors accordingly,
     /// and is called once the configuration is live.
     ///
     /// # Errors
-    /// Why it cannot be; nothing has changed then.
-    fn prepare(&self, config: &Config) -> Result<Box<dyn FnOnce() + Send>, String>;
+    /// Which one cannot be bound, and why; nothing has changed then.
+    fn prepare(&self, config: &Config) -> Result<Box<dyn FnOnce() + Send>, (Name, String)>;
 }
 
 /// How a reload is wished for.
@@ -133,7 +147,7 @@ impl Live {
         let snapshot = match built {
             Ok((snapshot, _)) => snapshot,
             Err(error) => {
-                loaded.add(vec![Diagnostic::error("TY0503", error.to_string())]);
+                loaded.unfit(error.key(), &error.to_string());
                 return Err(Box::new(loaded));
             }
         };
@@ -265,8 +279,8 @@ impl Live {
     }
 
     /// Puts a text to work as if it were the file, which stays as it is: a reload or a restart
-    /// goes back to it.
-    pub async fn apply_text(&self, text: &str) -> Verdict {
+    /// goes back to it. It is guarded as a reload is, unless forced.
+    pub async fn apply_text(&self, text: &str, force: bool) -> Verdict {
         let mut state = self.state.lock().await;
         let started = Instant::now();
         let name = self.name();
@@ -274,7 +288,10 @@ impl Live {
             Ok((loaded, ..)) if loaded.values == state.loaded.values => {
                 Verdict::unchanged(self.current.load().generation)
             }
-            Ok(checked) => self.apply(&mut state, checked, Trigger::Applied, started, None),
+            Ok(checked) => match self.guarded(&checked, force) {
+                Some(verdict) => verdict,
+                None => self.apply(&mut state, checked, Trigger::Applied, started, None),
+            },
             Err(loaded) => self.refuse(&loaded, Trigger::Applied),
         })
     }
@@ -311,7 +328,7 @@ impl Live {
         let (snapshot, carried) = match built {
             Ok(built) => built,
             Err(error) => {
-                loaded.add(vec![Diagnostic::error("TY0503", error.to_string())]);
+                loaded.unfit(error.key(), &error.to_string());
                 return self.refuse(&loaded, trigger);
             }
         };
@@ -321,8 +338,8 @@ impl Live {
             .map(|doors| doors.prepare(&snapshot.config));
         let doors = match doors.transpose() {
             Ok(doors) => doors,
-            Err(error) => {
-                loaded.add(vec![Diagnostic::error("TY0503", error)]);
+            Err((listener, why)) => {
+                loaded.unfit(&format!("listeners.{listener}.bind"), &why);
                 return self.refuse(&loaded, trigger);
             }
         };
@@ -346,7 +363,7 @@ impl Live {
         let verdict = Verdict::applied(generation, started, changes, carried, &state.loaded);
         tracing::info!(
             generation,
-            ?trigger,
+            trigger = trigger.name(),
             changes = verdict.changes.len(),
             "configuration live"
         );
@@ -360,7 +377,7 @@ impl Live {
         let problems = loaded.render_human(false);
         tracing::error!(
             generation,
-            ?trigger,
+            trigger = trigger.name(),
             "configuration refused; still serving\n{problems}"
         );
         Verdict::rejected(generation, loaded)

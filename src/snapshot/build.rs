@@ -45,6 +45,17 @@ pub struct Surroundings {
     pub overload: Arc<Overload>,
 }
 
+impl BuildError {
+    /// The key that is to blame.
+    pub const fn key(&self) -> &'static str {
+        match self {
+            Self::AccessLog { .. } => "telemetry.access_log.path",
+            Self::Client(_) => "forward_auth",
+            Self::Collector(_) => "telemetry.traces.otlp",
+        }
+    }
+}
+
 impl Snapshot {
     /// Builds a generation, taking over whatever `previous` knows that is still true.
     ///
@@ -228,7 +239,7 @@ fn access_log(
     match previous.map(|snapshot| &snapshot.access_log) {
         Some(log) if *log.path() == config.path => Ok(log.with_form(config)),
         _ => AccessLog::open(config, metrics.clone()).map_err(|source| BuildError::AccessLog {
-            path: format!("{:?}", config.path),
+            path: config.path.to_string(),
             source,
         }),
     }

@@ -86,6 +86,7 @@ impl Collector for Exposition {
         encode::routes(&mut encoder, &self.metrics, &self.routes)?;
         self.tries(&mut encoder)?;
         self.retries(&mut encoder)?;
+        self.pools(&mut encoder)?;
         self.endpoints(&mut encoder)?;
         self.certificates(&mut encoder)?;
         self.policies.encode(&mut encoder)?;
@@ -205,6 +206,31 @@ impl Exposition {
             .collect();
         let help = "Tries after the first one";
         family(encoder, "tyrian_retries", help, MetricType::Counter, &rows)
+    }
+
+    fn pools(&self, encoder: &mut DescriptorEncoder) -> Result {
+        let mut rows = Vec::new();
+        for service in &self.services {
+            for version in &service.versions {
+                let pool = &version.pool;
+                for (state, count) in [
+                    ("new", &pool.made),
+                    ("reused", &pool.reused),
+                    ("stale", &pool.stale),
+                ] {
+                    let labels = [
+                        ("service", service.name.as_ref()),
+                        ("version", version.name.as_ref()),
+                        ("state", state),
+                    ];
+                    rows.push((labels, count.load(Relaxed) as f64));
+                }
+            }
+        }
+        let help = "Connections that tries were given: new ones, kept ones, kept ones that were \
+                    closed meanwhile";
+        let name = "tyrian_pool_connections";
+        family(encoder, name, help, MetricType::Counter, &rows)
     }
 
     fn endpoints(&self, encoder: &mut DescriptorEncoder) -> Result {

@@ -122,7 +122,7 @@ impl PolicyState {
     }
 
     fn tokens(&self, encoder: &mut DescriptorEncoder) -> Result {
-        let (mut results, mut ages) = (Vec::new(), Vec::new());
+        let (mut results, mut ages, mut failures) = (Vec::new(), Vec::new(), Vec::new());
         let (mut keys, mut cached) = (Vec::new(), Vec::new());
         for (name, authority) in &self.authorities {
             let Authority::Jwt(provider) = authority else {
@@ -136,14 +136,18 @@ impl PolicyState {
                     .map(|(word, n)| ([name, ("result", word)], n as f64)),
             );
             ages.extend(provider.keys_age().map(|age| ([name], age as f64)));
+            let failed = provider.failed_fetches();
+            failures.extend(failed.map(|failed| ([name], failed as f64)));
             let (known, tokens) = provider.sizes();
             keys.push(([name], known as f64));
             cached.push(([name], tokens as f64));
         }
         let help = "Tokens by what came of them";
         family(encoder, "tyrian_jwt_verifications", help, Counter, &results)?;
-        let help = "Seconds since keys were last fetched or read";
+        let help = "Seconds since keys were last fetched, where they are";
         family(encoder, "tyrian_jwt_keys_age_seconds", help, Gauge, &ages)?;
+        let help = "Fetches of keys that have failed since the last one that did not";
+        family(encoder, "tyrian_jwt_failed_fetches", help, Gauge, &failures)?;
         let help = "Keys of the provider";
         family(encoder, "tyrian_jwt_keys", help, Gauge, &keys)?;
         let help = "Verified tokens that are remembered";

@@ -9,11 +9,12 @@ use crate::config::access_log::{self as config, LogPath};
 use parking_lot::{Condvar, Mutex};
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Lines wait for the writer in at most this many bytes.
 const BUFFER_MAX: usize = 4 << 20;
@@ -21,6 +22,8 @@ const BUFFER_MAX: usize = 4 << 20;
 const WAKE_AT: usize = 64 << 10;
 /// Otherwise it writes at this pace, so that a quiet log is fresh and a busy one is batched.
 const PACE: Duration = Duration::from_millis(50);
+/// What is lost is told in the process's log at most this often.
+const TOLD_EVERY: Duration = Duration::from_mins(1);
 /// Most memory that a thread keeps for writing a line.
 const LINE_MAX: usize = 64 << 10;
 
@@ -66,10 +69,12 @@ impl AccessLog {
             metrics,
         });
         let sink = Sink::open(path)?;
-        let weak = Arc::downgrade(&shared);
         std::thread::Builder::new()
             .name("access-log".into())
-            .spawn(move || write_loop(&weak, sink))?;
+            .spawn({
+                let shared = shared.clone();
+                move || write_loop(&shared, sink)
+            })?;
         let form = Arc::new(Lines::new(config));
         Ok(Self { shared, form })
     }
@@ -141,7 +146,7 @@ impl AccessLog {
 
     /// Waits until all lines so far are written, at most `limit`.
     pub fn flush(&self, limit: Duration) {
-        let deadline = std::time::Instant::now() + limit;
+        let deadline = Instant::now() + limit;
         let mut lines = self.shared.lines.lock();
         while !lines.is_empty() || self.shared.writing.load(Relaxed) {
             self.shared.wake.notify_one();
@@ -157,11 +162,20 @@ impl AccessLog {
     }
 }
 
-fn write_loop(shared: &std::sync::Weak<Shared>, mut sink: Sink) {
+fn write_loop(shared: &Arc<Shared>, mut sink: Sink) {
     let mut batch = Vec::new();
-    while let Some(shared) = shared.upgrade() {
+    let mut losses = Losses {
+        known: shared.metrics.access_log_dropped.load(Relaxed),
+        told: None,
+    };
+    loop {
+        // Asked first: whoever is the last one has added its lines.
+        let is_last = !shared.is_used();
         {
             let mut lines = shared.lines.lock();
+            if is_last && lines.is_empty() {
+                return;
+            }
             if lines.is_empty() {
                 shared.wake.wait_for(&mut lines, PACE);
             } else if lines.len() < WAKE_AT {
@@ -175,24 +189,58 @@ fn write_loop(shared: &std::sync::Weak<Shared>, mut sink: Sink) {
             sink.reopen(&shared.path);
         }
         if !batch.is_empty() {
-            let lost = sink.write(&batch);
+            let lost = sink.write(&batch, || {
+                losses.tell(shared);
+                shared.is_used() && !shared.reopen.load(Relaxed)
+            });
             if lost > 0 {
                 shared.metrics.access_log_dropped.fetch_add(lost, Relaxed);
             }
             batch.clear();
             batch.shrink_to(WAKE_AT * 4);
         }
+        losses.tell(shared);
         let _lines = shared.lines.lock();
         shared.writing.store(false, Relaxed);
         shared.written.notify_all();
     }
-    sink.write(&batch);
+}
+
+impl Shared {
+    /// Whether anybody but the writer has it.
+    fn is_used(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1
+    }
+}
+
+/// What the process's log has been told of lost lines.
+#[derive(Debug)]
+struct Losses {
+    known: u64,
+    told: Option<Instant>,
+}
+
+impl Losses {
+    fn tell(&mut self, shared: &Shared) {
+        let lost = shared.metrics.access_log_dropped.load(Relaxed);
+        let due = self.told.is_none_or(|told| told.elapsed() >= TOLD_EVERY);
+        if lost > self.known && due {
+            let (path, lines) = (&shared.path, lost - self.known);
+            tracing::warn!(%path, lines, "lines of the access log are lost: it takes them too slowly, or not at all");
+            *self = Self {
+                known: lost,
+                told: Some(Instant::now()),
+            };
+        }
+    }
 }
 
 #[derive(Debug)]
 enum Sink {
     Stdout,
     File(File),
+    /// A named pipe, which never blocks: its reader may be late, or away.
+    Pipe(File),
     Syslog(Syslog),
     Off,
 }
@@ -203,6 +251,7 @@ impl Sink {
             LogPath::Stdout => Self::Stdout,
             LogPath::Syslog(to) => Self::Syslog(Syslog::open(to)?),
             LogPath::Off => Self::Off,
+            LogPath::File(path) if is_pipe(path) => Self::Pipe(pipe(path)?),
             LogPath::File(path) => Self::File(append(path)?),
         })
     }
@@ -215,22 +264,54 @@ impl Sink {
         }
     }
 
-    /// Writes all lines; returns how many were lost.
-    fn write(&mut self, lines: &[u8]) -> u64 {
+    /// Writes all lines; returns how many were lost. A pipe that is full is waited for as long as
+    /// `goes_on` holds.
+    fn write(&mut self, lines: &[u8], goes_on: impl FnMut() -> bool) -> u64 {
         let result = match self {
             Self::Stdout => {
                 let mut stdout = io::stdout().lock();
                 stdout.write_all(lines).and_then(|()| stdout.flush())
             }
             Self::File(file) => file.write_all(lines),
+            Self::Pipe(pipe) => return write_pipe(pipe, lines, goes_on),
             Self::Syslog(syslog) => return syslog.write(lines),
             Self::Off => Ok(()),
         };
         match result {
             Ok(()) => 0,
-            Err(_) => memchr::memchr_iter(b'\n', lines).count() as u64,
+            Err(_) => count(lines),
         }
     }
+}
+
+fn count(lines: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', lines).count() as u64
+}
+
+fn write_pipe(pipe: &mut File, mut lines: &[u8], mut goes_on: impl FnMut() -> bool) -> u64 {
+    while !lines.is_empty() {
+        match pipe.write(lines) {
+            Ok(written) => lines = lines.get(written..).unwrap_or(&[]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock && goes_on() => {
+                std::thread::sleep(PACE);
+            }
+            Err(_) => return count(lines),
+        }
+    }
+    0
+}
+
+fn is_pipe(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
+}
+
+/// Opened as by a reader too: for writing alone, a pipe that nobody reads would hold up whoever
+/// opens it, and so the start and every reload. What it can hold waits there for its reader.
+fn pipe(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true);
+    options.custom_flags(libc::O_NONBLOCK).open(path)
 }
 
 fn append(path: &Path) -> io::Result<File> {
@@ -242,6 +323,7 @@ mod tests {
     use super::{AccessLog, BUFFER_MAX};
     use crate::config::access_log::{self as config, LogPath};
     use crate::telemetry::Metrics;
+    use std::io::BufRead;
     use std::sync::Arc;
     use std::sync::atomic::Ordering::Relaxed;
     use std::time::Duration;
@@ -251,6 +333,13 @@ mod tests {
             path: LogPath::File(file),
             ..config::AccessLog::default()
         }
+    }
+
+    fn fifo(dir: &std::path::Path) -> std::path::PathBuf {
+        let fifo = dir.join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.unwrap().success());
+        fifo
     }
 
     #[test]
@@ -276,19 +365,7 @@ mod tests {
         let metrics = Arc::new(Metrics::default());
         // A pipe nobody reads: the writer blocks on it, traffic must not.
         let dir = tempfile::tempdir().unwrap();
-        let fifo = dir.path().join("fifo");
-        assert!(
-            std::process::Command::new("mkfifo")
-                .arg(&fifo)
-                .status()
-                .unwrap()
-                .success()
-        );
-        let reader = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&fifo)
-            .unwrap();
+        let fifo = fifo(dir.path());
         let log = AccessLog::open(&to_file(fifo), metrics.clone()).unwrap();
         let line = vec![b'x'; 64 << 10];
         for _ in 0..(3 * BUFFER_MAX / line.len()) {
@@ -298,6 +375,26 @@ mod tests {
             });
         }
         assert!(metrics.access_log_dropped.load(Relaxed) > 0);
-        drop(reader);
+    }
+
+    #[test]
+    fn a_pipe_is_opened_before_its_reader_comes_and_keeps_what_it_can_hold() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = fifo(dir.path());
+        let log = AccessLog::open(&to_file(fifo.clone()), Arc::default()).unwrap();
+        log.write(|out| out.extend_from_slice(b"early\n"));
+        log.flush(Duration::from_secs(5));
+        let mut reader = std::io::BufReader::new(std::fs::File::open(&fifo).unwrap());
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        assert_eq!(line, "early\n");
+        // A writer that waits for room ends with its log.
+        let many = vec![b'\n'; 256 << 10];
+        log.write(|out| out.extend_from_slice(&many));
+        let shared = Arc::downgrade(&log.shared);
+        drop(log);
+        while shared.strong_count() > 0 {
+            std::thread::yield_now();
+        }
     }
 }

@@ -17,6 +17,7 @@ pub struct Exchange<'e> {
     pub path: &'e str,
     pub query: &'e str,
     pub protocol: &'static str,
+    pub scheme: &'static str,
     pub client: IpAddr,
     pub user_agent: &'e str,
     pub referer: &'e str,
@@ -59,6 +60,8 @@ pub enum Value<'v> {
     Address(IpAddr),
     /// A query string, to be masked.
     Query(&'v str),
+    /// A URL whose query is to be masked.
+    Url(&'v str),
 }
 
 impl<'e> Exchange<'e> {
@@ -72,6 +75,7 @@ impl<'e> Exchange<'e> {
             path: "",
             query: "",
             protocol: "",
+            scheme: "",
             client,
             user_agent: "",
             referer: "",
@@ -123,9 +127,11 @@ impl<'e> Exchange<'e> {
             Field::Query if self.query.is_empty() => Value::Absent,
             Field::Query => Value::Query(self.query),
             Field::Protocol => word(self.protocol),
+            Field::Scheme => word(self.scheme),
             Field::Client => Value::Address(self.client),
             Field::UserAgent => text(self.user_agent),
-            Field::Referer => text(self.referer),
+            Field::Referer if self.referer.is_empty() => Value::Absent,
+            Field::Referer => Value::Url(self.referer),
             Field::Listener => word(self.listener),
             Field::ClientCert => text(self.client_cert),
             Field::Generation => Value::Number(self.generation),
@@ -194,6 +200,7 @@ impl Value<'_> {
             Self::Text(text) => json::text(out, text),
             Self::Number(_) | Self::Span(_) => self.write(out, redact),
             Self::Query(query) => json::text(out, &redact::query(query, redact)),
+            Self::Url(url) => json::text(out, &redact::url(url, redact)),
             Self::Absent | Self::Word(_) | Self::Time(_) | Self::Address(_) => {
                 out.push(b'"');
                 self.write(out, redact);
@@ -215,7 +222,8 @@ impl Value<'_> {
             }
             Self::Time(time) => stamp::write(out, time),
             Self::Address(address) => json::address(out, address),
-            Self::Query(query) => out.extend_from_slice(redact::query(query, redact).as_bytes()),
+            Self::Query(query) => json::plain(out, &redact::query(query, redact)),
+            Self::Url(url) => json::plain(out, &redact::url(url, redact)),
         }
     }
 }

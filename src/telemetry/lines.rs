@@ -2,6 +2,7 @@
 
 use super::exchange::{Exchange, Value};
 use super::json::escape;
+use super::redact;
 use crate::config::access_log::{AccessLog, Format, Piece};
 use crate::config::field::Field;
 use crate::config::units::Percent;
@@ -101,6 +102,8 @@ impl Lines {
         match exchange.value(field) {
             Value::Absent => out.push(b'-'),
             Value::Text(text) => safe(out, text),
+            Value::Query(query) => safe(out, &redact::query(query, &self.redact)),
+            Value::Url(url) => safe(out, &redact::url(url, &self.redact)),
             other => other.write(out, &self.redact),
         }
     }
@@ -237,10 +240,29 @@ mod tests {
     }
 
     #[test]
+    fn a_referer_hides_what_a_query_hides() {
+        let seen = Exchange {
+            referer: "https://a.example/?token=hush&email=ada",
+            ..served()
+        };
+        for format in [Format::Combined, Format::Json, Format::Logfmt] {
+            let config = AccessLog {
+                fields: vec![Field::Referer],
+                redact: vec!["email".to_owned()],
+                ..of(format)
+            };
+            let text = line(&config, &seen);
+            let masked = "https://a.example/?token=***&email=***";
+            assert!(text.contains(masked) && !text.contains("hush"), "{text}");
+        }
+    }
+
+    #[test]
     fn no_value_can_add_a_line() {
         let forged = Exchange {
             path: "/\n192.0.2.1 - - \"GET",
             user_agent: "a\r\nb\" \u{1b}[31m",
+            referer: "\"\n?token=x",
             ..served()
         };
         for format in [

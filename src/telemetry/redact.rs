@@ -17,7 +17,7 @@ const SECRET: &[&str] = &[
     "credential",
 ];
 /// What stands for a masked value.
-const MASK: &str = "***";
+pub const MASK: &str = "***";
 
 /// The query with the values of secret-sounding parameters masked, and of those whose names hold
 /// one of `more`.
@@ -41,6 +41,30 @@ pub fn query<'q>(query: &'q str, more: &[String]) -> Cow<'q, str> {
         }
     }
     Cow::Owned(masked)
+}
+
+/// The same of a URL's query; who is named before its host is hidden too.
+pub fn url<'u>(url: &'u str, more: &[String]) -> Cow<'u, str> {
+    let (place, asked) = url
+        .split_once('?')
+        .map_or((url, None), |(place, asked)| (place, Some(asked)));
+    let named = place.split_once("://").and_then(|(scheme, rest)| {
+        let (authority, path) = rest.split_at_checked(rest.find('/').unwrap_or(rest.len()))?;
+        let (_, host) = authority.rsplit_once('@')?;
+        Some(format!("{scheme}://{MASK}@{host}{path}"))
+    });
+    let asked = asked.map(|asked| query(asked, more));
+    match (named, asked) {
+        (None, None | Some(Cow::Borrowed(_))) => Cow::Borrowed(url),
+        (named, asked) => {
+            let mut masked = named.unwrap_or_else(|| place.to_owned());
+            if let Some(asked) = asked {
+                masked.push('?');
+                masked.push_str(&asked);
+            }
+            Cow::Owned(masked)
+        }
+    }
 }
 
 /// Whether a pair has a value to hide. An encoded name is hidden too: it may spell anything.
@@ -72,5 +96,27 @@ mod tests {
         assert_eq!(query("user_Email=a@b"), "user_Email=***");
         assert_eq!(query("%74oken=x"), "%74oken=***");
         assert_eq!(query(""), "");
+    }
+
+    #[test]
+    fn urls_lose_the_secrets_of_their_queries_and_who_is_named_in_them() {
+        let url = |text| super::url(text, &[]);
+        for (text, masked) in [
+            ("https://a.example/b?c=1", "https://a.example/b?c=1"),
+            (
+                "https://a.example/b?c=1&token=x",
+                "https://a.example/b?c=1&token=***",
+            ),
+            ("/b?code=x?y", "/b?code=***"),
+            ("https://ada:hush@a.example", "https://***@a.example"),
+            (
+                "https://ada@a.example/@b?key=x",
+                "https://***@a.example/@b?key=***",
+            ),
+            ("a@b/c", "a@b/c"),
+            ("", ""),
+        ] {
+            assert_eq!(url(text), masked);
+        }
     }
 }

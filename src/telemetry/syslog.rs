@@ -40,8 +40,9 @@ impl Syslog {
 
     /// Sends all lines; returns how many were lost. A log that has restarted is found again.
     pub fn write(&mut self, lines: &[u8]) -> u64 {
+        // More digits are not allowed (RFC 5424, section 6).
         let head = format!(
-            "<{PRIORITY}>1 {} {} tyrian {} - - ",
+            "<{PRIORITY}>1 {:.6} {} tyrian {} - - ",
             jiff::Timestamp::now(),
             self.host,
             std::process::id()
@@ -109,6 +110,9 @@ mod tests {
         let length = first.recv(&mut buffer).unwrap();
         let message = std::str::from_utf8(&buffer[..length]).unwrap();
         assert!(message.starts_with("<134>1 20"), "{message}");
+        let time = message.split(' ').nth(1).unwrap();
+        let (_, fraction) = time.split_once('.').unwrap();
+        assert_eq!(fraction.len(), "123456Z".len(), "{time}");
         assert!(message.ends_with(" - - one"), "{message}");
         drop(first);
         std::fs::remove_file(&path).unwrap();

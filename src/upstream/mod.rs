@@ -72,6 +72,17 @@ impl ServiceSeries {
     }
 }
 
+/// What is counted of a version's pool of connections.
+#[derive(Debug, Default)]
+pub struct PoolSeries {
+    /// Connections that were made for a try.
+    pub made: AtomicU64,
+    /// Kept ones that took another try; streams of HTTP/2 among them.
+    pub reused: AtomicU64,
+    /// Kept ones that their upstream had closed meanwhile.
+    pub stale: AtomicU64,
+}
+
 /// One version of a service.
 #[derive(Debug)]
 pub struct Version {
@@ -89,6 +100,7 @@ pub struct Version {
     errands: Vec<Arc<Errands>>,
     /// Durations of tries.
     pub series: Arc<Durations>,
+    pub pool: Arc<PoolSeries>,
 }
 
 /// What a service is built in, besides its own table.
@@ -247,6 +259,9 @@ impl Version {
                 slow_start: of.slow_start,
                 panic_threshold: of.panic_threshold,
             },
+            pool: previous
+                .map(|version| version.pool.clone())
+                .unwrap_or_default(),
             series: previous
                 .map(|version| version.series.clone())
                 .unwrap_or_default(),

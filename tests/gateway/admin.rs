@@ -158,6 +158,32 @@ fn an_applied_text_serves_until_the_file_is_read_again() {
 }
 
 #[test]
+fn an_applied_text_is_guarded_as_a_reload_is() {
+    let (_upstream, gateway) = start();
+    let text = std::fs::read_to_string(gateway.config_file()).unwrap();
+    let text = text + "[server]\nreload_guard = { max_changed = \"5%\" }\n";
+    let token = bearer(&gateway.token());
+    let apply = |line: &str, text: &str| {
+        let answer = call(&gateway, &format!("POST /v1/config/{line}"), &token, text);
+        let body = String::from_utf8(answer.body).unwrap();
+        (answer.status, body)
+    };
+    assert_eq!(apply("apply", &text).0, 200);
+    let (status, said) = apply("apply", "");
+    assert!(status == 422 && said.contains("no listener"), "{said}");
+    for _ in 0..30 {
+        assert_eq!(gateway.get("/x", "").status, 200);
+    }
+    let other = text.replace("path = \"/*\"", "path = \"/shop/*\"");
+    let (status, said) = apply("apply", &other);
+    assert!(status == 422 && said.contains("reload_guard"), "{said}");
+    assert_eq!(gateway.get("/x", "").status, 200);
+    assert_eq!(apply("apply?force=soon", &other).0, 400);
+    assert_eq!(apply("apply?force", &other).0, 200);
+    assert_eq!(gateway.get("/x", "").status, 404);
+}
+
+#[test]
 fn every_write_leaves_one_line_that_says_who_and_what() {
     let (_upstream, mut gateway) = start();
     gateway.api("GET", "/v1/status", "");
@@ -191,6 +217,41 @@ fn every_write_leaves_one_line_that_says_who_and_what() {
     }
     assert!(lines.next().unwrap().contains("drained true"));
     assert!(lines.next().unwrap().contains("\"status\":400"));
+}
+
+#[test]
+fn whoever_is_not_let_in_leaves_a_line_too() {
+    let (_upstream, mut gateway) = start();
+    let guess = bearer("a guess");
+    assert_eq!(call(&gateway, "GET /v1/status", &guess, "").status, 401);
+    let reader = bearer("only-looking");
+    let reload = call(&gateway, "POST /v1/config/reload", &reader, "");
+    assert_eq!(reload.status, 403);
+    let token = gateway.token();
+    let foreign = format!("Host: evil.example\r\n{}", bearer(&token));
+    assert_eq!(call(&gateway, "GET /v1/status", &foreign, "").status, 403);
+    gateway.wait_for("three lines", |gateway| {
+        gateway.log().matches("\"message\":\"audit\"").count() == 3
+    });
+    let log = gateway.log();
+    let lines = log
+        .lines()
+        .filter(|line| line.contains("\"message\":\"audit\""));
+    let told: Vec<_> = lines
+        .map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            (
+                line["status"].as_u64().unwrap(),
+                line["role"].as_str().unwrap().to_owned(),
+            )
+        })
+        .collect();
+    let expected = [(401, "-"), (403, "read"), (403, "-")];
+    assert_eq!(
+        told,
+        expected.map(|(status, role)| (status, role.to_owned()))
+    );
+    assert!(!log.contains("a guess"));
 }
 
 #[test]

@@ -34,6 +34,7 @@ fn dashboards_and_alerts_name_metrics_that_exist() {
          [services.app]\nbreaker = \"b\"\n[services.app.versions.v1]\nendpoints = [\"{}\"]\n\
          [breakers.b]\ntrip = {{ error_rate = \"50%\" }}\n[limits.l]\nrate = \"100/s\"\n\
          [jwt.users]\nissuer = \"https://id.example.com/\"\nalgorithms = [\"HS256\"]\nkeys = {{ hmac = {{ env = \"KEY\" }} }}\n\
+         [jwt.others]\nissuer = \"https://id.example.net/\"\nalgorithms = [\"ES256\"]\nkeys = {{ jwks_url = \"http://127.0.0.1:1/\" }}\n\
          [routes.all]\nmatch = {{ path = \"/*\" }}\nservice = \"app\"\nlimits = [\"l\"]\n\
          [routes.guarded]\nmatch = {{ path = \"/guarded\" }}\nservice = \"app\"\nauth = \"users\"\n",
         listeners(""),

@@ -11,7 +11,8 @@ fn start() -> (Upstream, Gateway) {
     let text = format!(
         "{}\n[services.app]\nbreaker = \"b\"\n[services.app.versions.v1]\nendpoints = [\"{}\"]\n\
          [breakers.b]\ntrip = {{ error_rate = \"50%\" }}\n\
-         [colors.canary]\nversions = {{ app = \"v1\" }}\n\
+         [colors.canary]\nwhen = [{{ header = {{ x-group = \"beta\" }} }}]\nversions = {{ app = \"v1\" }}\n\
+         [telemetry]\naccess_log = {{ format = \"common\" }}\n\
          [routes.all]\nmatch = {{ path = \"/app/*\" }}\nservice = \"app\"\n",
         listeners("\"127.0.0.0/8\""),
         upstream.address
@@ -200,7 +201,7 @@ fn tap_and_top_tell_of_a_running_gateway() {
             .iter()
             .all(std::thread::ScopedJoinHandle::is_finished)
         {
-            gateway.get("/app/x?q=1", "");
+            gateway.get("/app/x?q=1", "X-Group: beta\r\nX-Other: hush\r\n");
             assert!(Instant::now() < deadline);
         }
         let [json, curl, pretty] = watchers.map(|watcher| {
@@ -213,7 +214,10 @@ fn tap_and_top_tell_of_a_running_gateway() {
             (&json["path"], &json["status"]),
             (&"/app/x".into(), &200.into())
         );
-        assert_eq!(curl, "curl -i 'http://a.example/app/x?q=1'\n");
+        assert_eq!(
+            curl,
+            "curl -i -H 'x-group: beta' 'http://a.example/app/x?q=1'\n"
+        );
         assert!(
             pretty.contains("200 GET a.example/app/x?q=1  all → app v1"),
             "{pretty}"
@@ -223,7 +227,7 @@ fn tap_and_top_tell_of_a_running_gateway() {
     let frame: Value = serde_json::from_slice(&top.stdout).unwrap();
     assert_eq!(frame["generation"], 1);
     let top = String::from_utf8(tyrian(&gateway, &["top", "--once"]).stdout).unwrap();
-    assert!(top.contains("app v1"), "{top}");
+    assert!(top.contains("app v1") && top.contains("ROUTE"), "{top}");
     assert_eq!(
         tyrian(&gateway, &["tap", "colour=x"]).status.code(),
         Some(2)

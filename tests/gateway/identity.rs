@@ -195,18 +195,16 @@ fn keys_are_fetched_rotated_and_outlive_their_issuer() {
     issuer.stop();
     gateway.restart();
     assert_eq!(gateway.get("/", &second.bearer(&json!({}))).status, 200);
-    assert!(
-        gateway
-            .metric("tyrian_jwt_keys_age_seconds{provider=\"users\"}")
-            .is_some()
-    );
+    let metric = |name: &str| gateway.metric(&format!("{name}{{provider=\"users\"}}"));
+    assert!(metric("tyrian_jwt_keys_age_seconds").is_some());
+    assert!(metric("tyrian_jwt_failed_fetches") >= Some(1.0));
 }
 
 #[test]
 fn an_issuer_that_was_never_there_refuses_in_bounded_time() {
     let (issuer, shop) = (Issuer::new("k1"), Upstream::start("v1"));
     let keys = "{ jwks_url = \"http://127.0.0.1:1/jwks\" }";
-    let gateway = Gateway::start(&config(&shop, "\"users\"", &users(keys)));
+    let mut gateway = Gateway::start(&config(&shop, "\"users\"", &users(keys)));
     let started = Instant::now();
     assert_eq!(
         gateway.get("/", &issuer.bearer(&json!({}))).reason(),
@@ -214,6 +212,22 @@ fn an_issuer_that_was_never_there_refuses_in_bounded_time() {
     );
     assert!(started.elapsed() < Duration::from_secs(5));
     assert_eq!(gateway.get("/open", "").status, 200);
+    gateway.wait_for("the finding", |gateway| {
+        let (_, status) = gateway.api("GET", "/v1/status", "");
+        let findings = status["findings"].to_string();
+        findings.contains("keys of users cannot be fetched") && findings.contains("there are none")
+    });
+}
+
+#[test]
+fn keys_at_hand_do_not_grow_old() {
+    let (issuer, shop) = (Issuer::new("k1"), Upstream::start("v1"));
+    let (gateway, _dir) = with_key_file(&issuer, &shop, "\"users\"", "");
+    assert_eq!(gateway.get("/", &issuer.bearer(&json!({}))).status, 200);
+    let (_, limits) = gateway.api("GET", "/v1/limits", "");
+    let users = &limits["providers"][0];
+    assert!(users["keys_age_s"].is_null() && users["failed_fetches"].is_null());
+    assert!(!gateway.metrics().contains("tyrian_jwt_keys_age_seconds{"));
 }
 
 #[test]

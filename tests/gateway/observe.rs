@@ -35,6 +35,7 @@ fn metrics_move_with_traffic_and_have_the_names_of_the_contract() {
         "http_server_active_requests",
         "tyrian_overhead_seconds_bucket{",
         "tyrian_retries_total{service=\"app\"}",
+        "tyrian_pool_connections_total{service=\"app\",version=\"v1\",state=\"reused\"}",
         "tyrian_endpoint_healthy{service=\"app\",version=\"v1\",endpoint=",
         "tyrian_config_last_reload_successful 1",
         "tyrian_build_info{version=",
@@ -43,6 +44,24 @@ fn metrics_move_with_traffic_and_have_the_names_of_the_contract() {
     ] {
         assert!(text.contains(name), "{name} is missing:\n{text}");
     }
+}
+
+#[test]
+fn connections_to_upstreams_are_counted_as_new_kept_and_stale() {
+    let (_upstream, gateway) = start();
+    let pool = |state: &str, count: f64| {
+        let name = "tyrian_pool_connections_total";
+        gateway.counts(
+            &format!("{name}{{service=\"app\",version=\"v1\",state=\"{state}\"}}"),
+            count,
+        );
+    };
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/app/x", "").status, 200);
+    }
+    pool("new", 1.0);
+    pool("reused", 2.0);
+    pool("stale", 0.0);
 }
 
 #[test]
@@ -129,6 +148,60 @@ fn a_log_that_nobody_reads_does_not_hold_up_traffic() {
 }
 
 #[test]
+fn a_pipe_that_nobody_reads_holds_up_neither_start_nor_reload() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = |name: &str| {
+        let path = dir.path().join(name);
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        path
+    };
+    let (first, second) = (fifo("first"), fifo("second"));
+    let config = |path: &std::path::Path| {
+        format!(
+            "{}[routes.all]\nmatch = {{ path = \"/*\" }}\nrespond = {{ text = \"ok\" }}\n\
+             [telemetry]\naccess_log = {{ path = {path:?} }}\n",
+            listeners("")
+        )
+    };
+    let mut gateway = Gateway::start(&config(&first));
+    assert_eq!(gateway.get("/early", "").status, 200);
+    gateway.write_config(&config(&second));
+    let (status, verdict) = gateway.api("POST", "/v1/config/reload", "");
+    assert_eq!(status, 200, "{verdict}");
+    assert_eq!(gateway.api("GET", "/v1/status", "").0, 200);
+    assert_eq!(gateway.get("/late", "").status, 200);
+    // Whoever comes late reads what has waited.
+    let mut line = String::new();
+    let reader = std::fs::File::open(&second).unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(reader), &mut line).unwrap();
+    assert!(line.contains("\"path\":\"/late\""), "{line}");
+    gateway.signal("TERM");
+    assert!(gateway.wait().success());
+}
+
+#[test]
+fn a_log_that_loses_lines_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let system = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    let mut gateway = Gateway::start(&format!(
+        "{}[routes.all]\nmatch = {{ path = \"/*\" }}\nrespond = {{ text = \"ok\" }}\n\
+         [telemetry]\naccess_log = {{ path = \"syslog:{}\" }}\n",
+        listeners(""),
+        path.display()
+    ));
+    drop(system);
+    assert_eq!(gateway.get("/", "").status, 200);
+    gateway.wait_for("a word about it", |gateway| {
+        gateway.log().contains("lines of the access log are lost")
+    });
+    let (_, status) = gateway.api("GET", "/v1/status", "");
+    let findings = status["findings"].to_string();
+    assert!(findings.contains("lines of the access log"), "{findings}");
+}
+
+#[test]
 fn the_form_of_the_log_changes_with_the_configuration_and_its_lines_go_to_syslog() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("log");
@@ -144,7 +217,7 @@ fn the_form_of_the_log_changes_with_the_configuration_and_its_lines_go_to_syslog
         )
     };
     let gateway = Gateway::start(&config(
-        "format = \"template\", template = \"{method} {path} {status}\"",
+        "format = \"template\", template = \"{{ {method} {path} {status} }}\"",
     ));
     let mut buffer = [0; 2048];
     let mut line = || {
@@ -152,7 +225,7 @@ fn the_form_of_the_log_changes_with_the_configuration_and_its_lines_go_to_syslog
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     };
     gateway.get("/app/x", "");
-    assert!(line().ends_with(" - - GET /app/x 200"));
+    assert!(line().ends_with(" - - { GET /app/x 200 }"));
     gateway.write_config(&config("format = \"logfmt\", sample = \"0%\""));
     let (_, verdict) = gateway.api("POST", "/v1/config/reload", "");
     assert_ne!(verdict["outcome"], "rejected", "{verdict}");

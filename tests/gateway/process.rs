@@ -77,6 +77,10 @@ fn exit_codes_tell_what_went_wrong() {
     assert_eq!(code(&["healthcheck", "--admin", "127.0.0.1:1"]), 1);
     assert_eq!(code(&["explain", "TY0101"]), 0);
     assert_eq!(code(&["explain", "TY9999"]), 1);
+    assert_eq!(code(&["top", "--admin", "127.0.0.1:1"]), 2, "no terminal");
+    for file in ["-c", "--config", "--file"] {
+        assert_eq!(code(&["explain", file, path, "GET http://a/"]), 0);
+    }
     let tests = "[[tests]]\nrequest = \"GET http://a/\"\nexpect = { status = 404 }\n";
     std::fs::write(
         &file,
@@ -89,6 +93,32 @@ fn exit_codes_tell_what_went_wrong() {
     assert_eq!(code(&["fmt", "--check", path]), 1);
     assert_eq!(code(&["fmt", path]), 0);
     assert_eq!(code(&["fmt", "--check", path]), 0);
+}
+
+#[test]
+fn what_cannot_be_put_to_work_is_told_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tyrian.toml");
+    let text = "[listeners.web]\nbind = \"127.0.0.1:0\"\n[routes.a]\nmatch = { path = \"/\" }\n\
+                respond = {}\n[telemetry]\naccess_log = { path = \"/nowhere/at/all\" }\n";
+    std::fs::write(&file, text).unwrap();
+    let mut run = tyrian();
+    run.args(["run", "-c"])
+        .arg(&file)
+        .env("TYRIAN_LOG", "a=b=c");
+    let done = run.env("TYRIAN_LOG_FORMAT", "xml").output().unwrap();
+    assert_eq!(done.status.code(), Some(78));
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(
+        said.contains("cannot open the access log /nowhere/at/all"),
+        "{said}"
+    );
+    assert!(
+        said.contains("tyrian.toml:7:23") && said.contains("asked for here"),
+        "{said}"
+    );
+    assert!(said.contains("TYRIAN_LOG=a=b=c is no filter"), "{said}");
+    assert!(said.contains("TYRIAN_LOG_FORMAT=xml is neither"), "{said}");
 }
 
 #[test]

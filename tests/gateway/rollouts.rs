@@ -194,6 +194,9 @@ fn an_operator_pauses_promotes_and_aborts_and_a_restart_forgets_nothing() {
     assert_eq!(act(&gateway, "start").0, 409);
     assert_eq!(act(&gateway, "promote").1["share"], "50%");
     assert_eq!(act(&gateway, "pause").1["rollout"]["phase"], "paused");
+    gateway.wait_for("the line about it", |gateway| {
+        gateway.log().contains("\"deed\":\"rollout next: pause\"")
+    });
     gateway.restart();
     let seen = view(&gateway);
     assert_eq!(

@@ -19,6 +19,8 @@ pub fn config(upstream: &Upstream, trust: &str, traces: &str) -> String {
          [colors.canary]\nversions = {{ app = \"v1\" }}\n\
          [coloring]\nbaggage = \"color\"\n\
          [routes.all]\nmatch = {{ path = \"/app/*\" }}\nservice = \"app\"\n\
+         [routes.moved]\nmatch = {{ path = \"/old/*\" }}\nservice = \"app\"\n\
+         rewrite = {{ replace_prefix = \"/new\" }}\n\
          [routes.often]\nmatch = {{ path = \"/often/*\" }}\nservice = \"app\"\n\
          [routes.ping]\nmatch = {{ path = \"/ping\" }}\nrespond = {{ text = \"ok\" }}\n\
          [telemetry]\nservice_name = \"edge\"\ntraces = {{ {traces} }}\n",
@@ -161,6 +163,24 @@ fn a_request_is_a_server_span_and_each_try_a_client_span() {
 }
 
 #[test]
+fn spans_tell_the_protocol_and_what_upstreams_were_asked_for() {
+    let (upstream, collector) = (Upstream::start("v1"), Collector::http());
+    let traces = format!("sample = \"100%\", {}", otlp(&collector));
+    let gateway = start(&upstream, "", &traces);
+    let old = "GET /old/x HTTP/1.0\r\nHost: a.example\r\n\r\n";
+    assert_eq!(gateway.connect().exchange(old.as_bytes()).status, 200);
+    let spans = collector.wait_for("two spans", |spans| spans.len() == 2);
+    let server = first(&spans, SpanKind::Server);
+    let client = first(&spans, SpanKind::Client);
+    assert_eq!(of(server, "network.protocol.version"), "1.0");
+    assert_eq!(of(server, "url.path"), "/old/x");
+    let asked = format!("http://{}/new/x", upstream.address);
+    assert_eq!(of(client, "url.full"), asked);
+    let log = gateway.log();
+    assert!(log.contains("\"protocol\":\"http/protobuf\""), "{log}");
+}
+
+#[test]
 fn each_retry_is_a_span_of_its_own() {
     let (upstream, collector) = (Upstream::start("v1"), Collector::http());
     let traces = format!("sample = \"100%\", {}", otlp(&collector));
@@ -218,13 +238,13 @@ fn what_is_not_drawn_leaves_no_span_but_a_sound_traceparent() {
     gateway.get("/app/x", &format!("Traceparent: 00-{TRACE}-{SPAN}-01\r\n"));
     let (trace, _, flags) = upstream_parent(&upstream);
     assert_eq!((trace.as_str(), flags.as_str()), (TRACE, "00"));
-    // One that nobody wants passes as it came.
-    gateway.get("/app/x", &format!("Traceparent: 00-{TRACE}-{SPAN}-00\r\n"));
+    // One that nobody wants has the try as its parent too; a state that is malformed is dropped.
+    let headers = format!("Traceparent: 00-{TRACE}-{SPAN}-00\r\nTracestate: a=1,A=2\r\n");
+    gateway.get("/app/x", &headers);
     let (trace, span, flags) = upstream_parent(&upstream);
-    assert_eq!(
-        (trace.as_str(), span.as_str(), flags.as_str()),
-        (TRACE, SPAN, "00")
-    );
+    assert_eq!((trace.as_str(), flags.as_str()), (TRACE, "00"));
+    assert_ne!(span, SPAN);
+    assert!(upstream.header("tracestate").is_empty());
     // A malformed one is replaced.
     gateway.get("/app/x", "Traceparent: 00-zz-zz-01\r\n");
     let (trace, _, _) = upstream_parent(&upstream);

@@ -9,7 +9,7 @@ use model::{Link, Model};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use serde_json::Value;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -42,6 +42,11 @@ enum News {
 }
 
 pub fn run(args: &Args) -> Exit {
+    let is_shown = io::stdout().is_terminal() && io::stdin().is_terminal();
+    if !args.once && !is_shown {
+        eprintln!("error: this needs a terminal; `tyrian top --once` prints one frame");
+        return Exit::Usage;
+    }
     let client = args.target.client();
     let colors = match client.get_json("/v1/colors") {
         Ok(colors) => colors,
@@ -54,8 +59,7 @@ pub fn run(args: &Args) -> Exit {
     // It ends with the process.
     std::thread::spawn(move || follow(&client, &sender));
     let mut model = Model::new(&colors);
-    let mut terminal = ratatui::init();
-    let shown = show(&mut terminal, &mut model, &news);
+    let shown = ratatui::try_init().and_then(|mut terminal| show(&mut terminal, &mut model, &news));
     ratatui::restore();
     match shown {
         Ok(()) => Exit::Ok,

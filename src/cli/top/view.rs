@@ -251,18 +251,23 @@ fn popup(frame: &mut Frame, title: &'static str, text: Vec<Line<'static>>) {
 
 /// The same table without a terminal.
 pub fn table(model: &Model) -> String {
+    let line = |[route, target, color, rate, errors, p99]: [&str; 6]| {
+        format!("{route:<20} {target:<24} {color:<12} {rate:>11} {errors:>7} {p99:>9}\n")
+    };
     let mut text = format!("{}\n", totals(model));
+    text.push_str(&line([
+        "ROUTE", "SERVICE", "COLOR", "RATE", "ERRORS", "P99",
+    ]));
     for row in model.rows() {
         let window = &row.measured.window;
-        text.push_str(&format!(
-            "{:<20} {:<24} {:<12} {:>9}/s {:>7} {:>9}\n",
-            row.route,
-            format!("{} {}", row.service, row.version),
-            row.color,
-            number(window.rps),
-            share(window.errors, window.rps),
-            ms(window.p99_ms),
-        ));
+        text.push_str(&line([
+            &row.route,
+            &format!("{} {}", row.service, row.version),
+            &row.color,
+            &format!("{}/s", number(window.rps)),
+            &share(window.errors, window.rps),
+            &ms(window.p99_ms),
+        ]));
     }
     text
 }

@@ -36,7 +36,7 @@ async fn keep(provider: Weak<Provider>, source: KeysByUrl, stash: Option<PathBuf
     if let Some(provider) = provider.upgrade() {
         recall(&provider, &source, stash.as_deref());
     }
-    let mut failures = 0;
+    let mut failures: u32 = 0;
     loop {
         let Some(current) = provider.upgrade() else {
             return;
@@ -48,6 +48,7 @@ async fn keep(provider: Weak<Provider>, source: KeysByUrl, stash: Option<PathBuf
                     tracing::info!(provider = %current.name, "keys can be fetched again");
                 }
                 failures = 0;
+                current.state.failures.store(0, Relaxed);
                 current.renew(keys);
                 if let Some(path) = &stash {
                     store(path, &fetched.text);
@@ -57,6 +58,7 @@ async fn keep(provider: Weak<Provider>, source: KeysByUrl, stash: Option<PathBuf
             }
             Err(error) => {
                 failures += 1;
+                current.state.failures.store(failures.into(), Relaxed);
                 tracing::warn!(provider = %current.name, url = %source.url, %error, failures, "cannot fetch keys; going on with those at hand");
                 (RETRY_FIRST * 2_u32.saturating_pow(failures.min(16) - 1)).min(RETRY_LONGEST)
             }

@@ -67,6 +67,8 @@ pub(super) struct State {
     pub generation: AtomicU64,
     /// Seconds since 1970; 0: never.
     pub fetched: AtomicU64,
+    /// Fetches that have failed since the last one that did not.
+    pub failures: AtomicU64,
     /// When a fetch last began, in seconds since 1970.
     pub asked: AtomicU64,
     /// Somebody met a key that is not known.
@@ -309,8 +311,18 @@ impl Provider {
             .collect()
     }
 
-    /// Age of the keys in seconds; `None` while there are none.
+    /// How many fetches have failed in a row; `None`: keys are at hand, and not fetched.
+    pub fn failed_fetches(&self) -> Option<u64> {
+        let fetched = matches!(self.config.keys, Keys::Url(_));
+        fetched.then(|| self.state.failures.load(Relaxed))
+    }
+
+    /// Age of fetched keys in seconds; `None` while there are none. Those at hand are as good as on
+    /// their first day.
     pub fn keys_age(&self) -> Option<u64> {
+        if !matches!(self.config.keys, Keys::Url(_)) {
+            return None;
+        }
         match self.state.fetched.load(Relaxed) {
             0 => None,
             fetched => Some(now().saturating_sub(fetched)),

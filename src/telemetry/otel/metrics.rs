@@ -16,8 +16,13 @@ use opentelemetry_proto::tonic::metrics::v1::{
 enum Kind {
     Counter,
     Gauge,
+    /// Of what comes and goes: a gauge in a scrape, a sum that may fall here.
+    UpDown,
     Histogram,
 }
+
+/// Families that the conventions have as counters that go up and down.
+const UP_DOWN: &[&str] = &["http_server_active_requests"];
 
 /// A family as its lines come.
 struct Family<'t> {
@@ -84,6 +89,7 @@ impl<'t> Family<'t> {
         let (name, kind) = rest.split_once(' ')?;
         let kind = match kind {
             "counter" => Kind::Counter,
+            "gauge" if UP_DOWN.contains(&name) => Kind::UpDown,
             "gauge" => Kind::Gauge,
             "histogram" => Kind::Histogram,
             _ => return None,
@@ -111,7 +117,7 @@ impl<'t> Family<'t> {
         if self.kind != Kind::Histogram {
             self.points.push(NumberDataPoint {
                 attributes,
-                start_time_unix_nano: if self.kind == Kind::Counter { start } else { 0 },
+                start_time_unix_nano: if self.kind == Kind::Gauge { 0 } else { start },
                 time_unix_nano: now,
                 value: Some(Value::AsDouble(value)),
                 ..NumberDataPoint::default()
@@ -158,10 +164,10 @@ impl<'t> Family<'t> {
             Kind::Gauge => Data::Gauge(Gauge {
                 data_points: self.points,
             }),
-            Kind::Counter => Data::Sum(Sum {
+            Kind::Counter | Kind::UpDown => Data::Sum(Sum {
                 data_points: self.points,
                 aggregation_temporality: temporality,
-                is_monotonic: true,
+                is_monotonic: self.kind == Kind::Counter,
             }),
             Kind::Histogram => Data::Histogram(Histogram {
                 data_points: self.histograms,
@@ -202,7 +208,9 @@ fn name_and_unit(name: &str) -> (String, &'static str) {
     let name = match name {
         "http_server_request_duration" => "http.server.request.duration".to_owned(),
         "http_client_request_duration" => "http.client.request.duration".to_owned(),
-        "http_server_active_requests" => "http.server.active_requests".to_owned(),
+        "http_server_active_requests" => {
+            return ("http.server.active_requests".to_owned(), "{request}");
+        }
         name => name.to_owned(),
     };
     (name, unit)
@@ -264,6 +272,8 @@ b_total{q=\"a\\\"b,c=\\n\",empty=\"\"} 7
 # HELP c Now.
 # TYPE c gauge
 c 4
+# TYPE http_server_active_requests gauge
+http_server_active_requests 2
 # TYPE d info
 d_info{x=\"y\"} 1
 # EOF
@@ -275,13 +285,18 @@ d_info{x=\"y\"} 1
         let service = Telemetry::default().service_name;
         let resource = Resource::of(&service, &Environment::new(&none));
         let message = message(SCRAPE, &resource, 1, 2);
-        assert_eq!(points(&message), 3);
+        assert_eq!(points(&message), 4);
         let metrics = &message.resource_metrics[0].scope_metrics[0].metrics;
         let names: Vec<_> = metrics
             .iter()
             .map(|metric| (metric.name.as_str(), metric.unit.as_str()))
             .collect();
-        assert_eq!(names, [("a", "s"), ("b", "1"), ("c", "1")]);
+        let active = ("http.server.active_requests", "{request}");
+        assert_eq!(names, [("a", "s"), ("b", "1"), ("c", "1"), active]);
+        let Some(Data::Sum(sum)) = &metrics[3].data else {
+            panic!("{metrics:?}");
+        };
+        assert!(!sum.is_monotonic && sum.data_points[0].start_time_unix_nano == 1);
         let Some(Data::Histogram(histogram)) = &metrics[0].data else {
             panic!("{metrics:?}");
         };

@@ -50,8 +50,12 @@ impl Resource {
     }
 
     pub fn message(&self) -> Message {
+        let typed = |(key, value): (&String, &String)| match (key.as_str(), value.parse()) {
+            ("process.pid", Ok(number)) => attribute(key, Value::IntValue(number)),
+            _ => text(key, value),
+        };
         Message {
-            attributes: self.0.iter().map(|(key, value)| text(key, value)).collect(),
+            attributes: self.0.iter().map(typed).collect(),
             ..Message::default()
         }
     }
@@ -59,11 +63,13 @@ impl Resource {
 
 /// An attribute that is text.
 pub fn text(key: &str, value: &str) -> KeyValue {
+    attribute(key, Value::StringValue(value.to_owned()))
+}
+
+fn attribute(key: &str, value: Value) -> KeyValue {
     KeyValue {
         key: key.to_owned(),
-        value: Some(AnyValue {
-            value: Some(Value::StringValue(value.to_owned())),
-        }),
+        value: Some(AnyValue { value: Some(value) }),
         ..KeyValue::default()
     }
 }
@@ -96,7 +102,7 @@ pub fn pairs(text: &str) -> Option<Vec<(String, String)>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Resource, pairs};
+    use super::{Resource, Value, pairs};
     use crate::telemetry::otel::environment::Environment;
 
     #[test]
@@ -118,6 +124,15 @@ mod tests {
         assert_eq!(name(&[attributes]), both("a", "b c"));
         let own = ("OTEL_SERVICE_NAME", "d");
         assert_eq!(name(&[attributes, own]), both("d", "b c"));
+    }
+
+    #[test]
+    fn the_number_of_the_process_is_a_number() {
+        let resource = Resource::of("edge", &Environment::new(&|_: &str| None)).message();
+        let mut attributes = resource.attributes.iter();
+        let pid = attributes.find(|attribute| attribute.key == "process.pid");
+        let value = pid.unwrap().value.as_ref().unwrap().value.as_ref();
+        assert_eq!(value, Some(&Value::IntValue(std::process::id().into())));
     }
 
     #[test]

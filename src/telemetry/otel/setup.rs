@@ -5,7 +5,7 @@ use super::resource::Resource;
 use super::target::{Asked, Target};
 use crate::config::telemetry::Telemetry;
 use crate::config::traces::{Keep, Parent, Propagator, Traces};
-use crate::config::units::Percent;
+use crate::config::units::{Lasting, Percent};
 use std::time::Duration;
 
 /// Which requests are traced, and where their spans go.
@@ -98,12 +98,12 @@ impl Setup {
         let target = &self.export.target;
         tracing::info!(
             collector = target.url,
-            protocol = ?target.protocol,
+            protocol = %target.protocol,
             sample = %self.sample,
-            parent = ?self.parent,
-            keep = ?self.keep,
-            slow = ?self.slow,
-            propagate = ?self.propagate,
+            parent = %self.parent,
+            keep = listed(&self.keep),
+            slow = %Lasting(self.slow),
+            propagate = listed(&self.propagate),
             service = self.export.resource.get("service.name"),
             queue = self.export.batch.queue,
             batch = self.export.batch.size,
@@ -221,12 +221,18 @@ impl PushSetup {
     pub fn announce(&self) {
         tracing::info!(
             collector = self.target.url,
-            protocol = ?self.target.protocol,
-            every = ?self.every,
+            protocol = %self.target.protocol,
+            every = %Lasting(self.every),
             service = self.resource.get("service.name"),
             "metrics are pushed"
         );
     }
+}
+
+/// Words as a list.
+fn listed(words: &[impl ToString]) -> String {
+    let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+    words.join(", ")
 }
 
 fn ratio(text: &str) -> Option<Percent> {

@@ -7,7 +7,6 @@ pub use opentelemetry::trace::{SpanId, TraceId};
 use std::cell::RefCell;
 
 pub static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-pub static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// All of B3 in one field.
 pub static B3: HeaderName = HeaderName::from_static("b3");
 pub static B3_TRACE: HeaderName = HeaderName::from_static("x-b3-traceid");

@@ -6,6 +6,7 @@
 
 pub mod context;
 mod spans;
+pub mod state;
 
 pub use context::{Id, SpanId, TraceId};
 pub use spans::{Traced, Try, spans};
@@ -34,8 +35,8 @@ pub struct Context {
     told: Option<bool>,
     /// Against which the share of the route is held.
     draw: u16,
-    /// A sound `traceparent` came; and its flag.
-    pub arrived: Option<bool>,
+    /// A sound `traceparent` came.
+    pub arrived: bool,
 }
 
 impl Context {
@@ -120,10 +121,7 @@ impl Tracer {
                 .filter(|_| believed)
                 .and_then(|(remote, _)| remote.sampled),
             draw,
-            arrived: remote.and_then(|(remote, by)| match by {
-                Propagator::Tracecontext => remote.sampled,
-                Propagator::Baggage | Propagator::B3 | Propagator::B3Multi => None,
-            }),
+            arrived: remote.is_some_and(|(_, by)| by == Propagator::Tracecontext),
         }
     }
 

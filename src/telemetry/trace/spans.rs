@@ -12,7 +12,7 @@ use prost::encoding::encoded_len_varint;
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// Longest `tracestate` that is told on.
+/// Longest `tracestate` that spans tell.
 const STATE_MAX: usize = 512;
 
 /// One try at an endpoint.
@@ -40,10 +40,12 @@ pub struct Traced<'t> {
     pub context: Context,
     /// What the head decided, which upstreams have been told.
     pub sampled: bool,
-    pub scheme: &'static str,
     /// The client got a failure, by HTTP or by gRPC.
     pub failed: bool,
+    /// As it came, sound.
     pub state: &'t str,
+    /// What upstreams were asked for, after a rewrite.
+    pub upstream_path: &'t str,
     pub tries: &'t [Try<'t>],
     /// Longest value of an attribute, in bytes.
     pub value_max: usize,
@@ -117,7 +119,7 @@ fn server(out: &mut Vec<u8>, exchange: &Exchange, traced: &Traced, (start, end):
     if known != exchange.method {
         told.text("http.request.method_original", exchange.method);
     }
-    told.text("url.scheme", traced.scheme);
+    told.text("url.scheme", exchange.scheme);
     told.text("url.path", exchange.path);
     told.text("http.route", exchange.route);
     if exchange.status != 0 {
@@ -131,7 +133,14 @@ fn server(out: &mut Vec<u8>, exchange: &Exchange, traced: &Traced, (start, end):
     told.text("client.address", &exchange.client.to_string());
     let version = exchange.protocol.strip_prefix("HTTP/").unwrap_or("");
     told.text("network.protocol.name", "http");
-    told.text("network.protocol.version", version.trim_end_matches(".0"));
+    // By the conventions 2 and 3 have no minor version; 1 has.
+    told.text(
+        "network.protocol.version",
+        match version {
+            "2.0" => "2",
+            version => version,
+        },
+    );
     told.text("user_agent.original", exchange.user_agent);
     told.number("http.request.body.size", exchange.bytes_in);
     told.number("http.response.body.size", exchange.bytes_out);
@@ -180,10 +189,9 @@ fn client(
         told.text("http.request.method_original", exchange.method);
     }
     told.place("server.address", "server.port", one.endpoint);
-    // A rewrite may have changed the path; what was asked for finds the request again.
     told.texts(
         "url.full",
-        &[one.scheme, "://", one.endpoint, exchange.path],
+        &[one.scheme, "://", one.endpoint, traced.upstream_path],
     );
     if one.status != 0 {
         told.number("http.response.status_code", one.status.into());
@@ -216,7 +224,7 @@ fn begin(
     bytes(out, field::TRACE_ID, &traced.context.trace.to_bytes());
     bytes(out, field::SPAN_ID, &span.to_bytes());
     if !traced.state.is_empty() {
-        let state = cut(traced.state, STATE_MAX);
+        let state = whole_members(traced.state);
         bytes(out, field::TRACE_STATE, state.as_bytes());
     }
     number(out, field::KIND, kind as u64);
@@ -306,6 +314,14 @@ impl Attributes<'_> {
         if let Some(port) = port {
             self.number(port_key, port);
         }
+    }
+}
+
+/// As many members of a `tracestate` as there is room for, the latest first, as they stand.
+fn whole_members(state: &str) -> &str {
+    match state.get(..=STATE_MAX).map(|room| room.rfind(',')) {
+        None => state,
+        Some(end) => cut(state, end.unwrap_or(0)),
     }
 }
 

@@ -42,7 +42,12 @@ export function config({ redraw }) {
   });
   const apply = guard(async () => {
     if (!confirm("Put this text to work? The file stays as it is, and rules again after a restart.")) return;
-    await said(await post("/v1/config/apply?verdict", { text: here.draft }));
+    const put = (how) => post(`/v1/config/apply?verdict${how}`, { text: here.draft });
+    let verdict = await put("");
+    // Sound, but guarded: why is read before it is forced.
+    const guarded = verdict.outcome === "rejected" && !verdict.diagnostics.length;
+    if (guarded && confirm(`${verdict.rendered}\nPut it to work all the same?`)) verdict = await put("&force");
+    await said(verdict);
     here.verdict = null;
   });
   const reload = guard(async () => said(await post("/v1/config/reload?verdict", {})));
@@ -76,7 +81,8 @@ function rejected() {
 
 function outcome(verdict) {
   const words = { applied: ["good", `Generation ${verdict.generation} is live.`], unchanged: ["good", "Nothing has changed."], rejected: ["bad", `Refused; generation ${verdict.generation} goes on serving.`] }[verdict.outcome] ?? ["warn", verdict.outcome];
-  return notice(words[0], words[1], verdict.changes?.length ? changes(verdict.changes) : null);
+  const why = verdict.outcome === "rejected" && h("pre", { tabindex: "0", style: { overflow: "auto", margin: "8px 0 0" } }, verdict.rendered);
+  return notice(words[0], words[1], why, verdict.changes?.length ? changes(verdict.changes) : null);
 }
 
 function changes(list) {

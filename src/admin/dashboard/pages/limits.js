@@ -43,13 +43,12 @@ function one(provider) {
   return h("section", { class: "card", "data-key": provider.name }, h("header", {}, h("h2", {}, provider.name), tag("", kinds[provider.kind] ?? provider.kind)), h("div", { class: "body" }, h("dl", { class: "pairs" }, rows.map(([title, value]) => [h("dt", {}, title), h("dd", { class: "num" }, value)]))));
 }
 
-const stale = 3600;
-
 function jwt(provider) {
   const age = provider.keys_age_s;
+  const failed = provider.failed_fetches ?? 0;
   const results = Object.entries(provider.results).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]);
   return [["Issuer", provider.issuer ?? "any"],
-    ["Keys", [plural(provider.keys, "key"), age === null || age === undefined ? "" : h("span", { class: age > stale ? "warn-text" : "soft" }, `, ${lasting(age)} old`)]],
+    ["Keys", [plural(provider.keys, "key"), age === null || age === undefined ? "" : h("span", { class: failed ? "warn-text" : "soft" }, `, ${lasting(age)} old`), failed ? h("span", { class: "warn-text" }, `, ${plural(failed, "fetch", "fetches")} failed`) : null]],
     ["Cached tokens", short(provider.cached_tokens)],
     ...results.map(([result, n]) => [h("code", {}, result), short(n)])];
 }
