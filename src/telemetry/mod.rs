@@ -13,7 +13,7 @@ pub mod otel;
 pub mod process;
 pub mod rates;
 pub mod recent;
-mod redact;
+pub mod redact;
 pub mod series;
 mod stamp;
 mod syslog;
