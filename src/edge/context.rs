@@ -38,6 +38,8 @@ pub struct Journey {
     /// Whether that goes up.
     pub forwards_certificate: bool,
     pub request_id: Option<HeaderValue>,
+    /// The client came by TLS, to us or, as a trusted proxy says, to it.
+    pub secure: bool,
     /// The normalised host.
     pub host: Host,
     /// The normalised path when it differs from the one in the head.
@@ -226,6 +228,7 @@ impl Journey {
             encoder: None,
             bridge: None,
             hooks: Hooks::default(),
+            secure: false,
             refusal: None,
             deadline: None,
             body_bytes: 0,
@@ -258,12 +261,29 @@ impl Journey {
     }
 
     pub fn service(&self) -> Option<&Arc<Service>> {
+        self.secure = facts.secured.is_some();
         self.snapshot.service(self.attempt.target?.0)
     }
 
     pub fn version(&self) -> Option<&Version> {
         let (service, version) = self.attempt.target?;
         self.snapshot.version(service, version)
+    /// How the client came, by trust.
+    pub fn scheme(&self) -> &'static str {
+        match self.secure {
+            true => "https",
+            false => "http",
+        }
+    }
+
+    /// What cookies of ours say where the client came by TLS: they go nowhere without.
+    pub fn cookie_secure(&self) -> &'static str {
+        match self.secure {
+            true => "; Secure",
+            false => "",
+        }
+    }
+
     }
 
     /// The endpoint of the current or last try.

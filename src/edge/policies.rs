@@ -4,7 +4,6 @@
 
 use super::admit::{self, Found};
 use super::context::{Journey, Refusal};
-use super::facts::Facts;
 use crate::config::limit::Headers;
 use crate::config::policy::Mode;
 use crate::policy::auth::{Denial, Entry, Question};
@@ -82,17 +81,17 @@ async fn guarded(
 ) -> Result<Decision, Refusal> {
     let head = session.req_header();
     if let Some(guard) = &route.guard {
-        let raw = std::str::from_utf8(head.raw_path()).unwrap_or("/");
-        let host = head.uri.authority().map(http::uri::Authority::as_str);
-        let host = host.or_else(|| head.headers.get(header::HOST)?.to_str().ok());
+        // Whoever is asked judges what was matched and what goes up, not another spelling of it.
+        let view = admit::view(head, journey);
         let question = Question {
-            method: &head.method,
-            host: host.unwrap_or(""),
-            target: raw,
-            query: raw.split_once('?').map_or("", |(_, query)| query),
-            headers: &head.headers,
-            client: journey.client.ip,
-            scheme: Facts::of(session.digest()).map_or("http", Facts::scheme),
+            method: view.method,
+            host: view.host,
+            port: admit::port(head),
+            path: view.path,
+            query: view.query,
+            headers: view.headers,
+            client: view.client,
+            scheme: journey.scheme(),
         };
         match guard.admit(&question).await {
             Entry::Anonymous => {}

@@ -20,9 +20,12 @@ const BODY_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Question<'a> {
     pub method: &'a Method,
+    /// In normal form.
     pub host: &'a str,
-    /// Path and query.
-    pub target: &'a str,
+    /// As it was sent; empty when it was not.
+    pub port: &'a str,
+    /// In normal form.
+    pub path: &'a str,
     pub query: &'a str,
     pub headers: &'a HeaderMap,
     pub client: IpAddr,
@@ -120,8 +123,18 @@ impl ForwardAuth {
             .get(&self.config.url)
             .header("x-forwarded-method", question.method.as_str())
             .header("x-forwarded-proto", question.scheme)
-            .header("x-forwarded-host", question.host)
-            .header("x-forwarded-uri", question.target)
+        let joined = |before: &str, by: char, after: &str| match after {
+            "" => before.to_owned(),
+            after => format!("{before}{by}{after}"),
+        };
+            .header(
+                "x-forwarded-host",
+                joined(question.host, ':', question.port),
+            )
+            .header(
+                "x-forwarded-uri",
+                joined(question.path, '?', question.query),
+            )
             .header("x-forwarded-for", question.client.to_string());
         for name in &self.config.send {
             for value in question.headers.get_all(name) {
