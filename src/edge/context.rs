@@ -12,7 +12,7 @@ use crate::policy::breaker::{Outcome, Permit};
 use crate::policy::in_flight::Place;
 use crate::policy::jwt::Verified;
 use crate::policy::last_good::Reading;
-use crate::reason::Reason;
+use crate::reason::{Detail, Reason};
 use crate::routing::{ColorId, Decision, RouteId, ServiceId, VersionId};
 use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::Metrics;
@@ -155,7 +155,10 @@ pub struct Places {
 pub struct Refusal {
     pub reason: Reason,
     pub status: u16,
+    /// What the client hears.
     pub detail: &'static str,
+    /// What the log says in its place.
+    pub told: Option<Detail>,
     pub more: Option<Arc<More>>,
 }
 
@@ -173,8 +176,20 @@ impl Refusal {
             reason,
             status: reason.status(),
             detail,
+            told: None,
             more: None,
         }
+    }
+
+    /// Tells the log more than the client.
+    pub fn telling(mut self, told: impl Into<Detail>) -> Self {
+        self.told = Some(told.into());
+        self
+    }
+
+    /// What the log says of it.
+    pub fn told(&self) -> &str {
+        self.told.as_deref().unwrap_or(self.detail)
     }
 
     /// Adds a header to the answer.
@@ -213,6 +228,7 @@ impl Journey {
             certificate: None,
             forwards_certificate: true,
             request_id: None,
+            secure: false,
             host: Host::Sent(0),
             path: None,
             vouched: None,
@@ -228,7 +244,6 @@ impl Journey {
             encoder: None,
             bridge: None,
             hooks: Hooks::default(),
-            secure: false,
             refusal: None,
             deadline: None,
             body_bytes: 0,
@@ -246,28 +261,13 @@ impl Journey {
             trusted,
             listener: facts.listener.clone(),
         };
+        self.secure = facts.secured.is_some();
         if let Some(secured) = &facts.secured {
             self.certificate.clone_from(&secured.client);
             self.forwards_certificate = secured.client.is_none() || secured.forwards;
         }
     }
 
-    pub fn route_id(&self) -> Option<RouteId> {
-        self.decision.and_then(|decision| decision.route)
-    }
-
-    pub fn route(&self) -> Option<&Route> {
-        self.snapshot.route(self.route_id()?)
-    }
-
-    pub fn service(&self) -> Option<&Arc<Service>> {
-        self.secure = facts.secured.is_some();
-        self.snapshot.service(self.attempt.target?.0)
-    }
-
-    pub fn version(&self) -> Option<&Version> {
-        let (service, version) = self.attempt.target?;
-        self.snapshot.version(service, version)
     /// How the client came, by trust.
     pub fn scheme(&self) -> &'static str {
         match self.secure {
@@ -284,6 +284,21 @@ impl Journey {
         }
     }
 
+    pub fn route_id(&self) -> Option<RouteId> {
+        self.decision.and_then(|decision| decision.route)
+    }
+
+    pub fn route(&self) -> Option<&Route> {
+        self.snapshot.route(self.route_id()?)
+    }
+
+    pub fn service(&self) -> Option<&Arc<Service>> {
+        self.snapshot.service(self.attempt.target?.0)
+    }
+
+    pub fn version(&self) -> Option<&Version> {
+        let (service, version) = self.attempt.target?;
+        self.snapshot.version(service, version)
     }
 
     /// The endpoint of the current or last try.

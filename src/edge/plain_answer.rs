@@ -14,6 +14,7 @@ pub async fn refuse(server: &Server, mut stream: ClientStream, refused: Refused,
         reason: refused.reason,
         status: refused.status,
         detail: refused.detail,
+        told: None,
         more: None,
     };
     let id = request_id::fresh();

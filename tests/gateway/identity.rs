@@ -1,8 +1,9 @@
 //! Who is let in: tokens, API keys, a service that is asked; and what identity gives and takes.
 
+use crate::client::Connection;
 use crate::gateway::{Gateway, listeners};
-use crate::tokens::{Issuer, now};
 use crate::h2::Client;
+use crate::tokens::{Issuer, now};
 use crate::upstream::Upstream;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -349,7 +350,6 @@ fn a_service_that_is_asked_decides_and_its_absence_is_configured() {
 }
 
 #[test]
-#[test]
 fn whoever_is_asked_judges_what_the_upstream_gets() {
     let (shop, asked) = (Upstream::start("v1"), Upstream::start("asked"));
     let table = format!(
@@ -425,6 +425,7 @@ fn a_challenge_names_its_realm_and_the_log_the_check() {
     }
 }
 
+#[test]
 fn the_log_names_claims_that_it_is_told_to() {
     let (issuer, shop) = (Issuer::new("k1"), Upstream::start("v1"));
     let more = "log = [\"sub\", \"missing\"]\n";
@@ -454,4 +455,33 @@ fn reporting_counts_and_lets_pass() {
         gateway.metric("tyrian_jwt_verifications_total{provider=\"users\",result=\"jwt_expired\"}"),
         Some(1.0)
     );
+}
+
+#[test]
+fn readiness_says_what_keys_there_are() {
+    let (issuer, shop, keys) = (
+        Issuer::new("k1"),
+        Upstream::start("v1"),
+        Upstream::start("keys"),
+    );
+    keys.say_ok("", &issuer.jwks());
+    let url = |address: &dyn std::fmt::Display| format!("{{ jwks_url = \"http://{address}/\" }}");
+    let absent = Upstream::start("absent").stop();
+    let more = format!(
+        "{}{}",
+        users(&url(&keys.address)),
+        users(&url(&absent))
+            .replace("[jwt.users]", "[jwt.lost]")
+            .replace("x-user-id", "x-lost-id")
+            .replace("id.example", "lost.example")
+    );
+    let mut gateway = Gateway::start(&config(&shop, "\"users\"", &more));
+    gateway.wait_for("the keys", |gateway| {
+        let request = b"GET /readyz?verbose HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let answer = Connection::to(gateway.address("metrics")).exchange(request);
+        assert_eq!(answer.status, 200, "an issuer makes the edge no less ready");
+        let text = answer.text();
+        assert!(text.contains("✗ jwt lost: no keys yet\n"), "{text}");
+        text.contains("✓ jwt users: 1 key, fetched ")
+    });
 }
