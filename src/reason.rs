@@ -1,5 +1,39 @@
 //! Why a request was refused: the closed vocabulary of answers, logs and metrics.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// What the log says of one refusal: whose limit, which claim. Clients hear less. Never made while
+/// a request waits: the words are the program's, or were prepared with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Detail {
+    Fixed(&'static str),
+    Prepared(Arc<str>),
+}
+
+impl Deref for Detail {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Fixed(words) => words,
+            Self::Prepared(words) => words,
+        }
+    }
+}
+
+impl From<&'static str> for Detail {
+    fn from(words: &'static str) -> Self {
+        Self::Fixed(words)
+    }
+}
+
+impl From<&Arc<str>> for Detail {
+    fn from(words: &Arc<str>) -> Self {
+        Self::Prepared(words.clone())
+    }
+}
+
 /// One reason; its name and status are a promise (see `docs/reference`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {

@@ -255,7 +255,8 @@ fn token(snapshot: &Snapshot, headers: &HeaderMap) -> Arc<Verified> {
     let question = Question {
         method: &Method::GET,
         host: "shop.example.com",
-        target: "/cart/7?full=1",
+        port: "",
+        path: "/cart/7",
         query: "full=1",
         headers,
         client: [192, 0, 2, 1].into(),

@@ -1,6 +1,9 @@
 //! `/livez`, `/readyz`, `/healthz` and `/metrics`: no token, no secrets, read only.
 
 use super::Admin;
+use crate::config::jwt::Keys;
+use crate::policy::auth::Authority;
+use crate::policy::jwt::Provider;
 use crate::telemetry::classic::classic;
 use axum::Router;
 use axum::extract::{RawQuery, State};
@@ -31,15 +34,44 @@ async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respon
     if !verbose {
         return (status, word).into_response();
     }
-    let generation = admin.live.current.load().generation;
+    let snapshot = admin.live.current.load();
+    let generation = snapshot.generation;
     let listeners = admin.serving.addresses().len();
     let mark = if draining { "✗" } else { "✓" };
-    let text = format!(
+    let mut text = format!(
         "✓ configuration: generation {generation} is live\n\
          ✓ listeners: {listeners} bound\n\
          {mark} draining: {draining}\n"
     );
+    for authority in snapshot.authorities.values() {
+        if let Authority::Jwt(provider) = authority {
+            text.push_str(&keys(provider));
+        }
+    }
     (status, text).into_response()
+}
+
+/// A line about the keys of a token provider. Without them its tokens are refused, but the edge is
+/// no less ready: other routes do not wait for an issuer.
+fn keys(provider: &Provider) -> String {
+    let (name, (count, _)) = (&provider.name, provider.sizes());
+    let keys = match count {
+        1 => "1 key".to_owned(),
+        count => format!("{count} keys"),
+    };
+    let Keys::Url(source) = &provider.config.keys else {
+        return format!("✓ jwt {name}: {keys}\n");
+    };
+    match provider.keys_age() {
+        None => format!("✗ jwt {name}: no keys yet\n"),
+        Some(age) if age > source.max_stale.as_secs() => {
+            format!("✗ jwt {name}: {keys}, fetched {age} s ago: too stale to be believed\n")
+        }
+        Some(age) if age > source.refresh.as_secs() => {
+            format!("✓ jwt {name}: {keys}, fetched {age} s ago: stale, and still believed\n")
+        }
+        Some(age) => format!("✓ jwt {name}: {keys}, fetched {age} s ago\n"),
+    }
 }
 
 /// OpenMetrics for those who ask for it, which has exemplars; the classic text for all others.

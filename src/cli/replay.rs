@@ -1,8 +1,9 @@
 //! `tyrian replay`
 
-use super::{Exit, print, print_json, wants_color};
+use super::{Exit, print, print_json, state_dir, wants_color};
 use crate::live::{self, Checked, Source};
 use crate::replay::{self, Lines, Replay, Report};
+use crate::telemetry::redact;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,9 @@ pub struct Args {
     /// Examples of each change
     #[arg(long, default_value_t = 3)]
     examples: usize,
+    /// The gateway's state: its `mask.key` tells what masked values are
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
     #[arg(short, long, value_enum, default_value = "table")]
     output: Form,
 }
@@ -43,6 +47,15 @@ pub fn run(args: &Args) -> Exit {
         (Ok(new), Some(Ok(old))) => (new, Some(old)),
         (Err(exit), _) | (_, Some(Err(exit))) => return exit,
     };
+    match args.state.as_deref().map(redact::use_key_of) {
+        Some(Err(error)) => {
+            eprintln!("error: there is no key for what the log masks: {error}");
+            return Exit::Failed;
+        }
+        Some(Ok(())) => {}
+        // Without it, what is masked meets no condition.
+        None => drop(state_dir(None).map(|usual| redact::use_key_of(&usual))),
+    }
     let lines = match replay::open(&args.log) {
         Ok(lines) => lines,
         Err(error) => {

@@ -3,6 +3,7 @@
 use super::process::{Service, serve};
 use super::{Exit, find_config, state_dir};
 use crate::live::Source;
+use crate::telemetry::redact;
 use std::path::PathBuf;
 
 /// Serve in the foreground, logging to standard error.
@@ -43,9 +44,13 @@ pub fn run(args: Args) -> Exit {
     if let Source::Path(path) = &source {
         eprintln!("using {}", path.display());
     }
+    let state_dir = state_dir(args.state);
+    if let Some(Err(error)) = state_dir.as_deref().map(redact::keep_key_in) {
+        eprintln!("warning: nobody else can tell what masks in the log stand for: {error}");
+    }
     serve(Service {
         source,
-        state_dir: state_dir(args.state),
+        state_dir,
         ready: Box::new(|_, _| {}),
     })
 }

@@ -214,7 +214,7 @@ table! {
         /// whose body is still at hand (64 KiB).
         "on" => on: Vec<RetryOn> = (vec![RetryOn::Connect]) "[\"connect\"]",
         /// Largest share of the service's requests that may be sent again; new connections are free,
-        /// and so is one retry a second.
+        /// and so are the first three retries of all.
         "budget" => budget: Percent = (Percent(2000)) "\"20%\"",
         /// Longest wait for the head of one try's answer.
         "per_try" => per_try: Option<Duration> = none "what `request` leaves",

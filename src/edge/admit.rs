@@ -3,14 +3,14 @@
 
 use super::context::{Host, Journey, Refusal};
 use super::facts::Facts;
-use super::{forward, request_id, trail};
+use super::{forward, mirror, request_id, trail};
 use crate::config::color::Source;
 use crate::reason::Reason;
 use crate::routing::host::normalise_host;
 use crate::routing::path::{self, normalise_target};
 use crate::routing::{Decision, RouteId, View};
 use crate::snapshot::Snapshot;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use smallvec::SmallVec;
@@ -33,8 +33,10 @@ pub enum Found {
 pub fn request(session: &mut Session, journey: &mut Journey) -> Result<Found, Refusal> {
     identify(session, journey);
     let head = session.req_header_mut();
+    show_authority(head);
     if journey.client.trusted {
         journey.client.ip = client_behind(&head.headers, journey);
+        journey.secure = forward::says_secure(&head.headers).unwrap_or(journey.secure);
         journey.request_id = request_id::kept(head.headers.get(&forward::X_REQUEST_ID));
     }
     journey.request_id.get_or_insert_with(request_id::fresh);
@@ -61,6 +63,18 @@ pub fn request(session: &mut Session, journey: &mut Journey) -> Result<Found, Re
 fn identify(session: &Session, journey: &mut Journey) {
     if let Some(facts) = Facts::of(session.digest()) {
         journey.arrived_by(facts);
+    }
+}
+
+/// HTTP/2 names the host in its target (RFC 9113, section 8.3.1). From here on it stands in `Host`
+/// too, so that whatever looks at fields finds it there by any protocol.
+fn show_authority(head: &mut RequestHeader) {
+    let authority = head
+        .uri
+        .authority()
+        .filter(|_| head.version == Version::HTTP_2);
+    if let Some(Ok(host)) = authority.map(|authority| HeaderValue::from_str(authority.as_str())) {
+        let _ = head.insert_header(header::HOST, host);
     }
 }
 
@@ -99,7 +113,8 @@ fn vouch(head: &RequestHeader, journey: &mut Journey) {
     });
     if let (Some(name), Some(token)) = (cookie, vouched.link) {
         let left = vouched.expires.saturating_sub(now);
-        let set = format!("{name}={token}; Path=/; Max-Age={left}; HttpOnly; SameSite=Lax");
+        let secure = journey.cookie_secure();
+        let set = format!("{name}={token}; Path=/; Max-Age={left}; HttpOnly; SameSite=Lax{secure}");
         journey.set_color = HeaderValue::try_from(set).ok();
     }
     journey.vouched = Some(vouched.color);
@@ -178,6 +193,13 @@ pub fn view<'v>(head: &'v RequestHeader, journey: &'v Journey) -> View<'v> {
     }
 }
 
+/// The port that was asked for, as it was sent; empty when none was.
+pub fn port(head: &RequestHeader) -> &str {
+    let sent = authority(head).unwrap_or_default();
+    let after = sent.rsplit_once(']').map_or(sent, |(_, after)| after);
+    after.split_once(':').map_or("", |(_, port)| port)
+}
+
 /// The authority of HTTP/2, or the `Host` field; empty when an HTTP/1.0 request has neither.
 fn authority(head: &RequestHeader) -> Result<&str, Refusal> {
     if let Some(authority) = head.uri.authority() {
@@ -236,7 +258,7 @@ fn remove_impostors(head: &mut RequestHeader, journey: &Journey) {
     let ours = |name: &HeaderName| {
         guarded.contains(name)
             || stranger && (name == header::FORWARDED || name == color)
-            || stranger && name == forward::X_FORWARDED_PORT
+            || stranger && (name == forward::X_FORWARDED_PORT || name == mirror::MIRRORED)
             || secured && [&forward::CLIENT_CERT, &forward::CLIENT_CERT_NAME].contains(&name)
             || is_alias(name.as_str(), color.as_str(), guarded)
     };
@@ -278,7 +300,7 @@ fn is_alias(name: &str, color_header: &str, guarded: &[HeaderName]) -> bool {
 }
 
 /// Names whose look-alikes are dropped.
-const GUARDED: [&str; 16] = [
+const GUARDED: [&str; 17] = [
     "baggage",
     "content-length",
     "forwarded",
@@ -295,6 +317,7 @@ const GUARDED: [&str; 16] = [
     "x-forwarded-proto",
     "x-real-ip",
     "x-request-id",
+    "x-tyrian-mirrored",
 ];
 
 /// Takes the members that could carry a color out of a stranger's baggage; the rest stays.

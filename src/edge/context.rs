@@ -12,7 +12,7 @@ use crate::policy::breaker::{Outcome, Permit};
 use crate::policy::in_flight::Place;
 use crate::policy::jwt::Verified;
 use crate::policy::last_good::Reading;
-use crate::reason::Reason;
+use crate::reason::{Detail, Reason};
 use crate::routing::{ColorId, Decision, RouteId, ServiceId, VersionId};
 use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::Metrics;
@@ -38,6 +38,8 @@ pub struct Journey {
     /// Whether that goes up.
     pub forwards_certificate: bool,
     pub request_id: Option<HeaderValue>,
+    /// The client came by TLS, to us or, as a trusted proxy says, to it.
+    pub secure: bool,
     /// The normalised host.
     pub host: Host,
     /// The normalised path when it differs from the one in the head.
@@ -158,7 +160,10 @@ pub struct Places {
 pub struct Refusal {
     pub reason: Reason,
     pub status: u16,
+    /// What the client hears.
     pub detail: &'static str,
+    /// What the log says in its place.
+    pub told: Option<Detail>,
     pub more: Option<Arc<More>>,
 }
 
@@ -178,8 +183,20 @@ impl Refusal {
             reason,
             status: reason.status(),
             detail,
+            told: None,
             more: None,
         }
+    }
+
+    /// Tells the log more than the client.
+    pub fn telling(mut self, told: impl Into<Detail>) -> Self {
+        self.told = Some(told.into());
+        self
+    }
+
+    /// What the log says of it.
+    pub fn told(&self) -> &str {
+        self.told.as_deref().unwrap_or(self.detail)
     }
 
     /// Adds a header to the answer.
@@ -230,6 +247,7 @@ impl Journey {
             certificate: None,
             forwards_certificate: true,
             request_id: None,
+            secure: false,
             host: Host::Sent(0),
             path: None,
             vouched: None,
@@ -264,9 +282,26 @@ impl Journey {
             trusted,
             listener: facts.listener.clone(),
         };
+        self.secure = facts.secured.is_some();
         if let Some(secured) = &facts.secured {
             self.certificate.clone_from(&secured.client);
             self.forwards_certificate = secured.client.is_none() || secured.forwards;
+        }
+    }
+
+    /// How the client came, by trust.
+    pub fn scheme(&self) -> &'static str {
+        match self.secure {
+            true => "https",
+            false => "http",
+        }
+    }
+
+    /// What cookies of ours say where the client came by TLS: they go nowhere without.
+    pub fn cookie_secure(&self) -> &'static str {
+        match self.secure {
+            true => "; Secure",
+            false => "",
         }
     }
 

@@ -203,6 +203,17 @@ fn forwarded(session: &Session, headers: &mut HeaderMap, journey: &Journey, fact
     }
 }
 
+/// Whether the client came by TLS, by what a trusted peer says: its first word is of the first hop.
+pub fn says_secure(headers: &HeaderMap) -> Option<bool> {
+    let said = headers.get(&X_FORWARDED_PROTO)?.as_bytes();
+    let first = said.split(|byte| *byte == b',').next()?.trim_ascii();
+    match first {
+        word if word.eq_ignore_ascii_case(b"https") => Some(true),
+        word if word.eq_ignore_ascii_case(b"http") => Some(false),
+        _ => None,
+    }
+}
+
 /// All lines of the chain in one, with the peer at its end.
 fn appended(headers: &HeaderMap, peer: &HeaderValue) -> HeaderValue {
     let mut chain = Vec::with_capacity(64);

@@ -1,10 +1,14 @@
 //! Writes what a decision has looked at, for the access log and for the memory of recent requests.
+//! Secrets are masked in a way that lets the same request be decided again ([`redact::mask`]).
 
 use super::admit;
 use super::context::Journey;
-use crate::routing::{carried, claims, conditions::query_pairs, path};
+use crate::routing::inputs::Input;
+use crate::routing::{carried, claims, conditions::query_pairs, path, query_value};
 use crate::telemetry::json::{number_field, object_field, string_field};
+use crate::telemetry::redact;
 use pingora::http::RequestHeader;
+use std::borrow::Cow;
 
 /// Appends the fields: only what is there, and only what the configuration asks about. A user's
 /// key is not among them, but its bucket is.
@@ -17,34 +21,27 @@ pub fn fields(out: &mut Vec<u8>, head: &RequestHeader, journey: &Journey) {
     if let Some(color) = vouched {
         string_field(out, "signed", &color.name);
     }
+    let vouched = vouched.is_some();
     if !inputs.query.is_empty() {
-        let (_, query) = path::split(head.raw_path());
-        let kept: Vec<&str> = query_pairs(std::str::from_utf8(query).unwrap_or(""))
-            .filter(|(key, _)| {
-                inputs
-                    .query
-                    .iter()
-                    .any(|name| name.as_bytes() == key.as_ref())
-            })
-            .map(|(_, pair)| pair)
-            .collect();
-        if !kept.is_empty() {
-            string_field(out, "matched_query", &kept.join("&"));
-        }
+        matched_query(out, head, &inputs.query, vouched);
     }
-    let baggage = inputs.baggage.iter().find_map(|key| {
-        let value = carried::baggage(&head.headers, key)?;
-        Some(format!("{key}={}", percent(&value)))
+    let baggage = inputs.baggage.iter().find_map(|input| {
+        let value = carried::baggage(&head.headers, &input.name)?;
+        let value = shown(input, &value, vouched)?.into_owned();
+        Some(format!("{}={}", input.name, percent(&value)))
     });
-    let headers = inputs.headers.iter().flat_map(|name| {
-        let values = head.headers.get_all(name).iter();
-        values.map(move |value| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
+    let headers = inputs.headers.iter().flat_map(|input| {
+        let values = head.headers.get_all(&input.name).iter();
+        values.filter_map(move |value| {
+            let value = shown(input, value.as_bytes(), vouched)?;
+            Some((input.name.as_str(), value))
+        })
     });
     let baggage = baggage.map(|member| ("baggage", member.into()));
     object_field(out, "headers", headers.chain(baggage));
-    let cookies = inputs.cookies.iter().filter_map(|name| {
-        let value = carried::cookie(&head.headers, name)?;
-        Some((name.as_str(), String::from_utf8_lossy(value)))
+    let cookies = inputs.cookies.iter().filter_map(|input| {
+        let value = carried::cookie(&head.headers, &input.name)?;
+        Some((input.name.as_str(), shown(input, value, vouched)?))
     });
     object_field(out, "cookies", cookies);
     if let Some(identity) = &journey.identity {
@@ -61,6 +58,42 @@ pub fn fields(out: &mut Vec<u8>, head: &RequestHeader, journey: &Journey) {
     }
 }
 
-fn percent(value: &[u8]) -> String {
-    percent_encoding::percent_encode(value, percent_encoding::NON_ALPHANUMERIC).to_string()
+/// What may be written of a value. `None`: nothing, since it is a token, and the color that it
+/// brought says all that it had to say.
+fn shown<'v, N: AsRef<str>>(
+    input: &Input<N>,
+    value: &'v [u8],
+    vouched: bool,
+) -> Option<Cow<'v, str>> {
+    let text = String::from_utf8_lossy(value);
+    let token = redact::is_token(&text);
+    match (token && input.source && vouched, token || input.secret) {
+        (true, _) => None,
+        (false, true) => Some(redact::mask(input.name.as_ref(), value).into()),
+        (false, false) => Some(text),
+    }
+}
+
+fn matched_query(out: &mut Vec<u8>, head: &RequestHeader, inputs: &[Input<String>], vouched: bool) {
+    let (_, query) = path::split(head.raw_path());
+    let query = std::str::from_utf8(query).unwrap_or("");
+    let pairs = query_pairs(query).filter_map(|(key, pair)| {
+        let mut known = inputs.iter();
+        let input = known.find(|input| input.name.as_bytes() == key.as_ref())?;
+        let value = query_value(pair, &input.name).unwrap_or_default();
+        Some(match shown(input, &value, vouched)? {
+            Cow::Owned(masked) if masked.starts_with(redact::MASK) => {
+                format!("{}={masked}", percent(&input.name)).into()
+            }
+            _ => Cow::Borrowed(pair),
+        })
+    });
+    let pairs: Vec<Cow<str>> = pairs.collect();
+    if !pairs.is_empty() {
+        string_field(out, "matched_query", &pairs.join("&"));
+    }
+}
+
+fn percent(text: &str) -> percent_encoding::PercentEncode<'_> {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
 }

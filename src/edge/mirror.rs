@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 /// Tells the mirror that nobody waits for its answer.
-static MIRRORED: HeaderName = HeaderName::from_static("x-tyrian-mirrored");
+pub static MIRRORED: HeaderName = HeaderName::from_static("x-tyrian-mirrored");
 
 /// What one request holds for its mirror, as far as it has come.
 #[derive(Debug, Default)]

@@ -4,7 +4,6 @@
 
 use super::admit::{self, Found};
 use super::context::{Journey, Refusal};
-use super::facts::Facts;
 use crate::config::limit::Headers;
 use crate::config::policy::Mode;
 use crate::policy::auth::{Denial, Entry, Question};
@@ -82,17 +81,17 @@ async fn guarded(
 ) -> Result<Decision, Refusal> {
     let head = session.req_header();
     if let Some(guard) = &route.guard {
-        let raw = std::str::from_utf8(head.raw_path()).unwrap_or("/");
-        let host = head.uri.authority().map(http::uri::Authority::as_str);
-        let host = host.or_else(|| head.headers.get(header::HOST)?.to_str().ok());
+        // Whoever is asked judges what was matched and what goes up, not another spelling of it.
+        let view = admit::view(head, journey);
         let question = Question {
-            method: &head.method,
-            host: host.unwrap_or(""),
-            target: raw,
-            query: raw.split_once('?').map_or("", |(_, query)| query),
-            headers: &head.headers,
-            client: journey.client.ip,
-            scheme: Facts::of(session.digest()).map_or("http", Facts::scheme),
+            method: view.method,
+            host: view.host,
+            port: admit::port(head),
+            path: view.path,
+            query: view.query,
+            headers: view.headers,
+            client: view.client,
+            scheme: journey.scheme(),
         };
         match guard.admit(&question).await {
             Entry::Anonymous => {}
@@ -103,32 +102,32 @@ async fn guarded(
     Ok(admit::dye(head, journey, id))
 }
 
-/// RFC 6750, section 3: what was wrong with the token, or that there was none.
+/// RFC 6750, section 3: whose tokens are wanted, and what was wrong with the one that came.
 fn denied(denial: Denial) -> Refusal {
-    let refusal = Refusal::new(denial.reason, denial.detail);
+    let mut refusal = Refusal::new(denial.reason, denial.detail);
+    refusal.told.clone_from(&denial.told);
     if let Some(answer) = denial.answer {
         return refusal.answering(answer.status, answer.headers, answer.body);
     }
+    let realm = denial.realm.as_deref().unwrap_or("tyrian");
+    let detail = denial.detail;
     let challenge = match denial.reason {
-        Reason::JwtMissing => "Bearer".to_owned(),
-        Reason::JwtMalformed => challenge("invalid_request", denial.detail),
-        Reason::JwtScope => {
-            let scope = denial.scope.unwrap_or_default();
-            format!(
-                "{}, scope=\"{scope}\"",
-                challenge("insufficient_scope", denial.detail)
-            )
-        }
-        Reason::ApiKey => "ApiKey".to_owned(),
-        reason if reason.status() == 401 => challenge("invalid_token", denial.detail),
+        // Nothing is said of an error where there was nothing that could be wrong (section 3.1).
+        Reason::JwtMissing => format!("Bearer realm=\"{realm}\""),
+        Reason::ApiKey => format!("ApiKey realm=\"{realm}\""),
+        Reason::JwtScope => format!(
+            "Bearer realm=\"{realm}\", error=\"insufficient_scope\", \
+             error_description=\"{detail}\", scope=\"{}\"",
+            denial.scope.unwrap_or_default()
+        ),
+        reason if reason.status() == 401 => format!(
+            "Bearer realm=\"{realm}\", error=\"invalid_token\", error_description=\"{detail}\""
+        ),
         _ => return refusal,
     };
-    let value = HeaderValue::try_from(challenge).unwrap_or(HeaderValue::from_static("Bearer"));
+    let value = HeaderValue::try_from(challenge);
+    let value = value.unwrap_or(HeaderValue::from_static("Bearer realm=\"tyrian\""));
     refusal.with(vec![(header::WWW_AUTHENTICATE, value)])
-}
-
-fn challenge(error: &str, detail: &str) -> String {
-    format!("Bearer error=\"{error}\", error_description=\"{detail}\"")
 }
 
 /// Asks limits one after the other; the first that refuses ends it.
@@ -170,10 +169,8 @@ fn take_tolls(
 
 fn over(limiter: &Limiter, reading: Option<limit::Reading>) -> Refusal {
     let Some(reading) = reading else {
-        return Refusal::new(
-            Reason::RateLimited,
-            "the request lacks what its limit goes by",
-        );
+        let detail = "the request lacks what its limit goes by";
+        return Refusal::new(Reason::RateLimited, detail).telling(&limiter.fields().keyless);
     };
     let wait = HeaderValue::from(limit::seconds(reading.reset));
     let mut headers = vec![(header::RETRY_AFTER, wait)];
@@ -181,7 +178,9 @@ fn over(limiter: &Limiter, reading: Option<limit::Reading>) -> Refusal {
         headers.push((RATE_LIMIT_POLICY.clone(), limiter.fields().policy.clone()));
         headers.push((RATE_LIMIT.clone(), limiter.fields().state(reading)));
     }
-    Refusal::new(Reason::RateLimited, "too many requests").with(headers)
+    Refusal::new(Reason::RateLimited, "too many requests")
+        .telling(&limiter.fields().over)
+        .with(headers)
 }
 
 /// What limits tell with every answer.
@@ -199,18 +198,26 @@ async fn take_places(
     route: &Route,
     service: crate::routing::ServiceId,
 ) -> Result<(), Refusal> {
-    let full = || Refusal::new(Reason::TooManyInFlight, "too many requests are in flight");
+    let full = |whose: &'static str| {
+        let detail = "too many requests are in flight";
+        Refusal::new(Reason::TooManyInFlight, detail).telling(whose)
+    };
     if let Some(cap) = &route.cap {
+        let full = || full("`max_in_flight` of the route is reached");
         journey.places.of_route = Some(cap.take().await.ok_or_else(full)?);
     }
     let Some(service) = snapshot.service(service) else {
         return Ok(());
     };
     if let Some(cap) = &service.cap {
+        let full = || full("`max_in_flight` of the service is reached");
         journey.places.of_service = Some(cap.take().await.ok_or_else(full)?);
     }
     if let Some(adaptive) = &service.adaptive {
-        let busy = |()| Refusal::new(Reason::Overloaded, "the service has too much to do");
+        let busy = |()| {
+            Refusal::new(Reason::Overloaded, "the service has too much to do")
+                .telling("`adaptive` of the service has found its limit")
+        };
         journey.places.adaptive = adaptive.take().await.map_err(busy)?;
     }
     service.budget.pay(service.retry.budget);

@@ -198,7 +198,7 @@ fn gathered(
         color_served: colors.and_then(|c| name(c.served?)).unwrap_or(""),
         color_reason: colors.and_then(|c| c.reason).map_or("", |r| r.name()),
         reason: refusal.map_or("", |refusal| refusal.reason.name()),
-        detail: refusal.map_or("", |refusal| refusal.detail),
+        detail: refusal.map_or("", Refusal::told),
         request_id: text(journey.request_id.as_ref()),
         trace_id: trace.as_ref().map_or("", Hex::as_str),
         bytes_in: journey.body_bytes,

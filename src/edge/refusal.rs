@@ -6,10 +6,11 @@ use super::{answer, grpc, returning, trail};
 use crate::reason::Reason;
 use crate::telemetry::trace::context::Hex;
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+use serde_json::{Map, Value};
 use std::fmt::Write;
 
 /// Answers the request with a refusal.
@@ -22,24 +23,30 @@ pub async fn write(session: &mut Session, journey: &Journey, refusal: &Refusal) 
     let trace = trace.as_ref().map(Hex::as_str);
     let more = refusal.more.as_deref();
     let own = more.and_then(|more| more.body.as_ref());
-    let body = own.map_or_else(|| problem(refusal, id, trace).into_bytes(), Clone::clone);
+    let body = match own {
+        None => problem(refusal, id, trace).into_bytes(),
+        Some(own) => completed(own, refusal, id, trace).unwrap_or_else(|| own.clone()),
+    };
     let mut head = ResponseHeader::build(refusal.status, Some(12))?;
     if own.is_none() {
-        head.insert_header(header::CONTENT_TYPE, "application/problem+json")?;
+        head.insert_header(header::CONTENT_TYPE, PROBLEM)?;
     }
-    head.insert_header(header::CACHE_CONTROL, "no-store")?;
-    head.insert_header("proxy-status", proxy_status(refusal))?;
     for (name, value) in more.into_iter().flat_map(|more| &more.headers) {
         head.append_header(name.clone(), value.clone())?;
     }
-    // 204 has no body, and says nothing about its length (RFC 9110, section 8.6).
-    if refusal.status != 204 {
-        head.set_content_length(body.len())?;
+    if !head.headers.contains_key(header::CACHE_CONTROL) {
+        head.insert_header(header::CACHE_CONTROL, "no-store")?;
     }
+    // After those of whoever was nearer to the origin (RFC 9209, section 2).
+    head.append_header("proxy-status", proxy_status(refusal))?;
     if refusal.status == 405 {
         allow(&mut head, session, journey)?;
     }
     returning::stamp(&mut head, journey)?;
+    // 204 has no body, and says nothing about its length (RFC 9110, section 8.6).
+    if refusal.status != 204 {
+        head.set_content_length(body.len())?;
+    }
     answer::write(session, head, body.into()).await
 }
 
@@ -49,6 +56,7 @@ impl From<Refused> for Refusal {
             reason: refused.reason,
             status: refused.status,
             detail: refused.detail,
+            told: None,
             more: None,
         }
     }
@@ -81,6 +89,34 @@ pub fn problem(refusal: &Refusal, id: Option<&HeaderValue>, trace: Option<&str>)
     }
     body.push_str("}\n");
     body
+}
+
+const PROBLEM: &str = "application/problem+json";
+
+/// A problem document of a plugin's own, with the members that all of ours have. `None`: it is none.
+fn completed(
+    body: &[u8],
+    refusal: &Refusal,
+    id: Option<&HeaderValue>,
+    trace: Option<&str>,
+) -> Option<Vec<u8>> {
+    let headers = &refusal.more.as_ref()?.headers;
+    let is_problem =
+        |(name, value): &(_, HeaderValue)| *name == header::CONTENT_TYPE && value == PROBLEM;
+    if refusal.reason != Reason::Plugin || !headers.iter().any(is_problem) {
+        return None;
+    }
+    let mut document: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    document.insert("reason".to_owned(), refusal.reason.name().into());
+    let id = id.and_then(|id| id.to_str().ok());
+    for (name, value) in [("request_id", id), ("trace_id", trace)] {
+        if let Some(value) = value {
+            document.insert(name.to_owned(), value.into());
+        }
+    }
+    let mut body = serde_json::to_vec(&document).ok()?;
+    body.push(b'\n');
+    Some(body)
 }
 
 /// The request was sound, and not wanted.
@@ -127,9 +163,13 @@ async fn trailers_only(
 ) -> Result<()> {
     let mut head = ResponseHeader::build(200, Some(6))?;
     head.insert_header(header::CONTENT_TYPE, kind)?;
-    head.insert_header("grpc-status", grpc_status(refusal.reason))?;
+    head.insert_header("grpc-status", grpc_status(refusal))?;
     head.insert_header("grpc-message", refusal.reason.name())?;
     head.insert_header("proxy-status", proxy_status(refusal))?;
+    let headers = refusal.more.iter().flat_map(|more| &more.headers);
+    for (name, value) in headers.filter(|(name, _)| IN_TRAILERS.contains(name)) {
+        head.append_header(name.clone(), value.clone())?;
+    }
     if session.req_header().version != http::Version::HTTP_2 {
         head.set_content_length(0)?;
     }
@@ -137,11 +177,34 @@ async fn trailers_only(
     answer::write(session, head, Bytes::new()).await
 }
 
-/// As gRPC's own table of HTTP statuses has it.
-fn grpc_status(reason: Reason) -> &'static str {
-    match reason {
+/// What a refusal tells clients of gRPC too: when to come again, and with what.
+const IN_TRAILERS: [HeaderName; 4] = [
+    header::RETRY_AFTER,
+    header::WWW_AUTHENTICATE,
+    HeaderName::from_static("ratelimit"),
+    HeaderName::from_static("ratelimit-policy"),
+];
+
+/// gRPC's own table of HTTP statuses, for answers whose status somebody else has chosen.
+const fn grpc_status_of(http: u16) -> &'static str {
+    match http {
+        400 => "13",                   // INTERNAL
+        401 => "16",                   // UNAUTHENTICATED
+        403 => "7",                    // PERMISSION_DENIED
+        404 => "12",                   // UNIMPLEMENTED
+        429 | 502 | 503 | 504 => "14", // UNAVAILABLE
+        _ => "2",                      // UNKNOWN
+    }
+}
+
+/// What a refusal is in the words of gRPC.
+fn grpc_status(refusal: &Refusal) -> &'static str {
+    match refusal.reason {
+        Reason::Plugin => grpc_status_of(refusal.status),
+        Reason::AuthDenied if refusal.status == 401 => "16", // UNAUTHENTICATED
+
         Reason::BadRequest | Reason::ColorUnknown => "3", // INVALID_ARGUMENT
-        Reason::JwtScope | Reason::Plugin | Reason::AuthDenied => "7", // PERMISSION_DENIED
+        Reason::JwtScope | Reason::AuthDenied => "7",     // PERMISSION_DENIED
         Reason::RateLimited => "8",                       // RESOURCE_EXHAUSTED
         Reason::JwtAlgorithm | Reason::JwtBadClaims | Reason::JwtBadSignature => "16",
         Reason::JwtExpired | Reason::JwtMalformed | Reason::JwtMissing => "16",

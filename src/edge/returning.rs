@@ -52,8 +52,9 @@ fn is_sound(head: &ResponseHeader) -> bool {
         || !values.any(|value| white(value.first()) || white(value.last()))
 }
 
-/// Dresses the upstream's answer for the client.
-pub fn dress(head: &mut ResponseHeader, to_http10: bool, journey: &Journey) -> Result<()> {
+/// Takes off the upstream's answer what was for the gateway alone.
+pub fn clean(head: &mut ResponseHeader, to_http10: bool, journey: &Journey) -> Result<()> {
+    take_load(head, journey);
     let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
     // These have no content, and must not say how long it is (RFC 9110, section 8.6).
     let bare = head.status.is_informational() || head.status == StatusCode::NO_CONTENT;
@@ -79,7 +80,7 @@ pub fn dress(head: &mut ResponseHeader, to_http10: bool, journey: &Journey) -> R
         // Whoever passes a message on speaks its own version (RFC 9110, section 2.5).
         head.set_version(Version::HTTP_11);
     }
-    stamp(head, journey)
+    Ok(())
 }
 
 /// The fields that `Connection` names: they are for the neighbour alone (RFC 9110, section 7.6.1).
@@ -120,30 +121,35 @@ fn one_length(head: &mut ResponseHeader) -> Result<()> {
 /// What endpoints tell of their own load, 0 to 1.
 static ENDPOINT_LOAD: HeaderName = HeaderName::from_static("x-endpoint-load");
 
-/// What an answer says to the gateway itself, and what the gateway adds for sticky clients.
-pub fn upkeep(head: &mut ResponseHeader, journey: &Journey) -> Result<()> {
-    let Some(service) = journey.service() else {
-        return Ok(());
-    };
-    let Some(endpoint) = journey.endpoint() else {
-        return Ok(());
-    };
-    if service.reported_load
+fn take_load(head: &mut ResponseHeader, journey: &Journey) {
+    let reports = journey
+        .service()
+        .is_some_and(|service| service.reported_load);
+    if reports
         && let Some(load) = head.remove_header(&ENDPOINT_LOAD)
         && let Some(load) = load.to_str().ok().and_then(|load| load.trim().parse().ok())
+        && let Some(endpoint) = journey.endpoint()
     {
         endpoint.state.report_load(load);
     }
-    if let Some(sticky) = &service.sticky
-        && journey.attempt.sticky != Some(endpoint.id())
-    {
-        let age = sticky
-            .max_age
-            .map(|age| format!("; Max-Age={}", age.as_secs()));
-        let (name, id, age) = (&sticky.cookie.0, endpoint.id(), age.unwrap_or_default());
-        let cookie = format!("{name}={id:016x}; Path=/; HttpOnly; SameSite=Lax{age}");
-        head.append_header(header::SET_COOKIE, cookie)?;
+}
+
+/// Gives a sticky client the name of its endpoint, where it has another one or none.
+pub fn stick(head: &mut ResponseHeader, journey: &Journey) -> Result<()> {
+    let sticky = journey.service().and_then(|of| of.sticky.as_ref());
+    let (Some(sticky), Some(endpoint)) = (sticky, journey.endpoint()) else {
+        return Ok(());
+    };
+    if journey.attempt.sticky == Some(endpoint.id()) {
+        return Ok(());
     }
+    let age = sticky
+        .max_age
+        .map(|age| format!("; Max-Age={}", age.as_secs()));
+    let (name, id, age) = (&sticky.cookie.0, endpoint.id(), age.unwrap_or_default());
+    let secure = journey.cookie_secure();
+    let cookie = format!("{name}={id:016x}; Path=/; HttpOnly; SameSite=Lax{age}{secure}");
+    head.append_header(header::SET_COOKIE, cookie)?;
     Ok(())
 }
 

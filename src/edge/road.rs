@@ -55,10 +55,8 @@ impl Road {
             Ok(result) => result,
             Err(_) => {
                 self.metrics.panics.fetch_add(1, Relaxed);
-                Err(refused(
-                    journey,
-                    Refusal::new(Reason::InternalError, "the gateway failed"),
-                ))
+                let refusal = Refusal::new(Reason::InternalError, "the gateway failed");
+                Err(refused(journey, refusal))
             }
         }
     }
@@ -114,10 +112,8 @@ impl ProxyHttp for Road {
             _ if forward::ends_here(session.req_header()) => {
                 if session.req_header().method == Method::TRACE {
                     let what = "the request may go no further, and nothing is echoed here";
-                    return Err(refused(
-                        journey,
-                        Refusal::new(Reason::MethodNotAllowed, what),
-                    ));
+                    let refusal = Refusal::new(Reason::MethodNotAllowed, what);
+                    return Err(refused(journey, refusal));
                 }
                 respond::to_options(session, journey).await?;
                 Ok(true)
@@ -232,7 +228,10 @@ impl ProxyHttp for Road {
             ));
         }
         if is_interim(head) {
-            return self.shield(journey, |journey| returning::dress(head, false, journey));
+            return self.shield(journey, |journey| {
+                returning::clean(head, false, journey)?;
+                returning::stamp(head, journey)
+            });
         }
         journey.endless = watch::is_endless(head.status, &head.headers);
         journey.bare = matches!(head.status.as_u16(), 204 | 304);
@@ -247,10 +246,11 @@ impl ProxyHttp for Road {
         }
         let old = session.req_header().version == Version::HTTP_10;
         self.shield(journey, |journey| {
-            beside::keep(session, head, journey);
             mirror::answered(head, journey);
-            returning::upkeep(head, journey)?;
-            returning::dress(head, old, journey)?;
+            returning::clean(head, old, journey)?;
+            beside::keep(session, head, journey);
+            returning::stick(head, journey)?;
+            returning::stamp(head, journey)?;
             plugins::resize_answer(session.req_header(), head, journey)?;
             if let Some(bridge) = &mut journey.bridge {
                 bridge.answer_head(head, session.req_header().version)?;
@@ -297,7 +297,6 @@ impl ProxyHttp for Road {
                 Refusal::new(Reason::UpstreamProtocol, what),
             ));
         }
-        beside::keep_body(body.as_ref(), end, journey);
         mirror::answered_body(body.as_ref(), journey);
         if journey.endless || journey.patient {
             watch::silence(session, journey);
@@ -307,6 +306,7 @@ impl ProxyHttp for Road {
         }
         let passed = plugins::response_body(journey, body, end);
         passed.map_err(|refusal| refused(journey, refusal))?;
+        beside::keep_body(body.as_ref(), end, journey);
         Ok(None)
     }
 
@@ -404,11 +404,12 @@ fn judged(session: &Session) -> Option<Refused> {
 }
 
 fn refusal_of(reason: Reason) -> Refusal {
+    use Reason::{ColorUnknown, MethodNotAllowed, NoHealthyEndpoint, NoRoute};
     let detail = match reason {
-        Reason::NoRoute => "no route matches this request",
-        Reason::MethodNotAllowed => "the route does not serve this method",
-        Reason::ColorUnknown => "the color of this request is not configured",
-        Reason::NoHealthyEndpoint => "no healthy endpoint is left",
+        NoRoute => "no route matches this request",
+        MethodNotAllowed => "the route does not serve this method",
+        ColorUnknown => "the color of this request is not configured",
+        NoHealthyEndpoint => "no healthy endpoint is left",
         _ => "the request was refused",
     };
     Refusal::new(reason, detail)

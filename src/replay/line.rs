@@ -1,5 +1,6 @@
 //! A line of the access log, as far as a decision needs it.
 
+use super::masked::Masked;
 use crate::routing::claims::Claims;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde::de::{MapAccess, Visitor};
@@ -108,15 +109,16 @@ impl Line<'_> {
     }
 
     /// Fills in method and headers. `None`: this is no request.
-    pub fn fill(&self, parts: &mut Parts) -> Option<()> {
+    pub fn fill(&self, parts: &mut Parts, masked: &Masked) -> Option<()> {
         parts.method = Method::from_bytes(self.method.as_ref()?.as_bytes()).ok()?;
         parts.headers.clear();
         for (name, value) in &self.headers.0 {
             let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-            let value = HeaderValue::from_str(value).ok()?;
+            let value = HeaderValue::from_str(masked.behind(value)).ok()?;
             parts.headers.append(name, value);
         }
         for (name, value) in &self.cookies.0 {
+            let value = masked.behind(value);
             let pair = HeaderValue::try_from(format!("{name}={value}")).ok()?;
             parts.headers.append(header::COOKIE, pair);
         }

@@ -2,6 +2,7 @@
 //! No traffic is sent. The decision is the one that serves traffic, with every endpoint up.
 
 mod line;
+mod masked;
 mod read;
 mod render;
 mod report;

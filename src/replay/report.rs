@@ -1,6 +1,7 @@
 //! Runs lines through two configurations and groups what differs.
 
 use super::line::{Line, Parts};
+use super::masked::Masked;
 use super::side::Side;
 use crate::config::Config;
 use crate::routing::host::normalise_host;
@@ -114,6 +115,7 @@ pub struct Replay<'c> {
     new: Side<'c>,
     /// `None`: what the log says became of each request.
     old: Option<Side<'c>>,
+    masked: Masked,
     names: Names,
     parts: Parts,
     groups: FxHashMap<(Key, Key), (u64, Vec<String>)>,
@@ -134,6 +136,7 @@ impl<'c> Replay<'c> {
         Self {
             new: Side::new(new.0, new.1, &mut names),
             old: old.map(|(config, table)| Side::new(config, table, &mut names)),
+            masked: Masked::of([Some(new.0), old.map(|old| old.0)].into_iter().flatten()),
             names,
             parts: Parts::default(),
             groups: FxHashMap::default(),
@@ -153,7 +156,8 @@ impl<'c> Replay<'c> {
     /// `None`: this is no request.
     fn decide(&mut self, line: &[u8]) -> Option<()> {
         let line: Line = serde_json::from_slice(line).ok()?;
-        line.fill(&mut self.parts)?;
+        line.fill(&mut self.parts, &self.masked)?;
+        let query = self.masked.behind_query(&line.query);
         let host = normalise_host(&line.host).ok()?;
         let target = normalise_target(line.path.as_bytes()).ok()?;
         let signed = line.signed.as_deref();
@@ -162,7 +166,7 @@ impl<'c> Replay<'c> {
             method: &self.parts.method,
             host: &host,
             path: &target.path,
-            query: &line.query,
+            query: &query,
             headers: &self.parts.headers,
             client: line.client(),
             trusted: line.trusted.unwrap_or(false),

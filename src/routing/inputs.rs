@@ -9,58 +9,88 @@ use std::collections::BTreeSet;
 /// Most names of each kind; what is beyond is not written.
 const NAMES_MAX: usize = 64;
 
+/// A name that is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input<N> {
+    pub name: N,
+    /// Its values are not written as they are.
+    pub secret: bool,
+    /// A color may stand there.
+    pub source: bool,
+}
+
 /// The names of everything that is looked at, beside method, host, path and address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inputs {
-    pub headers: Vec<HeaderName>,
-    pub cookies: Vec<String>,
+    pub headers: Vec<Input<HeaderName>>,
+    pub cookies: Vec<Input<String>>,
     /// Members of the baggage that may carry a color.
-    pub baggage: Vec<String>,
+    pub baggage: Vec<Input<String>>,
     /// Keys of the query.
-    pub query: Vec<String>,
+    pub query: Vec<Input<String>>,
     pub claims: Vec<String>,
 }
 
 impl Inputs {
-    pub fn of(config: &Config) -> Self {
+    /// Those of a configuration; `secret` says whose values are.
+    pub fn of(config: &Config, secret: impl Fn(&str) -> bool) -> Self {
         let mut headers: BTreeSet<&str> = BTreeSet::new();
         let (mut cookies, mut baggage) = (BTreeSet::new(), BTreeSet::new());
         let (mut query, mut claims) = (BTreeSet::new(), BTreeSet::new());
         for route in config.routes.values() {
             let names = route.matches.headers.iter();
             headers.extend(names.map(|(name, _)| name.as_str()));
-            query.extend(route.matches.query.iter().map(|(key, _)| key));
+            query.extend(route.matches.query.iter().map(|(key, _)| key.as_str()));
         }
         for when in config.colors.values().flat_map(|color| &color.when) {
             headers.extend(when.header.iter().map(|(name, _)| name.as_str()));
-            cookies.extend(when.cookie.iter().map(|(name, _)| name));
+            cookies.extend(when.cookie.iter().map(|(name, _)| name.as_str()));
             claims.extend(when.jwt.iter().map(|(claim, _)| claim));
         }
-        for source in config
-            .coloring
-            .sources
-            .iter()
-            .filter(|_| !config.colors.is_empty())
-        {
+        let sources = match config.colors.is_empty() {
+            true => &[],
+            false => config.coloring.sources.as_slice(),
+        };
+        for source in sources {
             match source {
                 Source::Header => drop(headers.insert(config.coloring.header.as_str())),
                 Source::Cookie(name) => drop(cookies.insert(name)),
-                Source::Baggage(key) => drop(baggage.insert(key)),
+                Source::Baggage(key) => drop(baggage.insert(key.as_str())),
                 Source::Query(key) => drop(query.insert(key)),
                 Source::Jwt(claim) => drop(claims.insert(claim)),
             }
         }
-        let some = |names: BTreeSet<&String>| names.into_iter().take(NAMES_MAX).cloned().collect();
+        let input = |name: &str, source: bool| Input {
+            name: name.to_owned(),
+            secret: secret(name),
+            source,
+        };
+        let texts = |names: BTreeSet<&str>, is_source: &dyn Fn(&str) -> bool| {
+            let names = names.into_iter().take(NAMES_MAX);
+            names.map(|name| input(name, is_source(name))).collect()
+        };
+        let is_source = |wanted: &dyn Fn(&Source) -> bool| sources.iter().any(wanted);
         Self {
             headers: headers
                 .into_iter()
                 .take(NAMES_MAX)
-                .filter_map(|name| name.parse().ok())
+                .filter_map(|name| {
+                    let of_color = *name == config.coloring.header;
+                    Some(Input {
+                        name: name.parse().ok()?,
+                        secret: secret(name),
+                        source: of_color && is_source(&|source| *source == Source::Header),
+                    })
+                })
                 .collect(),
-            cookies: some(cookies),
-            baggage: some(baggage),
-            query: some(query),
-            claims: some(claims),
+            cookies: texts(cookies, &|name| {
+                is_source(&|source| matches!(source, Source::Cookie(known) if known == name))
+            }),
+            baggage: texts(baggage, &|_| true),
+            query: texts(query, &|name| {
+                is_source(&|source| matches!(source, Source::Query(known) if known == name))
+            }),
+            claims: claims.into_iter().take(NAMES_MAX).cloned().collect(),
         }
     }
 }

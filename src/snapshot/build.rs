@@ -5,6 +5,7 @@ use super::plugins;
 use super::route::Policies;
 use super::watched::watched;
 use super::{Color, ListenerSettings, Route, Snapshot};
+use crate::config::jwt::TokenPlace;
 use crate::config::route::Target;
 use crate::config::{Config, Name};
 use crate::policy::limit::Limiter;
@@ -15,6 +16,7 @@ use crate::routing::{ServiceId, Table};
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::otel::setup::PushSetup;
+use crate::telemetry::redact;
 use crate::telemetry::trace::Tracer;
 use crate::tls::UpstreamTls;
 use crate::upstream::{self, Carried, Service};
@@ -116,7 +118,7 @@ impl Snapshot {
                 &config.telemetry,
                 previous.and_then(|previous| previous.push.as_ref()),
             ),
-            inputs: Inputs::of(&config),
+            inputs: inputs(&config),
             guarded: auth::forwarded_headers(&config),
             secret_headers: config
                 .api_keys
@@ -132,6 +134,23 @@ impl Snapshot {
         };
         Ok((snapshot, carried))
     }
+}
+
+/// What is written of requests. Whatever carries credentials here is secret, whatever its name.
+fn inputs(config: &Config) -> Inputs {
+    let more = &config.telemetry.access_log.redact;
+    let places = config.jwt.values().flat_map(|jwt| &jwt.token);
+    let carries = |name: &str| {
+        let named = |place: &TokenPlace| match place {
+            TokenPlace::Header(known) => known == name,
+            TokenPlace::Cookie(known) | TokenPlace::Query(known) => known == name,
+        };
+        let mut keys = config.api_keys.values();
+        keys.any(|keys| keys.header == name) || places.clone().any(named)
+    };
+    Inputs::of(config, |name| {
+        redact::is_secret(name, more) || carries(name)
+    })
 }
 
 fn services(

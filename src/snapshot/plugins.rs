@@ -22,6 +22,9 @@ pub struct Hosted {
     pub on_error: OnError,
     pub budget: Option<Duration>,
     pub series: Arc<PluginSeries>,
+    /// What the log says where it has answered, or failed.
+    pub answered: Arc<str>,
+    pub failed: Arc<str>,
     when: Box<[Clause]>,
     started: AtomicBool,
 }
@@ -76,6 +79,8 @@ impl Hosted {
         let when = table.when.iter();
         let when = when.filter_map(|when| Clause::build(when).ok()).collect();
         Self {
+            answered: format!("plugin `{name}` has answered").into(),
+            failed: format!("plugin `{name}` has failed").into(),
             name,
             instance,
             phases: factory.phases,

@@ -35,7 +35,7 @@ pub struct Exchange<'e> {
     pub color_served: &'e str,
     pub color_reason: &'static str,
     pub reason: &'static str,
-    pub detail: &'static str,
+    pub detail: &'e str,
     pub request_id: &'e str,
     pub trace_id: &'e str,
     pub bytes_in: u64,

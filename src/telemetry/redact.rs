@@ -1,8 +1,14 @@
-//! Masks what sounds secret before anything is written or shown.
+//! Masks what sounds secret, or is a token, before anything is written or shown.
 
+use ring::hmac;
 use std::borrow::Cow;
+use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::OnceLock;
 
-/// A query parameter whose name holds one of these is masked, whatever it is.
+/// A value whose name holds one of these is masked, whatever it is.
 const SECRET: &[&str] = &[
     "token",
     "secret",
@@ -16,13 +22,120 @@ const SECRET: &[&str] = &[
     "code",
     "credential",
 ];
-/// What stands for a masked value.
+/// Names that are lists of such values.
+const LISTS: [&str; 2] = ["cookie", "set-cookie"];
+/// What stands for a masked value, or begins what does.
 pub const MASK: &str = "***";
+/// Bytes of a hash that are written: enough to tell values apart, and few enough to tell no more.
+const TAG: usize = 6;
 
-/// The query with the values of secret-sounding parameters masked, and of those whose names hold
-/// one of `more`.
+/// The file in the state directory.
+const KEY_FILE: &str = "mask.key";
+const KEY_LEN: usize = 32;
+
+/// The key of this process; `None`: there was no randomness for one.
+static KEY: OnceLock<Option<hmac::Key>> = OnceLock::new();
+
+/// Masks by the key in this directory from now on; made where there is none. Without it a process
+/// has a key of its own, and nobody else can tell what its masks stand for.
+///
+/// # Errors
+/// When it can neither be read nor written.
+pub fn keep_key_in(directory: &Path) -> io::Result<()> {
+    use io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let path = directory.join(KEY_FILE);
+    if !path.exists() {
+        let random = random().ok_or_else(|| io::Error::other("no randomness"))?;
+        let mut options = fs::OpenOptions::new();
+        let made = options.write(true).create_new(true).mode(0o600).open(&path);
+        match made {
+            Ok(mut file) => file.write_all(&random)?,
+            // Another process has been faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    use_key_of(directory)
+}
+
+/// Masks by the key in this directory from now on.
+///
+/// # Errors
+/// When there is none.
+pub fn use_key_of(directory: &Path) -> io::Result<()> {
+    let key = fs::read(directory.join(KEY_FILE))?;
+    if key.len() != KEY_LEN {
+        return Err(io::Error::other(format!("`{KEY_FILE}` is no key")));
+    }
+    let _ = KEY.set(Some(hmac::Key::new(hmac::HMAC_SHA256, &key)));
+    Ok(())
+}
+
+fn random() -> Option<[u8; KEY_LEN]> {
+    let random = ring::rand::generate(&ring::rand::SystemRandom::new());
+    random.ok().map(ring::rand::Random::expose)
+}
+
+fn key() -> Option<&'static hmac::Key> {
+    let key = KEY.get_or_init(|| Some(hmac::Key::new(hmac::HMAC_SHA256, &random()?)));
+    key.as_ref()
+}
+
+/// What stands for a value: the same each time, so that what is decided by it can be decided again.
+pub fn mask(name: &str, value: &[u8]) -> String {
+    let mut masked = MASK.to_owned();
+    if let Some(key) = key() {
+        let mut context = hmac::Context::with_key(key);
+        context.update(name.as_bytes());
+        // No name has this byte.
+        context.update(&[0xff]);
+        context.update(value);
+        for byte in context.sign().as_ref().iter().take(TAG) {
+            let _ = write!(masked, "{byte:02x}");
+        }
+    }
+    masked
+}
+
+/// Whether values of this name are masked: it sounds secret, or holds one of `more`.
+pub fn is_secret(name: &str, more: &[String]) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET.iter().any(|word| name.contains(word))
+        || LISTS.contains(&name.as_str())
+        || more.iter().any(|word| name.contains(word.as_str()))
+}
+
+/// Whether a value lets in whoever has it, whatever its name is: a signed color, or a JWT.
+pub fn is_token(value: &str) -> bool {
+    // A scheme may stand before it.
+    let word = value.rsplit(' ').next().unwrap_or("");
+    is_signed_color(word) || is_jwt(word)
+}
+
+const fn is_base64url(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
+
+/// `canary~1794829200~k1~c2lnbmF0dXJl…`
+fn is_signed_color(word: &str) -> bool {
+    let mut parts = word.split('~');
+    let (_, expires, _, tag) = (parts.next(), parts.next(), parts.next(), parts.next());
+    let is_time = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    expires.is_some_and(is_time) && tag.is_some_and(|tag| tag.bytes().all(is_base64url))
+}
+
+/// Three parts in base64url, of which the first is an object of JSON.
+fn is_jwt(word: &str) -> bool {
+    let parts = word.split('.').count();
+    let sound = |part: &str| part.bytes().all(is_base64url);
+    word.starts_with("eyJ") && parts == 3 && word.split('.').all(sound)
+}
+
+/// The query with secrets masked: values of names that sound secret or hold one of `more`, and
+/// tokens.
 pub fn query<'q>(query: &'q str, more: &[String]) -> Cow<'q, str> {
-    let is_secret = |pair: &str| is_secret(pair, more);
+    let is_secret = |pair: &str| hides(pair, more);
     if !query.split('&').any(is_secret) {
         return Cow::Borrowed(query);
     }
@@ -68,19 +181,24 @@ pub fn url<'u>(url: &'u str, more: &[String]) -> Cow<'u, str> {
 }
 
 /// Whether a pair has a value to hide. An encoded name is hidden too: it may spell anything.
-fn is_secret(pair: &str, more: &[String]) -> bool {
-    let Some((name, _)) = pair.split_once('=') else {
+fn hides(pair: &str, more: &[String]) -> bool {
+    let Some((name, value)) = pair.split_once('=') else {
         return false;
     };
-    let name = name.to_ascii_lowercase();
+    let decoded = || percent_encoding::percent_decode_str(value).decode_utf8_lossy();
     name.contains('%')
-        || SECRET.iter().any(|word| name.contains(word))
-        || more.iter().any(|word| name.contains(word.as_str()))
+        || is_secret(name, more)
+        || is_token(value)
+        || value.contains('%') && is_token(&decoded())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::{MASK, is_secret, is_token, mask};
     use std::borrow::Cow;
+
+    const COLOR: &str = "canary~1794829200~k1~c2lnbmF0dXJl";
+    const JWT: &str = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln";
 
     fn query(text: &str) -> Cow<'_, str> {
         super::query(text, &["email".to_owned()])
@@ -99,24 +217,44 @@ mod tests {
     }
 
     #[test]
-    fn urls_lose_the_secrets_of_their_queries_and_who_is_named_in_them() {
-        let url = |text| super::url(text, &[]);
-        for (text, masked) in [
-            ("https://a.example/b?c=1", "https://a.example/b?c=1"),
-            (
-                "https://a.example/b?c=1&token=x",
-                "https://a.example/b?c=1&token=***",
-            ),
-            ("/b?code=x?y", "/b?code=***"),
-            ("https://ada:hush@a.example", "https://***@a.example"),
-            (
-                "https://ada@a.example/@b?key=x",
-                "https://***@a.example/@b?key=***",
-            ),
-            ("a@b/c", "a@b/c"),
-            ("", ""),
+    fn tokens_are_masked_by_any_name() {
+        assert_eq!(query(&format!("a={COLOR}&b=1&c={JWT}")), "a=***&b=1&c=***");
+        assert_eq!(query(&format!("a={}", COLOR.replace('~', "%7e"))), "a=***");
+        assert!(is_token(&format!("Bearer {JWT}")));
+        for other in [
+            "canary", "", "a~b~c~d", "a.b.c", "1.2.3", "~", "~~~", "eyJ.x",
         ] {
-            assert_eq!(url(text), masked);
+            assert!(!is_token(other), "{other}");
         }
+    }
+
+    #[test]
+    fn names_that_sound_secret_are_known_in_any_case() {
+        for name in [
+            "authorization",
+            "Proxy-Authorization",
+            "cookie",
+            "x-api-key",
+            "SESSION",
+        ] {
+            assert!(is_secret(name, &[]), "{name}");
+        }
+        for name in ["x-group", "cookies-accepted", "side"] {
+            assert!(!is_secret(name, &[]), "{name}");
+        }
+        assert!(is_secret("x-email", &["email".to_owned()]));
+    }
+
+    #[test]
+    fn a_mask_tells_values_apart_and_not_what_they_are() {
+        let masked = mask("x-api-key", b"hush");
+        assert!(masked.starts_with(MASK) && masked.len() == 15, "{masked}");
+        assert_eq!(masked, mask("x-api-key", b"hush"));
+        assert_ne!(masked, mask("x-api-key", b"hush!"));
+        assert_ne!(
+            masked,
+            mask("x-other-key", b"hush"),
+            "nor which are the same elsewhere"
+        );
     }
 }

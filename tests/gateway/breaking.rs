@@ -163,6 +163,84 @@ fn what_is_said_meanwhile_is_configured() {
     assert_eq!(gateway.get("/never-seen", "").reason(), "breaker_open");
 }
 
+/// A gateway whose breakers a hand opens, with answers kept meanwhile.
+fn keeping(v1: &Upstream, v2: &Upstream, more: &str) -> Gateway {
+    let breaker = format!("{ERRORS}\nfallback = {{ cached = \"5m\" }}\n{more}");
+    Gateway::start(&config(v1, v2, &breaker))
+}
+
+fn open(gateway: &Gateway, version: &str) {
+    let path = format!("/v1/services/shop/{version}/breaker");
+    assert_eq!(gateway.api("PUT", &path, "{\"state\":\"open\"}").0, 200);
+}
+
+#[test]
+fn a_kept_answer_is_of_its_host_by_any_protocol() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let gateway = keeping(&v1, &v2, "");
+    let mut client = crate::h2::Client::start(&gateway);
+    v1.say_ok("", "of a");
+    assert_eq!(client.ask(1, "a.test", "/page"), "of a");
+    open(&gateway, "v1");
+    assert_eq!(client.ask(3, "a.test", "/page"), "of a");
+    assert!(client.ask(5, "b.test", "/page").contains("breaker_open"));
+}
+
+#[test]
+fn a_kept_answer_stays_with_its_version_and_color() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let gateway = keeping(&v1, &v2, "");
+    assert_eq!(gateway.get("/page", "X-Group: beta\r\n").text(), "v2");
+    open(&gateway, "v1");
+    open(&gateway, "v2");
+    assert_eq!(gateway.get("/page", "").reason(), "breaker_open");
+}
+
+#[test]
+fn what_was_for_one_hop_or_one_user_is_not_kept() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let gateway = keeping(&v1, &v2, "");
+    for (path, headers) in [
+        (
+            "/a",
+            "Cache-Control: max-age=60\r\nCache-Control: private\r\n",
+        ),
+        ("/b", "Vary: accept\r\nVary: x-tenant\r\n"),
+        ("/c", "Cache-Control: must-revalidate\r\n"),
+        ("/d", "Cache-Control: no-cache\r\n"),
+    ] {
+        v1.say_ok(headers, "once");
+        assert_eq!(gateway.get(path, "").text(), "once");
+    }
+    v1.say_ok(
+        "Connection: x-hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nX-Tyrian-Color: v1\r\n\
+         Age: 7\r\nProxy-Status: origin; error=x\r\nCache-Control: max-age=60\r\nX-Own: 1\r\n",
+        "again",
+    );
+    assert_eq!(gateway.get("/e", "").text(), "again");
+    let unkept = gateway.get("/f", "Cache-Control: no-store\r\n");
+    assert_eq!(unkept.text(), "again");
+    open(&gateway, "v1");
+    for path in ["/a", "/b", "/c", "/d", "/f"] {
+        assert_eq!(gateway.get(path, "").reason(), "breaker_open", "{path}");
+    }
+    let kept = gateway.get("/e", "");
+    assert_eq!(kept.text(), "again");
+    for gone in ["x-hop", "keep-alive", "x-tyrian-color"] {
+        assert_eq!(kept.header(gone), None, "{gone}");
+    }
+    assert_eq!(kept.header("x-own"), Some("1"));
+    let age: u64 = kept.header("age").unwrap().parse().unwrap();
+    assert!(age >= 7, "{age}");
+    let of = |name: &str| -> Vec<&str> {
+        let lines = kept.headers.iter().filter(|(key, _)| key == name);
+        lines.map(|(_, value)| value.as_str()).collect()
+    };
+    assert_eq!(of("cache-control"), ["max-age=60"]);
+    assert_eq!(of("proxy-status")[0], "origin; error=x");
+    assert!(of("proxy-status")[1].starts_with("tyrian; "));
+}
+
 #[test]
 fn a_hand_opens_and_closes_it() {
     let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));

@@ -166,3 +166,16 @@ fn explain_agrees_with_traffic() {
         );
     }
 }
+
+#[test]
+fn conditions_on_the_host_hold_by_any_protocol() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let text = config("", &v1, &v2).replace("x-group = \"beta\"", "host = \"beta.example\"");
+    let gateway = Gateway::start(&text);
+    let mut client = crate::h2::Client::start(&gateway);
+    assert_eq!(client.ask(1, "beta.example", "/"), "v2");
+    assert_eq!(v2.header("host"), ["beta.example"]);
+    assert_eq!(client.ask(3, "a.example", "/"), "v1");
+    let request = b"GET / HTTP/1.1\r\nHost: beta.example\r\n\r\n";
+    assert_eq!(gateway.connect().exchange(request).text(), "v2");
+}

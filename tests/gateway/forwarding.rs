@@ -315,3 +315,14 @@ fn the_framework_never_shows() {
     assert!(!seen.to_lowercase().contains("pingora"), "{seen}");
     assert_eq!(gateway.get("/", "").header("server"), Some("stub"));
 }
+
+#[test]
+fn only_whoever_is_trusted_says_that_a_request_is_a_copy() {
+    let (upstream, gateway) = start("");
+    gateway.get("/", "X-Tyrian-Mirrored: 1\r\nX_Tyrian_Mirrored: 1\r\n");
+    let head = upstream.last_head().to_ascii_lowercase();
+    assert!(!head.contains("mirrored"), "{head}");
+    let (upstream, gateway) = start("\"127.0.0.0/8\"");
+    gateway.get("/", "X-Tyrian-Mirrored: 1\r\n");
+    assert_eq!(upstream.header("x-tyrian-mirrored"), ["1"]);
+}

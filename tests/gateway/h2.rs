@@ -161,6 +161,32 @@ impl Client {
         }
     }
 
+    /// Asks for a path of an authority, on a stream of its own; the body of the answer.
+    pub fn ask(&mut self, stream: u32, authority: &str, path: &str) -> String {
+        let fields = [
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":path", path),
+            (":authority", authority),
+        ];
+        self.send(&frame(
+            HEADERS,
+            END_STREAM | END_HEADERS,
+            stream,
+            &block(&fields),
+        ));
+        let mut body = Vec::new();
+        while let Some(frame) = self.wait(|frame| frame.stream == stream) {
+            if frame.kind == DATA {
+                body.extend(frame.payload);
+            }
+            if matches!(frame.kind, DATA | HEADERS) && frame.flags & END_STREAM != 0 {
+                break;
+            }
+        }
+        String::from_utf8(body).unwrap()
+    }
+
     /// Whether the connection still answers pings.
     pub fn is_alive(&mut self) -> bool {
         self.send(&frame(PING, 0, 0, b"areuthr?"));

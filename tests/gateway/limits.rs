@@ -101,11 +101,48 @@ fn cost_report_and_several_limits() {
 }
 
 #[test]
+fn calls_of_grpc_hear_when_to_come_again_and_the_log_whose_limit_it_was() {
+    let shop = Upstream::start("v1");
+    let limit = "[limits.calls]\nrate = \"10/m\"\nkey = \"route\"\n";
+    let route = "limits = [{ name = \"calls\", cost = 7 }]";
+    let mut gateway = Gateway::start(&config(&shop, route, limit));
+    assert_eq!(gateway.get("/", "").status, 200);
+    let refused = gateway.get("/grpc", "Content-Type: application/grpc\r\n");
+    assert_eq!(refused.header("grpc-status"), Some("8"));
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((20..=24).contains(&wait), "{wait}");
+    let state = refused.header("ratelimit").unwrap();
+    assert!(state.starts_with("\"calls\";r=3;"), "{state}");
+    assert!(refused.header("ratelimit-policy").is_some());
+    let line = gateway.logged(|line| line["path"] == "/grpc");
+    assert_eq!(line["detail"], "limit `calls`: too many requests");
+    let plain = gateway.get("/", "");
+    assert!(!plain.text().contains("calls"), "{}", plain.text());
+}
+
+#[test]
+fn a_key_of_the_host_is_the_same_by_any_protocol() {
+    let shop = Upstream::start("v1");
+    let limit = "[limits.hosts]\nrate = \"1/h\"\nkey = \"header:host\"\n";
+    let gateway = Gateway::start(&config(&shop, "limits = [\"hosts\"]", limit));
+    let mut client = crate::h2::Client::start(&gateway);
+    for (number, host) in ["a.example", "b.example", "c.example"].iter().enumerate() {
+        assert_eq!(client.ask(number as u32 * 2 + 1, host, "/"), "v1", "{host}");
+    }
+    assert_eq!(
+        gateway.get("/", "").reason(),
+        "rate_limited",
+        "a.example again"
+    );
+}
+
+#[test]
 fn so_many_at_once_and_a_bounded_queue() {
     let shop = Upstream::start("v1");
     let cap = "max_in_flight = { max = 1, queue = 1, wait = \"3s\" }";
     let gateway = Gateway::start(&config(&shop, cap, ""));
     let started = Instant::now();
+    let mut gateway = gateway;
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let gateway = &gateway;
         let threads: Vec<_> = (0..3_u64)
@@ -127,4 +164,6 @@ fn so_many_at_once_and_a_bounded_queue() {
         "one after the other"
     );
     assert_eq!(gateway.get("/", "").status, 200, "places come back");
+    let line = gateway.logged(|line| line["reason"] == "too_many_in_flight");
+    assert_eq!(line["detail"], "`max_in_flight` of the route is reached");
 }

@@ -109,14 +109,45 @@ fn an_injected_fault_is_one() {
     let upstream = Upstream::start("v1");
     let plugins = "[plugins.day]\nuse = \"inject-fault\"\n\
                    config = { abort = { status = 503, percent = 100 } }\n";
-    let gateway = Gateway::start(&config(&upstream, plugins, "\"day\""));
+    let mut gateway = Gateway::start(&config(&upstream, plugins, "\"day\""));
     assert_eq!(gateway.get("/", "").status, 503);
+    let line = gateway.logged(|line| line["reason"] == "plugin");
+    assert_eq!(line["detail"], "plugin `day` has answered");
     assert_eq!(gateway.get("/free", "").status, 200);
     assert!(
         gateway
             .metrics()
             .contains("tyrian_plugin_seconds_count{plugin=\"day\"} 1")
     );
+    let call = gateway.get("/", "Content-Type: application/grpc\r\n");
+    let status = call.header("grpc-status");
+    assert_eq!(
+        (call.status, status),
+        (200, Some("14")),
+        "as 503 is in gRPC"
+    );
+}
+
+#[test]
+fn refusals_of_bundled_plugins_are_problem_documents() {
+    let upstream = Upstream::start("v1");
+    let plugins = "[plugins.office]\nuse = \"ip-filter\"\nconfig = { deny = [\"127.0.0.0/8\"] }\n";
+    let gateway = Gateway::start(&config(&upstream, plugins, "\"office\""));
+    let refused = gateway.get("/", "");
+    assert_eq!((refused.status, refused.reason().as_str()), (403, "plugin"));
+    assert_eq!(
+        refused.header("content-type"),
+        Some("application/problem+json")
+    );
+    let document: serde_json::Value = serde_json::from_slice(&refused.body).unwrap();
+    assert_eq!(document["detail"], "this address may not ask");
+    assert_eq!(document["status"], 403);
+    assert_eq!(
+        document["request_id"].as_str(),
+        refused.header("x-request-id")
+    );
+    let call = gateway.get("/", "Content-Type: application/grpc\r\n");
+    assert_eq!(call.header("grpc-status"), Some("7"));
 }
 
 #[test]

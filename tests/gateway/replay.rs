@@ -116,6 +116,54 @@ fn the_log_keeps_what_the_decision_asks_about_and_nothing_else() {
     assert!(!line.to_string().contains("hush"));
 }
 
+/// Conditions on what nobody may read in a log.
+const SECRETS: &str = "[colors.inner]\nversions = { shop = \"v2\" }\n\
+     when = [{ header = { x-api-key = \"hush one\" } }, { cookie = { session = \"hush-two\" } }]\n\
+     [routes.inner]\nmatch = { path = \"/*\", query = { token = \"hush three\" } }\nrespond = {}\n";
+
+#[test]
+fn secrets_are_masked_and_decide_again_all_the_same() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let before = config(&v1, &v2, SECRETS);
+    let mut gateway = Gateway::start(&before);
+    for (path, field) in [
+        ("/one", "X-Api-Key: hush one\r\n"),
+        ("/two", "Cookie: session=hush-two\r\n"),
+        ("/three?token=hush%20three", ""),
+        ("/four", "X-Api-Key: hush of another\r\n"),
+    ] {
+        gateway.get(path, field);
+    }
+    gateway.wait_for("the log", |gateway| gateway.access_log().len() == 4);
+    let lines = gateway.access_log();
+    for line in &lines {
+        assert!(!line.to_string().contains("hush"), "{line}");
+    }
+    let of = |path: &str| lines.iter().find(|line| line["path"] == path).unwrap();
+    assert_eq!(of("/one")["color_served"], "inner");
+    assert_ne!(of("/one")["headers"], of("/four")["headers"], "told apart");
+    let log = gateway.dir.path().join("access.log");
+    let state = gateway.dir.path().join("state");
+    let same = gateway.config_file();
+    let by_key = [text(&log), "-c", text(&same), "--state", text(&state)];
+    let (code, said) = replay(&by_key);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("0 of 4 requests change"), "{said}");
+    let mode = std::os::unix::fs::PermissionsExt::mode;
+    let key = state.join("mask.key").metadata().unwrap().permissions();
+    assert_eq!(mode(&key) & 0o777, 0o600);
+    // What the gateway remembers itself is masked too, and decided again by the same key.
+    let body = serde_json::json!({ "text": before }).to_string();
+    let (_, verdict) = gateway.api("POST", "/v1/config/check?replay=recent", &body);
+    assert_eq!(verdict["replay"]["requests"], 4, "{verdict}");
+    assert_eq!(verdict["replay"]["changed"], 0, "{verdict}");
+    let after = before.replace("hush one", "another");
+    let body = serde_json::json!({ "text": after }).to_string();
+    let (_, verdict) = gateway.api("POST", "/v1/config/check?replay=recent", &body);
+    assert_eq!(verdict["replay"]["changed"], 1, "{verdict}");
+    assert!(!verdict.to_string().contains("hush"), "{verdict}");
+}
+
 #[test]
 fn recent_requests_are_asked_and_guard_a_reload() {
     let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));

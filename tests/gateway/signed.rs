@@ -79,6 +79,50 @@ fn a_link_lets_in_and_its_cookie_keeps_it() {
 }
 
 #[test]
+fn a_signed_color_is_in_no_log_and_on_no_tap() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let more = format!("{SIGNED}[telemetry]\naccess_log = {{ fields = [\"path\", \"query\"] }}\n");
+    let mut gateway = start(&config(&v1, &v2, &more));
+    let token = sign(&gateway, &["canary"]);
+    let other = sign(&gateway, &["canary", "--for", "2h"]);
+    gateway.get(
+        &format!("/link?a=1&tyrian={token}&b=2"),
+        &format!("Cookie: color={other}\r\n"),
+    );
+    gateway.get("/header", &format!("X-Tyrian-Color: {token}\r\n"));
+    gateway.get(
+        "/forged",
+        &format!("X-Tyrian-Color: {}\r\n", token.replace("canary", "canarx")),
+    );
+    gateway.wait_for("the log", |gateway| gateway.access_log().len() == 3);
+    let tag = |token: &str| token.rsplit('~').next().unwrap().to_owned();
+    for line in gateway.access_log() {
+        let text = line.to_string();
+        assert!(
+            !text.contains(&tag(&token)) && !text.contains(&tag(&other)),
+            "{text}"
+        );
+    }
+    let line = gateway.logged(|line| line["path"] == "/link");
+    assert_eq!(
+        (&line["signed"], &line["query"]),
+        (&"canary".into(), &"a=1&tyrian=***&b=2".into())
+    );
+    assert!(
+        line.get("matched_query").is_none() && line.get("cookies").is_none(),
+        "{line}"
+    );
+    let forged = gateway.logged(|line| line["path"] == "/forged");
+    assert!(
+        forged["headers"]["x-tyrian-color"]
+            .as_str()
+            .unwrap()
+            .starts_with("***"),
+        "{forged}"
+    );
+}
+
+#[test]
 fn a_token_that_is_over_is_worth_nothing() {
     let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
     let mut gateway = start(&config(&v1, &v2, SIGNED));

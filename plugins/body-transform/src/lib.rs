@@ -119,11 +119,11 @@ impl Plugin for BodyTransform {
         match self.pass(mask, body, bytes) {
             Ok(()) => Flow::Continue,
             Err(Trouble::TooLarge) => {
-                let text = "the body is larger than can be transformed\n";
-                Flow::answer(StatusCode::PAYLOAD_TOO_LARGE, text)
+                let detail = "the body is larger than can be transformed";
+                Flow::problem(StatusCode::PAYLOAD_TOO_LARGE, detail)
             }
             Err(Trouble::NoJson) => {
-                Flow::answer(StatusCode::UNPROCESSABLE_ENTITY, "the body is no JSON\n")
+                Flow::problem(StatusCode::UNPROCESSABLE_ENTITY, "the body is no JSON")
             }
         }
     }

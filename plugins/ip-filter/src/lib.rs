@@ -49,7 +49,7 @@ impl Plugin for IpFilter {
         let allowed = self.allow.is_empty() || within(&self.allow);
         match allowed && !within(&self.deny) {
             true => Flow::Continue,
-            false => Flow::answer(StatusCode::FORBIDDEN, "this address may not ask\n"),
+            false => Flow::problem(StatusCode::FORBIDDEN, "this address may not ask"),
         }
     }
 }

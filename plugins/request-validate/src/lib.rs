@@ -60,8 +60,8 @@ impl Plugin for RequestValidate {
         };
         if let Some(chunk) = body.chunk.take() {
             if held.len() + chunk.len() > self.max {
-                let text = "the body is larger than is checked\n";
-                return Flow::answer(StatusCode::PAYLOAD_TOO_LARGE, text);
+                let detail = "the body is larger than is checked";
+                return Flow::problem(StatusCode::PAYLOAD_TOO_LARGE, detail);
             }
             held.extend_from_slice(&chunk);
         }
@@ -81,13 +81,12 @@ impl Plugin for RequestValidate {
     }
 }
 
-/// Longest text of an answer: values that clients send come back in it.
+/// Longest detail of an answer: values that clients send come back in it.
 const TEXT_MAX: usize = 500;
 
 fn unsound(why: &str) -> Flow {
-    let mut text: String = why.chars().take(TEXT_MAX).collect();
-    text.push('\n');
-    Flow::answer(StatusCode::UNPROCESSABLE_ENTITY, text)
+    let detail: String = why.chars().take(TEXT_MAX).collect();
+    Flow::problem(StatusCode::UNPROCESSABLE_ENTITY, &detail)
 }
 
 #[cfg(test)]

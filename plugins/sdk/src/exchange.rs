@@ -66,6 +66,23 @@ impl Flow {
         })))
     }
 
+    /// A refusal as a problem document (RFC 9457), like the gateway's own: it adds `reason`,
+    /// `request_id` and `trace_id`. Calls of gRPC get a status instead.
+    pub fn problem(status: StatusCode, detail: &str) -> Self {
+        let document = serde_json::json!({
+            "type": "about:blank",
+            "title": status.canonical_reason().unwrap_or("Refused"),
+            "status": status.as_u16(),
+            "detail": detail,
+        });
+        let kind = HeaderValue::from_static("application/problem+json");
+        Self::Answer(Box::new(Answer {
+            status,
+            headers: vec![(http::header::CONTENT_TYPE, kind)],
+            body: format!("{document}\n").into(),
+        }))
+    }
+
     /// An answer with a plain text.
     pub fn answer(status: StatusCode, text: impl Into<Bytes>) -> Self {
         let kind = HeaderValue::from_static("text/plain; charset=utf-8");

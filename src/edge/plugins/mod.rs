@@ -210,6 +210,7 @@ fn settle(hosted: &Hosted, flow: Flow) -> Step {
         Flow::Delay(delay) => Step::Wait(delay),
         Flow::Answer(answer) => {
             let refusal = Refusal::new(Reason::Plugin, "a plugin has answered");
+            let refusal = refusal.telling(&hosted.answered);
             let status = answer.status.as_u16();
             Step::Stop(refusal.answering(status, answer.headers, answer.body.to_vec()))
         }
@@ -220,7 +221,8 @@ fn settle(hosted: &Hosted, flow: Flow) -> Step {
             match hosted.on_error {
                 OnError::Skip => Step::GoOn,
                 OnError::Refuse => {
-                    Step::Stop(Refusal::new(Reason::InternalError, "a plugin has failed"))
+                    let refusal = Refusal::new(Reason::InternalError, "a plugin has failed");
+                    Step::Stop(refusal.telling(&hosted.failed))
                 }
             }
         }

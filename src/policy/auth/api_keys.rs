@@ -27,6 +27,8 @@ pub struct ApiKeys {
     consumers: ArcSwap<Consumers>,
     pub accepted: AtomicU64,
     pub refused: AtomicU64,
+    /// What the log says of a key that nobody holds.
+    pub unknown: Arc<str>,
 }
 
 /// Reads the consumers of a table.
@@ -92,6 +94,7 @@ impl ApiKeys {
             consumers: ArcSwap::from_pointee(consumers),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            unknown: format!("nobody in `api_keys.{name}` holds this key").into(),
         })
     }
 

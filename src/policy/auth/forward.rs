@@ -20,9 +20,12 @@ const BODY_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Question<'a> {
     pub method: &'a Method,
+    /// In normal form.
     pub host: &'a str,
-    /// Path and query.
-    pub target: &'a str,
+    /// As it was sent; empty when it was not.
+    pub port: &'a str,
+    /// In normal form.
+    pub path: &'a str,
     pub query: &'a str,
     pub headers: &'a HeaderMap,
     pub client: IpAddr,
@@ -46,6 +49,9 @@ pub struct ForwardAuth {
     pub allowed: AtomicU64,
     pub denied: AtomicU64,
     pub failed: AtomicU64,
+    /// What the log says of refusals: the service's, and ours where it cannot be asked.
+    refused: Arc<str>,
+    silent: Arc<str>,
 }
 
 /// Headers of a refusal that reach the client.
@@ -77,6 +83,8 @@ impl ForwardAuth {
             allowed: AtomicU64::new(0),
             denied: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            refused: format!("`forward_auth.{name}` has refused").into(),
+            silent: format!("`forward_auth.{name}` cannot be asked").into(),
         }))
     }
 
@@ -99,11 +107,11 @@ impl ForwardAuth {
             }
             Ok(answer) => {
                 self.denied.fetch_add(1, Relaxed);
-                Err(refusal(answer).await)
+                Err(refusal(answer).await.telling(&self.refused))
             }
             Err(()) => match self.config.on_error {
                 OnError::Allow => Ok(self.identity(&HeaderMap::new())),
-                OnError::Deny => Err(Denial::new(Reason::AuthUnavailable)),
+                OnError::Deny => Err(Denial::new(Reason::AuthUnavailable).telling(&self.silent)),
             },
         }
     }
@@ -115,13 +123,23 @@ impl ForwardAuth {
     }
 
     fn request(&self, question: &Question) -> reqwest::RequestBuilder {
+        let joined = |before: &str, by: char, after: &str| match after {
+            "" => before.to_owned(),
+            after => format!("{before}{by}{after}"),
+        };
         let mut request = self
             .client
             .get(&self.config.url)
             .header("x-forwarded-method", question.method.as_str())
             .header("x-forwarded-proto", question.scheme)
-            .header("x-forwarded-host", question.host)
-            .header("x-forwarded-uri", question.target)
+            .header(
+                "x-forwarded-host",
+                joined(question.host, ':', question.port),
+            )
+            .header(
+                "x-forwarded-uri",
+                joined(question.path, '?', question.query),
+            )
             .header("x-forwarded-for", question.client.to_string());
         for name in &self.config.send {
             for value in question.headers.get_all(name) {

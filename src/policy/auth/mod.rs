@@ -11,7 +11,7 @@ pub use forward::{Answer, ForwardAuth, Question};
 use super::Materials;
 use super::jwt::{self, Located, Verified};
 use crate::config::{Config, Name};
-use crate::reason::Reason;
+use crate::reason::{Detail, Reason};
 use http::HeaderName;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,6 +48,10 @@ pub enum Entry {
 pub struct Denial {
     pub reason: Reason,
     pub detail: &'static str,
+    /// What the log says besides.
+    pub told: Option<Detail>,
+    /// Whose credentials would do.
+    pub realm: Option<Name>,
     /// Scopes that would be enough, for `WWW-Authenticate`.
     pub scope: Option<String>,
     /// The answer of a service that was asked, in place of ours.
@@ -59,9 +63,23 @@ impl Denial {
         Self {
             reason,
             detail: words(reason),
+            told: None,
+            realm: None,
             scope: None,
             answer: None,
         }
+    }
+
+    fn of(reason: Reason, realm: &Name) -> Self {
+        Self {
+            realm: Some(realm.clone()),
+            ..Self::new(reason)
+        }
+    }
+
+    fn telling(mut self, told: impl Into<Detail>) -> Self {
+        self.told = Some(told.into());
+        self
     }
 }
 
@@ -93,7 +111,10 @@ impl Guard {
                 }
                 Authority::ApiKeys(keys) => match keys.who(question.headers) {
                     Some(Ok(consumer)) => return Entry::Known(consumer),
-                    Some(Err(reason)) => return Entry::Refused(Denial::new(reason)),
+                    Some(Err(reason)) => {
+                        let denial = Denial::of(reason, &keys.name).telling(&keys.unknown);
+                        return Entry::Refused(denial);
+                    }
                     None => {}
                 },
                 Authority::Forward(service) => match service.ask(question).await {
@@ -106,7 +127,7 @@ impl Guard {
             return Entry::Anonymous;
         }
         self.missing();
-        Entry::Refused(Denial::new(self.reason_of_absence()))
+        Entry::Refused(self.absence())
     }
 
     /// Nothing where tokens of this provider may be: `None`.
@@ -120,15 +141,18 @@ impl Guard {
             Located::Token(token) => token,
             Located::Malformed => {
                 provider.results.refuse(Reason::JwtMalformed);
-                return Some(Err(Denial::new(Reason::JwtMalformed)));
+                let told = "there are several tokens, or an empty one";
+                let denial = Denial::of(Reason::JwtMalformed, &provider.name).telling(told);
+                return Some(Err(denial));
             }
         };
         if self.others(provider) && !provider.issues(&token) {
             return None; // of another issuer, whom this route believes too
         }
-        Some(provider.verify(&token).await.map_err(|reason| Denial {
-            scope: (reason == Reason::JwtScope).then(|| wanted_scope(provider)),
-            ..Denial::new(reason)
+        Some(provider.verify(&token).await.map_err(|fault| Denial {
+            told: fault.told,
+            scope: (fault.reason == Reason::JwtScope).then(|| wanted_scope(provider)),
+            ..Denial::of(fault.reason, &provider.name)
         }))
     }
 
@@ -151,10 +175,21 @@ impl Guard {
         }
     }
 
-    fn reason_of_absence(&self) -> Reason {
-        match self.authorities.first() {
-            Some(Authority::ApiKeys(_)) => Reason::ApiKey,
-            _ => Reason::JwtMissing,
+    /// What is missing where nobody has said who he is.
+    fn absence(&self) -> Denial {
+        if let Some(Authority::ApiKeys(keys)) = self.authorities.first() {
+            return Denial::of(Reason::ApiKey, &keys.name).telling("no API key came");
+        }
+        let provider = self
+            .authorities
+            .iter()
+            .find_map(|authority| match authority {
+                Authority::Jwt(provider) => Some(&provider.name),
+                Authority::ApiKeys(_) | Authority::Forward(_) => None,
+            });
+        Denial {
+            realm: provider.cloned(),
+            ..Denial::new(Reason::JwtMissing)
         }
     }
 }

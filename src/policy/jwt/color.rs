@@ -1,10 +1,10 @@
 //! Colors that a key of a provider has signed: a token of a type of its own, with the issuer, the
 //! color, and when it expires. It opens nothing but its color, and no token of another type does.
 
-use super::crypto;
 use super::keys::{algorithm, name_of};
 use super::provider::{Provider, Verified};
 use super::token::{Parts, decoded};
+use super::{claims, crypto};
 use crate::config::jwt::{Jwt, Keys};
 use crate::routing::claims::Claims;
 use base64::Engine;
@@ -72,9 +72,8 @@ impl Provider {
         let message = parts.message.as_bytes();
         crypto::verify(parts.signature, message, key, algorithm).then_some(())?;
         let claims: Claims = decoded(parts.payload).ok()?;
-        let issued = claims.get("iss").and_then(Value::as_str);
-        let expires = claims.get("exp").and_then(Value::as_u64)?;
-        (issued == Some(self.config.issuer.as_str())).then_some(Verified {
+        let expires = claims::check_color(&claims, &self.config, now).ok()?;
+        Some(Verified {
             claims,
             forward: Vec::new(),
             logged: Vec::new(),

@@ -21,6 +21,7 @@ mod token;
 #[cfg(test)]
 mod vectors;
 
+pub use claims::Fault;
 pub use keys::{KeySet, UnusableKeys};
 pub use provider::{Materials, Provider, Results, Verified};
 pub use token::{Located, locate};

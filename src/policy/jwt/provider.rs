@@ -1,10 +1,11 @@
 //! One provider: its keys, its verdicts, and what is counted about them.
 
 use super::cache::Cache;
+use super::claims::{self, Fault};
 use super::keys::{self, KeySet};
 use super::revoked::Revoked;
 use super::token::{Parts, decoded};
-use super::{TOKEN_MAX, claims, crypto, fetch};
+use super::{TOKEN_MAX, crypto, fetch};
 use crate::config::Name;
 use crate::config::jwt::{Jwt, Keys};
 use crate::config::policy::Mode;
@@ -52,6 +53,8 @@ pub struct Provider {
     pub config: Jwt,
     pub results: Results,
     pub(super) algorithms: Vec<Algorithm>,
+    /// What the log says of claims that are missing.
+    words: Vec<Arc<str>>,
     pub(super) state: State,
     pub(super) revoked: ArcSwap<Revoked>,
     pub(super) cache: Cache,
@@ -143,6 +146,7 @@ impl Provider {
                 .iter()
                 .map(|allowed| keys::algorithm(*allowed))
                 .collect(),
+            words: claims::words(config),
             state: State::default(),
             revoked: ArcSwap::default(),
             cache: Cache::default(),
@@ -183,10 +187,10 @@ impl Provider {
     ///
     /// # Errors
     /// Why it is not believed.
-    pub async fn verify(&self, token: &str) -> Result<Arc<Verified>, Reason> {
+    pub async fn verify(&self, token: &str) -> Result<Arc<Verified>, Fault> {
         let result = self.judge(token).await;
-        if let Err(reason) = &result {
-            self.results.refuse(*reason);
+        if let Err(fault) = &result {
+            self.results.refuse(fault.reason);
         }
         result
     }
@@ -196,9 +200,10 @@ impl Provider {
         self.config.mode == Mode::Enforce
     }
 
-    async fn judge(&self, token: &str) -> Result<Arc<Verified>, Reason> {
+    async fn judge(&self, token: &str) -> Result<Arc<Verified>, Fault> {
         if token.len() > TOKEN_MAX {
-            return Err(Reason::JwtMalformed);
+            let told = "it is longer than any token may be";
+            return Err(Fault::telling(Reason::JwtMalformed, told));
         }
         let now = now();
         let generation = self.state.generation.load(Relaxed);
@@ -217,20 +222,21 @@ impl Provider {
         };
         let revoked = self.revoked.load();
         if !revoked.is_empty() && revoked.lists(&verified) {
-            return Err(Reason::JwtBadClaims);
+            return Err(Fault::telling(Reason::JwtBadClaims, "it is revoked"));
         }
         Ok(verified)
     }
 
-    async fn examine(&self, token: &str, now: u64) -> Result<Verified, Reason> {
+    async fn examine(&self, token: &str, now: u64) -> Result<Verified, Fault> {
         let parts = Parts::of(token)?;
         if parts.is_color() {
             // It goes around in links: who has it is nobody by it.
-            return Err(Reason::JwtBadClaims);
+            let told = "it brings a color, and is nobody's identity";
+            return Err(Fault::telling(Reason::JwtBadClaims, told));
         }
         let algorithm = Algorithm::from_str(&parts.header.alg).map_err(|_| Reason::JwtAlgorithm)?;
         if !self.algorithms.contains(&algorithm) {
-            return Err(Reason::JwtAlgorithm);
+            return Err(Reason::JwtAlgorithm.into());
         }
         let id = parts.header.kid.as_deref();
         let mut keys = self.keys(now);
@@ -243,10 +249,10 @@ impl Provider {
         let key = keys.find(id, algorithm).ok_or(Reason::JwtUnknownKey)?;
         let message = parts.message.as_bytes();
         if !crypto::verify(parts.signature, message, key, algorithm) {
-            return Err(Reason::JwtBadSignature);
+            return Err(Reason::JwtBadSignature.into());
         }
         let claims: Claims = decoded(parts.payload)?;
-        let expires = claims::check(&claims, &self.config, now)?;
+        let expires = claims::check(&claims, &self.config, &self.words, now)?;
         Ok(Verified {
             forward: self.forward(&claims),
             logged: self.logged(&claims),

@@ -3,6 +3,7 @@
 use super::Reading;
 use http::HeaderValue;
 use smallvec::SmallVec;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What does not change from one answer to the next.
@@ -12,6 +13,9 @@ pub struct Fields {
     head: Box<[u8]>,
     /// `"name";q=QUOTA;w=WINDOW`
     pub policy: HeaderValue,
+    /// What the log says of whoever is over the limit, and of whoever has no key.
+    pub over: Arc<str>,
+    pub keyless: Arc<str>,
 }
 
 impl Fields {
@@ -20,6 +24,8 @@ impl Fields {
         Self {
             head: format!("\"{name}\";r=").into_bytes().into(),
             policy: HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("")),
+            over: format!("limit `{name}`: too many requests").into(),
+            keyless: format!("limit `{name}`: the request lacks a part of its key").into(),
         }
     }
 

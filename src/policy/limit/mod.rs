@@ -32,6 +32,8 @@ pub struct Limiter<C: Clock = DefaultClock> {
     fields: Fields,
     /// How long an empty bucket takes to fill.
     refill: Duration,
+    /// How long one request's worth takes to come back.
+    period: Duration,
     buckets: Arc<Buckets<C>>,
     gate: Gate<C>,
 }
@@ -108,6 +110,7 @@ impl<C: Clock + Clone> Limiter<C> {
                 .rate
                 .per
                 .mul_f64(f64::from(config.burst) / count as f64),
+            period,
             fields: Fields::new(name, config.burst, period * config.burst),
             gate: Gate::new(quota, Shared(buckets.clone()), clock),
             buckets,
@@ -162,10 +165,11 @@ impl<C: Clock + Clone> Limiter<C> {
             }
             Ok(Err(until)) => {
                 let reset = until.wait_time_from(self.gate.clock().now());
-                Verdict::Over(Reading {
-                    remaining: 0,
-                    reset,
-                })
+                // What it still lacks; the rest is there, for whoever costs less.
+                let lacks = reset.as_nanos().div_ceil(self.period.as_nanos());
+                let lacks = u32::try_from(lacks).unwrap_or(u32::MAX);
+                let remaining = cost.get().saturating_sub(lacks);
+                Verdict::Over(Reading { remaining, reset })
             }
             // Dearer than the whole bucket: it could wait for ever.
             Err(_) => Verdict::Over(Reading {

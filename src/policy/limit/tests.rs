@@ -86,6 +86,14 @@ fn cost_counts_and_what_costs_more_than_the_bucket_never_passes() {
         (reading.remaining, reading.reset),
         (6, Duration::from_millis(400))
     );
+    let Verdict::Over(reading) = limiter.check(&facts, 8) else {
+        panic!()
+    };
+    assert_eq!(
+        (reading.remaining, reading.reset),
+        (6, Duration::from_millis(200)),
+        "what is there is told, for whoever costs less"
+    );
     assert!(passes(limiter.check(&facts, 6)));
     assert!(!passes(limiter.check(&facts, 1)));
     clock.advance(Duration::from_secs(10));

@@ -3,17 +3,32 @@
 use super::load;
 use super::round_robin::RoundRobin;
 use crate::upstream::Endpoint;
+use std::cmp::Ordering::{Equal, Greater, Less};
 
-/// Ties go to whoever comes first from a turning start, so that idle endpoints share.
+/// Those who tie take turns, so that idle endpoints share.
 pub fn pick(
     turn: &RoundRobin,
     endpoints: &[Endpoint],
     eligible: &dyn Fn(usize) -> bool,
 ) -> Option<usize> {
-    let len = endpoints.len();
-    let start = turn.turn();
-    (0..len)
-        .map(|step| start.wrapping_add(step) % len)
-        .filter(|index| eligible(*index))
-        .min_by_key(|index| endpoints.get(*index).map_or(u64::MAX, load))
+    let (mut least, mut first, mut ties) = (u64::MAX, None, 0);
+    for (index, endpoint) in endpoints.iter().enumerate() {
+        if !eligible(index) {
+            continue;
+        }
+        let load = load(endpoint);
+        match load.cmp(&least) {
+            Less => (least, first, ties) = (load, Some(index), 1),
+            Equal => ties += 1,
+            Greater => {}
+        }
+    }
+    if ties < 2 {
+        return first;
+    }
+    // Loads move meanwhile: whoever is still among the least will do, and the first of them else.
+    let place = turn.turn() % ties;
+    let tied = endpoints.iter().enumerate();
+    let mut tied = tied.filter(|(index, endpoint)| load(endpoint) <= least && eligible(*index));
+    tied.nth(place).map(|(index, _)| index).or(first)
 }

@@ -56,7 +56,7 @@ impl Balancer {
         }
         match self {
             Self::RoundRobin(turn) => turn.pick(endpoints.len(), eligible),
-            Self::Weighted(weighted) => weighted.pick(endpoints.len(), eligible),
+            Self::Weighted(weighted) => weighted.pick(endpoints, eligible),
             Self::P2c => p2c::pick(endpoints, eligible),
             Self::LeastRequest(turn) => least_request::pick(turn, endpoints, eligible),
             Self::Ewma => ewma::pick(endpoints, eligible),

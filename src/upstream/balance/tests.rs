@@ -50,6 +50,49 @@ fn weighted_gives_turns_by_weight() {
     assert_eq!(turns(Balance::Weighted, &[1, 2, 3], 600), [100, 200, 300]);
 }
 
+/// Picks while the first endpoint is out.
+fn without_the_first(kind: Balance, weights: &[u16], picks: usize) -> Vec<usize> {
+    let endpoints = endpoints(weights);
+    let balancer = Balancer::build(kind, &endpoints);
+    let mut counts = vec![0; weights.len()];
+    for _ in 0..picks {
+        let picked = balancer.pick(&endpoints, 0, &|index| index != 0);
+        counts[picked.unwrap()] += 1;
+    }
+    counts
+}
+
+#[test]
+fn those_that_are_left_share_the_turns_of_one_that_is_out() {
+    for kind in [Balance::RoundRobin, Balance::LeastRequest] {
+        let counts = without_the_first(kind, &[1, 1, 1], 12);
+        assert_eq!(counts, [0, 6, 6], "{kind:?}");
+        let counts = without_the_first(kind, &[1; 5], 100);
+        assert_eq!(counts, [0, 25, 25, 25, 25], "{kind:?}");
+    }
+    let counts = without_the_first(Balance::Weighted, &[2, 1, 3], 600);
+    assert!((148..=152).contains(&counts[1]), "{counts:?}");
+    assert_eq!(counts[1] + counts[2], 600);
+}
+
+#[test]
+fn a_retry_that_passes_one_by_leaves_the_others_even() {
+    let endpoints = endpoints(&[1, 1, 1]);
+    let balancer = Balancer::build(Balance::RoundRobin, &endpoints);
+    let mut counts = [0_u32; 3];
+    for _ in 0..300 {
+        // The first one fails each request that it gets, which another one then takes.
+        let first = balancer.pick(&endpoints, 0, &|_| true).unwrap();
+        let served = match first {
+            0 => balancer.pick(&endpoints, 0, &|index| index != 0).unwrap(),
+            other => other,
+        };
+        counts[served] += 1;
+    }
+    assert_eq!(counts[0], 0);
+    assert!(counts[1].abs_diff(counts[2]) <= 2, "{counts:?}");
+}
+
 #[test]
 fn least_request_prefers_the_idle_endpoint() {
     let endpoints = endpoints(&[1, 1]);

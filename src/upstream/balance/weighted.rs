@@ -22,16 +22,39 @@ impl Weighted {
         }
     }
 
-    /// The endpoint whose turn it is, or the next eligible one in the sequence.
-    pub fn pick(&self, len: usize, eligible: &dyn Fn(usize) -> bool) -> Option<usize> {
-        let turns = self.sequence.len().max(1);
-        let start = self.turn.turn() % turns;
-        let (before, from) = self.sequence.split_at_checked(start).unwrap_or_default();
-        let found = from.iter().chain(before).map(|index| usize::from(*index));
-        found
-            .into_iter()
-            .find(|index| *index < len && eligible(*index))
+    /// The endpoint whose turn it is, if it is eligible, else one that is: turns of those that are
+    /// out are dealt by weight.
+    pub fn pick(&self, endpoints: &[Endpoint], eligible: &dyn Fn(usize) -> bool) -> Option<usize> {
+        let turn = self.turn.turn().checked_rem(self.sequence.len())?;
+        let index = self.sequence.get(turn).map(|index| usize::from(*index))?;
+        if index < endpoints.len() && eligible(index) {
+            return Some(index);
+        }
+        let left = || {
+            let known = endpoints.iter().enumerate();
+            known.filter(|(index, _)| eligible(*index))
+        };
+        let whole: u64 = left().map(|(_, endpoint)| u64::from(endpoint.weight)).sum();
+        let mut place = spread(self.turn.deal() as u64, whole);
+        let mut first = None;
+        for (index, endpoint) in left() {
+            let weight = u64::from(endpoint.weight);
+            if place < weight {
+                return Some(index);
+            }
+            place -= weight;
+            first.get_or_insert(index);
+        }
+        // Somebody has gone meanwhile.
+        first
     }
+}
+
+/// Spreads turns over `0..whole` so that those next to each other are far apart (Fibonacci hashing).
+const fn spread(turn: u64, whole: u64) -> u64 {
+    /// 2^64 divided by the golden ratio.
+    const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
+    ((turn.wrapping_mul(STRIDE) as u128 * whole as u128) >> 64) as u64
 }
 
 /// Weights in lowest terms, scaled so that their sum stays within the longest sequence.
