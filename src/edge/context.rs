@@ -74,8 +74,10 @@ pub struct Journey {
     pub body_bytes: u64,
     /// The answer is a stream without an end of its own, so only silence ends it.
     pub endless: bool,
-    /// Silence is all that bounds the try, and is watched here: the core would count it from the head
-    /// of the request on, however long its body takes.
+    /// When the try, or once that has answered, the exchange must be over.
+    pub until: Option<Instant>,
+    /// Silence is watched here: the core would count it from the head of the request on, however long
+    /// its body takes.
     pub patient: bool,
     /// The answer has no content, by its status.
     pub bare: bool,
@@ -267,6 +269,7 @@ impl Journey {
             deadline: None,
             body_bytes: 0,
             endless: false,
+            until: None,
             patient: false,
             bare: false,
             proxied: false,

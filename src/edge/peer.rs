@@ -5,7 +5,8 @@ use super::context::Refusal;
 use super::unhurried;
 use crate::config::service::UpstreamHttp;
 use crate::reason::Reason;
-use crate::upstream::{Address, EndpointState, Version};
+use crate::upstream::{self, Address, EndpointState};
+use http::Version;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::{ALPN, HttpPeer};
 use std::sync::Arc;
@@ -65,7 +66,7 @@ pub fn describe(
     Ok(peer)
 }
 
-fn speak(peer: &mut HttpPeer, version: &Version) {
+fn speak(peer: &mut HttpPeer, version: &upstream::Version) {
     let options = &mut peer.options;
     options.alpn = match version.http {
         UpstreamHttp::H1 => return,
@@ -77,12 +78,13 @@ fn speak(peer: &mut HttpPeer, version: &Version) {
     options.h2_connection_window_size = Some(CONNECTION_WINDOW);
 }
 
-/// Whether the core's limit of silence does not fit: over HTTP/2 it runs from the head of a request
-/// on, while its body may take longer.
+/// Whether the core's limit of silence does not fit: towards HTTP/2 it runs from the head of a request
+/// on, while its body may take longer. Streams of HTTP/2 clients are watched in any case.
 pub fn is_patient(session: &mut Session, journey: &Journey) -> bool {
     let version = journey.version();
     let http2 = version.is_some_and(|version| version.http != UpstreamHttp::H1);
-    http2 && !session.is_body_empty()
+    session.req_header().version == Version::HTTP_2
+        || journey.deadline.is_none() && http2 && !session.is_body_empty()
 }
 
 fn limit(peer: &mut HttpPeer, session: &mut Session, journey: &Journey) {

@@ -13,7 +13,7 @@
 use super::context::{Journey, Refusal};
 use super::head::Refused;
 use super::{
-    admit, beside, compress, failure, forward, grpc, mirror, old, peer, plugins, policies, record,
+    admit, beside, compress, failure, forward, grpc, mirror, old, plugins, policies, record,
     refusal, respond, returning, target, uploads, watch,
 };
 use crate::reason::Reason;
@@ -32,7 +32,7 @@ use pingora::{Error, ErrorType, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Serves requests by the snapshot that is live when they arrive.
 pub struct Road {
@@ -146,10 +146,7 @@ impl ProxyHttp for Road {
         let peer = self.shield(journey, |journey| {
             target::choose(session, journey).map_err(|refusal| refused(journey, refusal))
         });
-        journey.patient = journey.deadline.is_none() && peer::is_patient(session, journey);
-        watch::deadline(session, target::try_deadline(journey));
-        let sent = session.is_body_done();
-        watch::wait(session, journey, sent);
+        watch::begin(session, journey);
         peer
     }
 
@@ -200,7 +197,7 @@ impl ProxyHttp for Road {
         // upstream's, whose answer the core would wait for.
         let checked = uploads::piece(journey, body, end);
         checked.map_err(|refusal| refused(journey, refusal).into_down())?;
-        watch::wait(session, journey, end);
+        watch::sends(session, journey, end);
         mirror::copy_body(body.as_ref(), end, journey);
         // An empty last chunk would be written as a second end of the chunked body. Any other that is
         // empty is half of a chunk's head: without it, the core takes this for the end.
@@ -239,11 +236,7 @@ impl ProxyHttp for Road {
         if failure::on_status(session, journey, head.status.as_u16()) {
             return Err(Error::new_up(failure::ANOTHER_TRY));
         }
-        // What one try may take ends with its head; of streams, what the whole may take too.
-        match journey.endless || journey.patient {
-            true => watch::silence(session, journey),
-            false => watch::deadline(session, journey.deadline),
-        }
+        watch::answered(session, journey);
         let old = session.req_header().version == Version::HTTP_10;
         self.shield(journey, |journey| {
             mirror::answered(head, journey);
@@ -298,9 +291,7 @@ impl ProxyHttp for Road {
             ));
         }
         mirror::answered_body(body.as_ref(), journey);
-        if journey.endless || journey.patient {
-            watch::silence(session, journey);
-        } else if !end && journey.deadline.is_some_and(|at| at < Instant::now()) {
+        if !watch::answers(session, journey) && !end {
             let refusal = Refusal::new(Reason::UpstreamTimeout, "the answer took too long");
             return Err(refused(journey, refusal));
         }

@@ -3,41 +3,61 @@
 
 use super::context::Journey;
 use super::facts::Facts;
-use super::grpc;
+use super::{grpc, peer, target};
 use http::{HeaderMap, StatusCode, header};
 use pingora::proxy::Session;
 use std::time::Instant;
 
-/// Lets the client's stream end the exchange in time.
-pub fn deadline(session: &Session, deadline: Option<Instant>) {
-    if let Some(facts) = Facts::of(session.digest()) {
-        facts.set_deadline(deadline);
-    }
+/// A try begins: it must be over, or have answered, in time.
+pub fn begin(session: &mut Session, journey: &mut Journey) {
+    journey.patient = peer::is_patient(session, journey);
+    journey.until = target::try_deadline(journey);
+    until(session, journey.until);
+    let sent = session.is_body_done();
+    sends(session, journey, sent);
 }
 
-/// Whether both sides may rest in turn, so that a body that does not end is no fault of its sender's.
-fn is_call(session: &Session) -> bool {
-    grpc::is_grpc(&session.req_header().headers)
-}
-
-/// Where only silence ends a try: it counts from when the upstream has the whole request, or, where
-/// both sides rest in turn, from the start.
-pub fn wait(session: &Session, journey: &Journey, sent: bool) {
-    if !journey.patient {
-        return;
-    }
-    let service = journey.service();
-    let bounded = service.is_some_and(|service| service.retry.per_try.is_some());
-    let answered = session.response_written().is_some();
-    if answered || !bounded && (sent || is_call(session)) {
+/// A part of the request goes up. Silence counts from when the upstream has all of it, or, where both
+/// sides rest in turn, from the start.
+pub fn sends(session: &Session, journey: &Journey, sent: bool) {
+    let counts = || {
+        let call = grpc::is_grpc(&session.req_header().headers);
+        sent || call || session.response_written().is_some()
+    };
+    if journey.patient && counts() {
         silence(session, journey);
     }
 }
 
-/// What has no end of its own may go on for as long as it is not silent for too long.
-pub fn silence(session: &Session, journey: &Journey) {
+/// What one try may take ends with the head of its answer; of streams, what the whole may take too.
+pub fn answered(session: &Session, journey: &mut Journey) {
+    journey.until = journey.deadline.filter(|_| !journey.endless);
+    match journey.endless || journey.patient {
+        true => silence(session, journey),
+        false => until(session, journey.until),
+    }
+}
+
+/// A part of the answer has come. Returns whether there was time for it.
+pub fn answers(session: &Session, journey: &Journey) -> bool {
+    if journey.endless || journey.patient {
+        silence(session, journey);
+    }
+    journey.until.is_none_or(|at| at > Instant::now())
+}
+
+/// No longer than this is either side silent.
+fn silence(session: &Session, journey: &Journey) {
     let limit = journey.route().map(|route| route.idle_timeout);
-    deadline(session, limit.map(|limit| Instant::now() + limit));
+    let silent = limit.map(|limit| Instant::now() + limit);
+    until(session, [silent, journey.until].into_iter().flatten().min());
+}
+
+/// Lets the client's stream end the exchange in time.
+fn until(session: &Session, deadline: Option<Instant>) {
+    if let Some(facts) = Facts::of(session.digest()) {
+        facts.set_deadline(deadline);
+    }
 }
 
 /// Streams and upgrades have no end to wait for: only silence ends them.

@@ -28,7 +28,7 @@ fn ask(gateway: &Gateway, fields: &[(&str, &str)]) -> (String, String) {
     let mut decoder = loona_hpack::Decoder::new();
     let fields = decoder.decode(&head.payload).unwrap();
     let status = fields.iter().find(|(name, _)| &**name == b":status");
-    let status = String::from_utf8(status.unwrap().1.to_vec()).unwrap();
+    let status = String::from_utf8(status.unwrap().1.clone()).unwrap();
     let mut body = Vec::new();
     let mut last = head.flags;
     while last & END_STREAM == 0 {

@@ -32,6 +32,7 @@ mod malformed;
 mod messages;
 mod mirrors;
 mod observe;
+mod origin;
 mod plugins;
 mod process;
 mod reaching;
