@@ -40,16 +40,22 @@ impl Materials {
         let mut read = Self::default();
         let mut problems = Vec::new();
         let mut problem = |table: &str, at: &Place, error: &dyn std::fmt::Display| {
-            let message = format!("`{table}` cannot be put to work: {error}");
-            let diagnostic = Diagnostic::error("TY0504", message).at(&at.spot(), "needed here");
             problems.push(match table.ends_with(".tls") {
-                true => diagnostic.help("`tyrian dev-cert` makes certificates to try things out"),
-                false => diagnostic,
+                true => unusable(table, at, error)
+                    .help("`tyrian dev-cert` makes certificates to try things out"),
+                false => unusable(table, at, error),
             });
         };
+        let mut wrong_keys = Vec::new();
         for (name, jwt) in &config.jwt {
             let table = format!("jwt.{name}");
-            let keys = keys(jwt).map_err(|error| problem(&table, &jwt.at, &error));
+            let keys = keys(jwt).map_err(|error| {
+                let diagnostic = unusable(&table, &jwt.at, &error);
+                wrong_keys.push(match error.help() {
+                    Some(help) => diagnostic.help(help),
+                    None => diagnostic,
+                });
+            });
             let revoked = jwt
                 .revoked
                 .as_deref()
@@ -92,6 +98,7 @@ impl Materials {
             Ok(plugins) => read.plugins = plugins,
             Err(wrong) => problems.extend(wrong),
         }
+        problems.extend(wrong_keys);
         problems.extend(unusable_secrets(config));
         if problems.is_empty() {
             Ok(read)
@@ -99,6 +106,12 @@ impl Materials {
             Err(problems)
         }
     }
+}
+
+/// What a table names cannot be used.
+fn unusable(table: &str, at: &Place, error: &dyn std::fmt::Display) -> Diagnostic {
+    let message = format!("`{table}` cannot be put to work: {error}");
+    Diagnostic::error("TY0504", message).at(&at.spot(), "needed here")
 }
 
 /// What names a secret that is not there, or of no use.
@@ -175,11 +188,14 @@ fn doubts(certificates: &[Certified], at: &Place) -> Vec<Diagnostic> {
 fn keys(jwt: &config::Jwt) -> Result<Option<KeySet>, UnusableKeys> {
     match &jwt.keys {
         Keys::Url(_) => Ok(None),
-        Keys::File(path) => KeySet::from_file(path).map(Some),
+        Keys::File(path) => {
+            let keys = KeySet::from_file(path)?;
+            keys.covering(&jwt.algorithms).map(Some)
+        }
         Keys::Pem(path) => KeySet::from_pem(path, &jwt.algorithms).map(Some),
         Keys::Hmac(secret) => {
             let secret = secret.text().ok_or(UnusableKeys::NoSecret)?;
-            KeySet::from_secret(secret.as_bytes()).map(Some)
+            KeySet::from_secret(&secret, &jwt.algorithms).map(Some)
         }
     }
 }
