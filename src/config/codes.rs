@@ -38,6 +38,8 @@ codes! {
     "A route has exactly one of `service`, `respond` and `redirect`.";
     "TY0304" "a policy that cannot work"
     "The values are well-formed, but together they do nothing, or the opposite of what they promise: a limit that lets nobody pass, a breaker that can never open, public keys used as a shared secret. The message says which.";
+    "TY0305" "two that want one address"
+    "Only one can listen at an address and port, so the second would fail to start, and the process with it. An address without a host (`:8080`, `0.0.0.0:8080`) takes the port on all of the machine's addresses. It is a warning where the second is the admin API, and the file does not ask for one.";
     "TY0310" "a service that no route uses"
     "The service gets no requests. Remove it, or add the route that was forgotten.";
     "TY0311" "a route that can never match"
@@ -80,6 +82,8 @@ codes! {
     "The API can change what the gateway does. It is protected by a token, but belongs on the loopback address. Probes and scrapes have a port of their own: `admin.metrics`.";
     "TY0403" "very wide trust"
     "Whoever is in `clients.trust` chooses the client address, the request id and the color of requests. Name the proxies in front of the gateway and nobody else.";
+    "TY0404" "a network with too many bits"
+    "The address of a network ends where its length says; what is written behind that does not count. `10.0.0.1/8` is all of `10.0.0.0/8`, and one address alone is `10.0.0.1`.";
     "TY0501" "an environment variable is not set"
     "A value needs a variable of the environment. Set it, or give a default: ${NAME:-value}.";
     "TY0502" "a file cannot be read"

@@ -3,8 +3,10 @@
 
 use super::auth::Consumers;
 use super::jwt::{KeySet, Materials as Jwt, UnusableKeys, revoked::Revoked};
+use crate::config::admin::Secret;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::jwt::{self as config, Keys};
+use crate::config::reader::Placed;
 use crate::config::tls::VersionTls;
 use crate::config::traces::Headers;
 use crate::config::{Config, Name, Place};
@@ -114,26 +116,34 @@ fn unusable(table: &str, at: &Place, error: &dyn std::fmt::Display) -> Diagnosti
     Diagnostic::error("TY0504", message).at(&at.spot(), "needed here")
 }
 
+/// A secret that signs colors, and is not there or too short.
+fn unusable_color_key(id: &str, secret: &Placed<Secret>) -> Option<Diagnostic> {
+    let why = match secret.value.text().map(|text| text.len()) {
+        None => "the secret is not there".to_owned(),
+        Some(length) if length < COLOR_KEY_MIN => {
+            format!("the secret has {length} bytes, and needs {COLOR_KEY_MIN}")
+        }
+        Some(_) => return None,
+    };
+    let diagnostic = unusable(&format!("coloring.keys.{id}"), &secret.at, &why);
+    Some(diagnostic.help("such as openssl rand -base64 32 makes"))
+}
+
 /// What names a secret that is not there, or of no use.
 fn unusable_secrets(config: &Config) -> impl Iterator<Item = Diagnostic> {
-    let long_enough = |secret: String| secret.len() >= COLOR_KEY_MIN;
     let keys = config.coloring.keys.iter();
-    let keys = keys.filter(move |(_, secret)| !secret.text().is_some_and(long_enough));
-    let keys = keys.map(|(id, _)| {
-        let why = format!("has fewer than {COLOR_KEY_MIN} characters");
-        (format!("coloring.keys.{id}"), why)
-    });
+    let keys = keys.filter_map(|(id, secret)| unusable_color_key(id, secret));
     let headers = collectors(config).flat_map(|(key, headers)| {
         let unusable = headers.iter().filter(|(_, text)| text.value().is_none());
         unusable.map(move |(name, _)| {
-            let why = "is no value of a header".to_owned();
-            (format!("telemetry.{key}.headers.{name}"), why)
+            let key = format!("telemetry.{key}.headers.{name}");
+            let message = format!(
+                "`{key}` cannot be put to work: it is not there, or is no value of a header"
+            );
+            Diagnostic::error("TY0504", message)
         })
     });
-    keys.chain(headers).map(|(key, why)| {
-        let message = format!("`{key}` cannot be put to work: it is not there, or {why}");
-        Diagnostic::error("TY0504", message)
-    })
+    keys.chain(headers)
 }
 
 /// Headers for collectors, by the key of their table.
