@@ -88,6 +88,7 @@ impl ReadNamed for Jwt {
     fn read_named(name: &Name, node: &Node, at: Place, cx: &Cx) -> Option<Self> {
         let table = Table::read(node, cx)?;
         let sound = is_sound(name, &table, node, cx);
+        doubts(name, &table, node, cx);
         sound.then_some(Self {
             issuer: table.issuer,
             audience: table.audience.unwrap_or_default(),
@@ -152,6 +153,35 @@ fn is_sound(name: &Name, table: &Table, node: &Node, cx: &Cx) -> bool {
         wrong("token", message, "every request would lack one");
     }
     sound
+}
+
+/// Warns of what works, and is probably not meant.
+fn doubts(name: &Name, table: &Table, node: &Node, cx: &Cx) {
+    let doubt = |path: &[&'static str], message: String, label: &str, help: &str| {
+        let inner = path.iter().try_fold(node.clone(), |node, key| {
+            node.table(cx).and_then(|mut table| table.get(key))
+        });
+        let spot = inner.unwrap_or_else(|| node.clone()).spot();
+        let diagnostic = Diagnostic::warning("TY0327", message).at(&spot, label);
+        cx.report(diagnostic.help(help));
+    };
+    if table.audience.as_ref().is_some_and(Vec::is_empty) {
+        let message = format!("provider `{name}` names no audience, so any is accepted");
+        let help = "name who the tokens are for, or leave `audience` out";
+        doubt(&["audience"], message, "not checked", help);
+    }
+    if let Keys::Url(keys) = &table.keys
+        && keys.max_stale < keys.refresh
+    {
+        let message = format!("provider `{name}` stops to believe its keys before it renews them");
+        let help = "between the two, every token is refused; lengthen `max_stale`";
+        doubt(
+            &["keys"],
+            message,
+            "`max_stale` is shorter than `refresh`",
+            help,
+        );
+    }
 }
 
 /// An algorithm that the keys are not for (RFC 8725, section 3.1).

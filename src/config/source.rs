@@ -276,7 +276,8 @@ fn finish(files: Files, env: Env) -> Loaded {
     reserved::check(&config, &mut diagnostics);
     admin::one_address_each(&config, &mut diagnostics);
     // About half a configuration, a lint would say what is not so.
-    if whole && !broken {
+    let half = diagnostics.iter().any(|found| found.code == "TY0201");
+    if whole && !broken && !half {
         lint::all(&config, &mut diagnostics);
     }
     let failed = broken

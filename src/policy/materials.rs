@@ -69,7 +69,18 @@ impl Materials {
         }
         for (name, keys) in &config.api_keys {
             match super::auth::consumers(keys) {
-                Ok(consumers) => drop(read.api_keys.insert(name.clone(), consumers)),
+                Ok(consumers) => {
+                    if consumers.is_empty() {
+                        let message = format!("`api_keys.{name}` has a file without keys");
+                        let diagnostic = Diagnostic::warning("TY0327", message);
+                        let diagnostic = diagnostic.at(&keys.at.spot(), "nobody has a key");
+                        read.warnings.push(
+                            diagnostic
+                                .help("one `CONSUMER:SHA256` per line: printf %s KEY | sha256sum"),
+                        );
+                    }
+                    read.api_keys.insert(name.clone(), consumers);
+                }
                 Err(error) => problem(&format!("api_keys.{name}"), &keys.at, &error),
             }
         }
