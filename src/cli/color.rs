@@ -76,6 +76,9 @@ pub fn run(args: &Args) -> Exit {
     let Some(within) = duration(within) else {
         return usage(format!("`{within}` is no time, such as 8h"));
     };
+    if within.as_secs() == 0 {
+        return usage("a token that is good for less than a second is good for nothing".to_owned());
+    }
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -8,6 +8,7 @@ use crate::config::diagnostic::Diagnostic;
 use crate::config::jwt::{Keys, KeysByUrl};
 use crate::config::listener::Bind;
 use crate::outbound;
+use crate::policy::jwt::KeySet;
 use crate::telemetry::otel::environment::Environment;
 use crate::telemetry::otel::setup::{PushSetup, Setup};
 use crate::telemetry::process;
@@ -22,8 +23,6 @@ use std::time::{Duration, SystemTime};
 const CONNECT: Duration = Duration::from_secs(1);
 /// Longest wait for an issuer.
 const ISSUER: Duration = Duration::from_secs(5);
-/// Largest document of keys that is read.
-const DOCUMENT_MAX: usize = 1 << 20;
 /// Clocks further apart than this make tokens early or late.
 const SKEW_MAX: Duration = Duration::from_secs(10);
 /// Endpoints that are tried.
@@ -62,18 +61,20 @@ fn ports(config: &Config, found: &mut Vec<Diagnostic>) {
     ];
     let admin = admin.into_iter().filter(|_| config.admin.explicit);
     let admin = admin.filter_map(|(name, address)| Some((name.to_owned(), Bind::Tcp(address?))));
+    // Held until all have been tried: two of our own may want the same port.
+    let mut held = Vec::new();
     for (name, address) in listeners.chain(admin) {
         // A Unix socket would be taken from whoever listens on it.
         let Bind::Tcp(socket) = &address else {
             continue;
         };
-        if let Err(error) = TcpListener::bind(socket) {
-            let help = "if the gateway runs here already, this is its own port";
-            found.push(warn(
-                "TY0510",
-                format!("{name} cannot bind {address}: {error}"),
-                help,
-            ));
+        match TcpListener::bind(socket) {
+            Ok(listener) => held.push(listener),
+            Err(error) => {
+                let message = format!("{name} cannot bind {address}: {error}");
+                let help = "if the gateway runs here already, this is its own port";
+                found.push(warn("TY0510", message, help));
+            }
         }
     }
 }
@@ -189,6 +190,12 @@ fn issuers(config: &Config, found: &mut Vec<Diagnostic>) {
             continue;
         };
         match runtime.block_on(ask(source)) {
+            Ok(Answer { keys, .. }) if keys.uncovered(&provider.algorithms).is_some() => {
+                let names = keys.uncovered(&provider.algorithms).unwrap_or_default();
+                let message = format!("no key of `{name}` at {} is one for {names}", source.url);
+                let help = "tokens signed by it are refused; take it out of `algorithms`";
+                found.push(warn("TY0512", message, help));
+            }
             Err(why) => {
                 let message = format!(
                     "keys of `{name}` cannot be fetched from {}: {why}",
@@ -197,7 +204,9 @@ fn issuers(config: &Config, found: &mut Vec<Diagnostic>) {
                 let help = "until they can, every token of this issuer is refused";
                 found.push(warn("TY0512", message, help));
             }
-            Ok(Some(skew)) if skew > SKEW_MAX => {
+            Ok(Answer {
+                skew: Some(skew), ..
+            }) if skew > SKEW_MAX => {
                 let message = format!(
                     "this clock and that of {} are {} s apart",
                     source.url,
@@ -211,8 +220,14 @@ fn issuers(config: &Config, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// How far the issuer's clock is from ours, if it tells the time.
-async fn ask(source: &KeysByUrl) -> Result<Option<Duration>, String> {
+/// What an issuer says.
+struct Answer {
+    keys: KeySet,
+    /// How far its clock is from ours, if it tells the time.
+    skew: Option<Duration>,
+}
+
+async fn ask(source: &KeysByUrl) -> Result<Answer, String> {
     let client = outbound::client(ISSUER, source.ca.as_deref())?;
     let answer = client
         .get(&source.url)
@@ -224,17 +239,14 @@ async fn ask(source: &KeysByUrl) -> Result<Option<Duration>, String> {
     }
     let date = answer.headers().get(http::header::DATE);
     let date = date.and_then(|date| date.to_str().ok()?.parse::<HttpDate>().ok());
-    let document = outbound::body(answer, DOCUMENT_MAX).await?;
-    let document: serde_json::Value =
-        serde_json::from_slice(&document).map_err(|_| "it sends no JSON".to_owned())?;
-    if document["keys"].as_array().is_none_or(Vec::is_empty) {
-        return Err("its document has no keys".to_owned());
-    }
+    let document = outbound::body(answer, KeySet::DOCUMENT_MAX).await?;
+    let keys = KeySet::from_jwks(&document).map_err(|error| error.to_string())?;
     let now = SystemTime::now();
-    Ok(date.map(|HttpDate(date)| match now.duration_since(date) {
+    let skew = date.map(|HttpDate(date)| match now.duration_since(date) {
         Ok(behind) => behind,
         Err(ahead) => ahead.duration(),
-    }))
+    });
+    Ok(Answer { keys, skew })
 }
 
 /// The time of a `Date` field (RFC 9110, section 5.6.7).

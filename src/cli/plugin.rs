@@ -83,11 +83,81 @@ fn schema(name: &str) -> Exit {
 /// What a new crate begins with: a member of this workspace, so it compiles and its test holds.
 const SOURCE: &str = include_str!("../../plugins/template/src/lib.rs");
 
+/// Keywords, crates that each program has, and those that the new one uses.
+const TAKEN: [&str; 62] = [
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "proc-macro",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "template",
+    "test",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "tyrian",
+    "tyrian-plugin",
+    "union",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "where",
+    "while",
+    "yield",
+    "build",
+    "deps",
+];
+
 fn new(name: &str, sdk: Option<&PathBuf>, to: Option<PathBuf>) -> Exit {
     let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let begins = name.as_bytes().first().is_some_and(u8::is_ascii_lowercase);
     if !begins || !name.bytes().all(letters) || name.ends_with('-') {
         eprintln!("error: `{name}` is no name: lower-case letters, digits and `-`");
+        return Exit::Usage;
+    }
+    if TAKEN.contains(&name) {
+        eprintln!("error: no crate can be called `{name}`: the word has a meaning of its own");
         return Exit::Usage;
     }
     let directory = to.unwrap_or_else(|| PathBuf::from(name));
@@ -156,7 +226,17 @@ fn main_of(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{main_of, manifest, source};
+    use super::{Exit, main_of, manifest, new, source};
+
+    #[test]
+    fn a_name_that_no_crate_can_have_is_refused_before_anything_is_written() {
+        for name in ["fn", "std", "tyrian", "test", "Upper", "a-"] {
+            let dir = tempfile::tempdir().unwrap();
+            let to = dir.path().join("crate");
+            assert_eq!(new(name, None, Some(to.clone())), Exit::Usage, "{name}");
+            assert!(!to.exists(), "{name}");
+        }
+    }
 
     #[test]
     fn a_new_plugin_has_its_own_name_everywhere() {

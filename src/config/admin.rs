@@ -1,9 +1,11 @@
 //! `[admin]`: the write API and the read-only port of probes and metrics.
 
 use super::diagnostic::Diagnostic;
+use super::listener::Bind;
 use super::reader::{Cx, Node, Read};
 use super::shape::Shape;
 use super::values::parsed;
+use super::{Config, Place, place_of};
 use crate::table;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,6 +29,9 @@ pub struct Admin {
     pub hosts: Vec<HostName>,
     /// `None`: `metrics = "off"`.
     pub metrics: Option<SocketAddr>,
+    /// Where the two addresses are written, if they are.
+    pub bind_at: Option<Place>,
+    pub metrics_at: Option<Place>,
     /// Whether the file has an `[admin]` table; an implicit admin that finds its port taken is
     /// a warning, not a failure to start.
     pub explicit: bool,
@@ -40,6 +45,8 @@ impl Default for Admin {
             read_token: None,
             hosts: Vec::new(),
             metrics: Some(METRICS),
+            bind_at: None,
+            metrics_at: None,
             explicit: false,
         }
     }
@@ -48,8 +55,14 @@ impl Default for Admin {
 impl Read for Admin {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
         let table = Table::read(node, cx)?;
+        let written = |key| {
+            let value = node.table(cx).and_then(|mut table| table.get(key));
+            value.map(|value| place_of(&value))
+        };
         Some(Self {
             bind: table.bind.0,
+            bind_at: written("bind"),
+            metrics_at: written("metrics"),
             token: table.token,
             read_token: table.read_token,
             hosts: table.hosts,
@@ -78,6 +91,48 @@ table! {
         "hosts" => hosts: Vec<HostName> = (Vec::new()) "[]",
         /// Where `/metrics`, `/livez`, `/readyz` and `/healthz` are served; `off` for nowhere.
         "metrics" => metrics: OrOff = (OrOff(Some(METRICS))) "\"127.0.0.1:9981\"",
+    }
+}
+
+/// Only one can listen at an address: two that want it are found before the second fails to start.
+pub fn one_address_each(config: &Config, out: &mut Vec<Diagnostic>) {
+    let listeners = config.listeners.iter();
+    let listeners = listeners.map(|(name, listener)| {
+        let what = format!("listener `{name}`");
+        (what, listener.bind.clone(), Some(&listener.at))
+    });
+    let admin = &config.admin;
+    let ours = [
+        ("`admin.bind`", admin.bind, &admin.bind_at),
+        ("`admin.metrics`", admin.metrics, &admin.metrics_at),
+    ];
+    let ours = ours.into_iter().filter_map(|(what, address, at)| {
+        Some((what.to_owned(), Bind::Tcp(address?), at.as_ref()))
+    });
+    let all: Vec<_> = listeners.chain(ours).collect();
+    for (index, (what, address, at)) in all.iter().enumerate() {
+        let mut before = all.iter().take(index);
+        let first = before.find(|(_, other, _)| address.meets(other));
+        let Some((first_what, first_address, first_at)) = first else {
+            continue;
+        };
+        let message = format!("{first_what} and {what} both want {address}");
+        // An admin that nobody asked for gives way, and says so.
+        let forced = admin.explicit || index < config.listeners.len();
+        let mut diagnostic = match forced {
+            true => Diagnostic::error("TY0305", message),
+            false => Diagnostic::warning("TY0305", message),
+        };
+        for (at, label) in [(at, "cannot listen here too"), (first_at, "listens here")] {
+            if let Some(at) = at {
+                diagnostic = diagnostic.at(&at.spot(), label);
+            }
+        }
+        let help = match address == first_address {
+            true => "give one of them another port",
+            false => "an address without a host means all of this machine's; give one another port",
+        };
+        out.push(diagnostic.help(help));
     }
 }
 

@@ -4,6 +4,8 @@
 use super::entry::{self, EntryName};
 use super::jwt::Url;
 use super::reader::{Cx, Node, Read, ReadNamed};
+use super::reserved::Wish;
+use super::rule::Bounds;
 use super::shape::Shape;
 use super::{Name, Place};
 use crate::{table, words};
@@ -76,9 +78,9 @@ table! {
         /// File with one `CONSUMER:SHA256` per line, the key's hash in hex; watched.
         "file" => file: PathBuf = required,
         /// The header with the key; never sent up.
-        "header" => header: HeaderName = (HeaderName::from_static("x-api-key")) "\"x-api-key\"",
+        "header" => header: HeaderName = (HeaderName::from_static("x-api-key")) "\"x-api-key\"" within Wish::Key,
         /// The header in which the consumer's name goes up; clients cannot set it.
-        "forward" => forward: Option<HeaderName> = none "not sent",
+        "forward" => forward: Option<HeaderName> = none "not sent" within Wish::Set,
     }
 }
 
@@ -94,6 +96,13 @@ impl ReadNamed for ApiKeys {
         })
     }
 }
+
+/// How long a service that is asked must be given.
+const ASKED: Bounds<Duration> = Bounds::least(
+    Duration::from_millis(1),
+    "no answer could come in time",
+    "for requests to pass when it does not answer, say `on_error = \"allow\"`",
+);
 
 /// A service that is asked about each request, in its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,13 +122,13 @@ table! {
         /// Where to ask, with GET.
         "url" => url: Url = required,
         /// Longest wait for its answer.
-        "timeout" => timeout: Duration = (Duration::from_secs(1)) "\"1s\"",
+        "timeout" => timeout: Duration = (Duration::from_secs(1)) "\"1s\"" within ASKED,
         /// What happens when it cannot be asked.
         "on_error" => on_error: OnError = (OnError::Deny) "\"deny\"",
         /// Headers of the request that are shown to it.
-        "send" => send: Vec<HeaderName> = (vec![http::header::AUTHORIZATION, http::header::COOKIE]) "[\"authorization\", \"cookie\"]",
+        "send" => send: Vec<HeaderName> = (vec![http::header::AUTHORIZATION, http::header::COOKIE]) "[\"authorization\", \"cookie\"]" within Wish::Show,
         /// Headers of its answer that go up; clients cannot set them.
-        "forward" => forward: Vec<HeaderName> = (Vec::new()) "[]",
+        "forward" => forward: Vec<HeaderName> = (Vec::new()) "[]" within Wish::Set,
     }
 }
 

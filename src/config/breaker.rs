@@ -3,6 +3,7 @@
 use super::diagnostic::Diagnostic;
 use super::policy::Mode;
 use super::reader::{Cx, Node, Read, ReadNamed};
+use super::rule::Bounds;
 use super::shape::Shape;
 use super::units::Percent;
 use super::values::parsed;
@@ -14,6 +15,22 @@ use std::time::Duration;
 const WINDOW_REQUESTS_MAX: u32 = 10_000;
 /// Longest window in time.
 const WINDOW_MAX: Duration = Duration::from_hours(1);
+
+/// Longest time that a breaker stays open unless configured.
+const OPEN_MAX: Duration = Duration::from_mins(5);
+const SLOW: Bounds<Duration> = Bounds::least(
+    Duration::from_millis(1),
+    "every request would be slow",
+    "leave `slow` and `slow_rate` out, and only failures count",
+);
+/// Statuses of gRPC that are no success.
+const GRPC: Bounds<u8> =
+    Bounds::least(1, "no failure of gRPC", "0 is OK, and 16 is the last one").most(16);
+const KEPT: Bounds<Duration> = Bounds::least(
+    Duration::from_secs(1),
+    "no answer would be young enough",
+    "leave `fallback` out for a 503",
+);
 
 /// A circuit breaker in its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +69,7 @@ table! {
         /// How long it stays open; doubled each time its probes fail.
         "open_for" => open_for: Duration = (Duration::from_secs(15)) "\"15s\"",
         /// Longest time it stays open.
-        "open_max" => open_max: Duration = (Duration::from_mins(5)) "\"5m\"",
+        "open_max" => open_max: Option<Duration> = none "\"5m\", or `open_for` if that is longer",
         /// Requests let through to see whether it may close.
         "probes" => probes: u32 = (3) "3",
         /// What is answered while it is open.
@@ -115,12 +132,24 @@ impl ReadNamed for Breaker {
             never("would not stay open at all", "`open_for` must be longer");
             return None;
         }
+        if let Some(most) = table.open_max.filter(|most| *most < table.open_for) {
+            let open_for = table.open_for;
+            let message =
+                format!("breaker `{name}` opens for {open_for:?}, and for {most:?} at most");
+            let place = node.table(cx).and_then(|mut table| table.get("open_max"));
+            let spot = place.map_or_else(|| node.spot(), |place| place.spot());
+            let diagnostic = Diagnostic::error("TY0304", message);
+            let diagnostic = diagnostic.at(&spot, "shorter than `open_for`");
+            cx.report(diagnostic.help("`open_max` bounds how far `open_for` is doubled"));
+            return None;
+        }
+        let open_max = table.open_max.unwrap_or(OPEN_MAX).max(table.open_for);
         Some(Self {
             window,
             trip: table.trip,
             failures: table.failures,
             open_for: table.open_for,
-            open_max: table.open_max.max(table.open_for),
+            open_max,
             probes: table.probes,
             fallback: table.fallback,
             mode: table.mode,
@@ -145,7 +174,7 @@ table! {
         /// Share of failed requests.
         "error_rate" => error_rate: Option<Percent> = none,
         /// From when on a request is slow.
-        "slow" => slow: Option<Duration> = none,
+        "slow" => slow: Option<Duration> = none within SLOW,
         /// Share of slow requests.
         "slow_rate" => slow_rate: Option<Percent> = none,
         /// Requests in the window before anything is judged.
@@ -192,7 +221,7 @@ table! {
         /// Answers that took too long.
         "timeouts" => timeouts: bool = (true) "true",
         /// gRPC statuses by number, in trailers-only answers.
-        "grpc" => grpc: Vec<u8> = (vec![4, 8, 13, 14]) "[4, 8, 13, 14]",
+        "grpc" => grpc: Vec<u8> = (vec![4, 8, 13, 14]) "[4, 8, 13, 14]" within GRPC,
     }
 }
 
@@ -280,7 +309,7 @@ table! {
         /// Another version of the service.
         "version" => version: Option<String> = none,
         /// Serve the last good answer, at most this old; only GET and HEAD without credentials.
-        "cached" => cached: Option<Duration> = none,
+        "cached" => cached: Option<Duration> = none within KEPT,
     }
 }
 

@@ -38,6 +38,8 @@ codes! {
     "A route has exactly one of `service`, `respond` and `redirect`.";
     "TY0304" "a policy that cannot work"
     "The values are well-formed, but together they do nothing, or the opposite of what they promise: a limit that lets nobody pass, a breaker that can never open, public keys used as a shared secret. The message says which.";
+    "TY0305" "two that want one address"
+    "Only one can listen at an address and port, so the second would fail to start, and the process with it. An address without a host (`:8080`, `0.0.0.0:8080`) takes the port on all of the machine's addresses. It is a warning where the second is the admin API, and the file does not ask for one.";
     "TY0310" "a service that no route uses"
     "The service gets no requests. Remove it, or add the route that was forgotten.";
     "TY0311" "a route that can never match"
@@ -60,8 +62,8 @@ codes! {
     "Two routes ask for some of the same requests in different ways: one by a more exact host, the other by a more exact path, or each by conditions of its own. The rule of precedence (priority, host, path, number of conditions) decides, which is well-defined but easily overlooked; the help has a request that meets both. If it goes where it should, nothing needs to be done; a `priority` says so for readers.";
     "TY0320" "a policy that nobody uses"
     "A limit, breaker, provider or plugin is defined, and no route or service names it. Remove it, or name it where it was meant.";
-    "TY0321" "a limit by claim without a token"
-    "The limit goes by a claim that the route never knows: it asks nobody for a token, or somebody who tells no such claim (keys tell `sub` only, a service that is asked tells none). So all of its requests share one bucket. Add `auth`, or choose another key.";
+    "TY0321" "a claim that nobody tells"
+    "A limit, a share, a hash or a color goes by a claim that its requests never have: their routes ask nobody for a token, or somebody who tells no such claim (keys tell `sub` only, a service that is asked tells none). So a limit has one bucket for all, and a share or hash goes by address. Add `auth`, or go by something else.";
     "TY0322" "a breaker that never sees a slow request"
     "The service's request timeout ends requests before they are slow by the breaker's measure. They count as timeouts; lower `slow` or raise the timeout.";
     "TY0323" "keys fetched without TLS"
@@ -72,6 +74,12 @@ codes! {
     "A limit counts what clients send. When the service fails, its retries multiply that behind the limit, just when it can bear least. Lower `retry.budget`, which bounds the share of requests that are sent again, or `attempts`.";
     "TY0326" "a breaker that never sees enough requests"
     "Every route to the service has a limit for all of its clients together, and with all of them used up, fewer requests pass in the breaker's window than its `min_requests`. It never judges, so it never opens.";
+    "TY0327" "a setting that is probably not meant"
+    "The value is allowed, and switches off what it seems to ask for: an empty audience or guard that checks nothing, a rule without conditions that everybody meets, keys that are forgotten before they are renewed, a limit that is named twice and counts twice, copies of requests that are never sent. The message says which.";
+    "TY0328" "a header that no client can send"
+    "A provider forwards something about clients in this header, so it is taken off every request before anything looks at it; it is put on only on the way up. What goes by it sees nothing. Go by the claim itself: `jwt:CLAIM`.";
+    "TY0329" "a provider that is never asked"
+    "A route's providers are asked in their order, and a service that is asked (`forward_auth`) always has an answer: it lets the request pass or refuses it. Whoever stands behind it is never asked, and `optional` beside it means nothing. Put it last.";
     "TY0330" "a certificate that clients may refuse"
     "It has expired, is not valid yet, expires within a week, or its chain has a gap. It is shown all the same: renew the file, and the gateway takes the new one up by itself.";
     "TY0401" "a secret in the file"
@@ -80,6 +88,8 @@ codes! {
     "The API can change what the gateway does. It is protected by a token, but belongs on the loopback address. Probes and scrapes have a port of their own: `admin.metrics`.";
     "TY0403" "very wide trust"
     "Whoever is in `clients.trust` chooses the client address, the request id and the color of requests. Name the proxies in front of the gateway and nobody else.";
+    "TY0404" "a network with too many bits"
+    "The address of a network ends where its length says; what is written behind that does not count. `10.0.0.1/8` is all of `10.0.0.0/8`, and one address alone is `10.0.0.1`.";
     "TY0501" "an environment variable is not set"
     "A value needs a variable of the environment. Set it, or give a default: ${NAME:-value}.";
     "TY0502" "a file cannot be read"

@@ -3,7 +3,8 @@
 use super::admin::Secret;
 use super::entry::{EntryName, Jwt};
 use super::expiry::Expiry;
-use super::reader::{Cx, Kind, Node, Read, ReadNamed, Reference};
+use super::reader::{Cx, Kind, Node, Placed, Read, ReadNamed, Reference};
+use super::reserved::Wish;
 use super::route::ValueMatch;
 use super::shape::Shape;
 use super::share::Share;
@@ -19,7 +20,7 @@ table! {
     /// How requests carry colors.
     pub struct Coloring {
         /// Carries the color on the wire: set on the way up, believed only from trusted clients.
-        "header" => header: HeaderName = (HEADER) "\"x-tyrian-color\"",
+        "header" => header: HeaderName = (HEADER) "\"x-tyrian-color\"" within Wish::Set,
         /// Where a carried color is read; the first present one counts.
         "sources" => sources: Vec<Source> = (vec![Source::Header]) "[\"header\"]",
         /// What becomes of a color that is not configured.
@@ -27,7 +28,7 @@ table! {
         /// Changes which users the shares of colors fall on; the same in all gateways side by side.
         "salt" => salt: String = (String::new()) "\"\"",
         /// Secrets, by id: a color that one of them has signed is believed from anyone.
-        "keys" => keys: Vec<(String, Secret)> = (Vec::new()) "{}",
+        "keys" => keys: Vec<(String, Placed<Secret>)> = (Vec::new()) "{}",
         /// Entries of `jwt`: a color that a key of one of them has signed is believed from anyone.
         "signers" => signers: Vec<EntryName<Jwt>> = (Vec::new()) "[]",
         /// The W3C baggage member that also carries the color on the way up.

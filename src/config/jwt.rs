@@ -4,6 +4,8 @@ use super::admin::Secret;
 use super::diagnostic::Diagnostic;
 use super::policy::Mode;
 use super::reader::{Cx, Node, Read, ReadNamed};
+use super::reserved::Wish;
+use super::rule::Bounds;
 use super::shape::Shape;
 use super::values::parsed;
 use super::{Name, Place};
@@ -15,7 +17,17 @@ use std::time::Duration;
 /// Longest clock difference that may be forgiven.
 const LEEWAY_MAX: Duration = Duration::from_mins(5);
 /// Shortest pause between two scheduled fetches of keys.
-const REFRESH_MIN: Duration = Duration::from_secs(10);
+const REFRESH: Bounds<Duration> = Bounds::least(
+    Duration::from_secs(10),
+    "the issuer would be hammered",
+    "an unknown key is asked for at once, whatever this says",
+);
+/// Claims count whole seconds.
+const LIFETIME: Bounds<Duration> = Bounds::least(
+    Duration::from_secs(1),
+    "no token lives that short",
+    "leave it out, and any life is accepted",
+);
 
 /// A token provider in its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +58,7 @@ table! {
         /// The `iss` claim, exactly.
         "issuer" => issuer: String = required,
         /// Any of these in the `aud` claim.
-        "audience" => audience: Vec<String> = (Vec::new()) "not checked",
+        "audience" => audience: Option<Vec<String>> = none "not checked",
         /// Signature algorithms that are accepted. `HS…` only with `keys = { hmac = … }`.
         "algorithms" => algorithms: Vec<Algorithm> = required,
         /// Where the keys are.
@@ -54,12 +66,12 @@ table! {
         /// Clock difference that is forgiven, at most 5m.
         "leeway" => leeway: Duration = (Duration::from_secs(30)) "\"30s\"",
         /// Longest life of a token, from its `iat` to its `exp`.
-        "max_lifetime" => max_lifetime: Option<Duration> = none "not checked",
+        "max_lifetime" => max_lifetime: Option<Duration> = none "not checked" within LIFETIME,
         /// Claims that must be there. All values of `scope` must be granted; of another claim, one
         /// value must match.
         "require" => require: Vec<(String, Vec<String>)> = (Vec::new()) "{}",
         /// Claims that go up as headers; clients cannot set these headers.
-        "forward" => forward: Vec<(String, HeaderName)> = (Vec::new()) "{}",
+        "forward" => forward: Vec<(String, HeaderName)> = (Vec::new()) "{}" within Wish::Set,
         /// Where tokens are looked for, the first present one counts: `header:NAME` (with or without
         /// `Bearer`), `cookie:NAME`, `query:NAME`. Headers and cookies that carry tokens stay.
         "token" => token: Vec<TokenPlace> = (vec![TokenPlace::default()]) "\"header:authorization\"",
@@ -76,9 +88,10 @@ impl ReadNamed for Jwt {
     fn read_named(name: &Name, node: &Node, at: Place, cx: &Cx) -> Option<Self> {
         let table = Table::read(node, cx)?;
         let sound = is_sound(name, &table, node, cx);
+        doubts(name, &table, node, cx);
         sound.then_some(Self {
             issuer: table.issuer,
-            audience: table.audience,
+            audience: table.audience.unwrap_or_default(),
             algorithms: table.algorithms,
             keys: table.keys,
             leeway: table.leeway,
@@ -135,26 +148,40 @@ fn is_sound(name: &Name, table: &Table, node: &Node, cx: &Cx) -> bool {
         let label = "whoever knows a public key could sign tokens with it as a secret";
         wrong("algorithms", message, label);
     }
-    for header in table.token.iter().filter_map(TokenPlace::header) {
-        if table
-            .forward
-            .iter()
-            .any(|(_, forwarded)| forwarded == header)
-        {
-            let message =
-                format!("provider `{name}` forwards a claim in the header that carries the token");
-            wrong("forward", message, "it would overwrite the token");
-        }
-    }
-    for (_, header) in &table.forward {
-        if RESERVED.contains(&header.as_str()) {
-            let message = format!(
-                "provider `{name}` forwards a claim as `{header}`, which belongs to the protocol"
-            );
-            wrong("forward", message, "choose a name of your own");
-        }
+    if table.token.is_empty() {
+        let message = format!("provider `{name}` looks for tokens nowhere");
+        wrong("token", message, "every request would lack one");
     }
     sound
+}
+
+/// Warns of what works, and is probably not meant.
+fn doubts(name: &Name, table: &Table, node: &Node, cx: &Cx) {
+    let doubt = |path: &[&'static str], message: String, label: &str, help: &str| {
+        let inner = path.iter().try_fold(node.clone(), |node, key| {
+            node.table(cx).and_then(|mut table| table.get(key))
+        });
+        let spot = inner.unwrap_or_else(|| node.clone()).spot();
+        let diagnostic = Diagnostic::warning("TY0327", message).at(&spot, label);
+        cx.report(diagnostic.help(help));
+    };
+    if table.audience.as_ref().is_some_and(Vec::is_empty) {
+        let message = format!("provider `{name}` names no audience, so any is accepted");
+        let help = "name who the tokens are for, or leave `audience` out";
+        doubt(&["audience"], message, "not checked", help);
+    }
+    if let Keys::Url(keys) = &table.keys
+        && keys.max_stale < keys.refresh
+    {
+        let message = format!("provider `{name}` stops to believe its keys before it renews them");
+        let help = "between the two, every token is refused; lengthen `max_stale`";
+        doubt(
+            &["keys"],
+            message,
+            "`max_stale` is shorter than `refresh`",
+            help,
+        );
+    }
 }
 
 /// An algorithm that the keys are not for (RFC 8725, section 3.1).
@@ -171,19 +198,6 @@ fn mismatch(name: &Name, table: &Table) -> Option<String> {
         word(*odd)
     ))
 }
-
-/// Headers that no claim may become.
-const RESERVED: [&str; 9] = [
-    "connection",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 words! {
     /// Signature algorithms of RFC 7518 and RFC 8037.
@@ -258,7 +272,7 @@ table! {
         /// A shared secret of at least 32 bytes.
         "hmac" => hmac: Option<Secret> = none,
         /// How often keys are fetched again.
-        "refresh" => refresh: Duration = (Duration::from_mins(10)) "\"10m\"",
+        "refresh" => refresh: Duration = (Duration::from_mins(10)) "\"10m\"" within REFRESH,
         /// How long keys are believed while they cannot be fetched.
         "max_stale" => max_stale: Duration = (Duration::from_hours(24)) "\"24h\"",
         /// PEM file of the authorities that are believed for `jwks_url`.
@@ -269,14 +283,6 @@ table! {
 impl Read for Keys {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
         let table = KeysTable::read(node, cx)?;
-        if table.refresh < REFRESH_MIN {
-            node.invalid(
-                cx,
-                "`refresh` must be at least 10s",
-                "the issuer would be hammered",
-            );
-            return None;
-        }
         for path in [&table.jwks_file, &table.pem, &table.ca]
             .into_iter()
             .flatten()

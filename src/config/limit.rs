@@ -7,7 +7,7 @@ use super::reader::{Cx, Node, Read, ReadNamed};
 use super::shape::Shape;
 use super::units::Rate;
 use super::values::parsed;
-use super::{Name, Place};
+use super::{Config, Name, Place, place_of};
 use crate::{table, words};
 use http::HeaderName;
 
@@ -220,6 +220,7 @@ pub struct LimitUse {
     pub name: Name,
     /// Tokens that one request takes, at least 1.
     pub cost: u32,
+    pub at: Place,
 }
 
 table! {
@@ -248,6 +249,7 @@ impl Read for LimitUse {
         Some(Self {
             name: name.into(),
             cost,
+            at: place_of(node),
         })
     }
 
@@ -256,5 +258,29 @@ impl Read for LimitUse {
             EntryName::<entry::Limit>::shape(),
             LimitUseTable::shape(),
         ])
+    }
+}
+
+/// A request that costs more than a bucket can hold never passes.
+pub fn check(config: &Config, out: &mut Vec<Diagnostic>) {
+    for (name, route) in &config.routes {
+        for used in &route.limits {
+            let limit = config.limits.get(&used.name);
+            let Some(limit) = limit.filter(|limit| used.cost > limit.burst) else {
+                continue;
+            };
+            let message = format!(
+                "a request of route `{name}` costs limit `{}` more than it ever has",
+                used.name
+            );
+            let diagnostic = Diagnostic::error("TY0304", message)
+                .at(&used.at.spot(), format!("takes {}", used.cost))
+                .at(&limit.at.spot(), format!("holds {}", limit.burst));
+            let help = format!(
+                "no request could pass: raise `burst` to {} at least",
+                used.cost
+            );
+            out.push(diagnostic.help(help));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What is allowed but probably not meant: warnings, each with a reason.
 
 mod colors;
+mod identity;
 mod overlaps;
 mod policies;
 mod witness;
@@ -27,6 +28,7 @@ pub fn all(config: &Config, out: &mut Vec<Diagnostic>) {
     colors::all(config, out);
     overlaps::all(config, out);
     policies::all(config, out);
+    identity::all(config, out);
     expiry::lint(config, now(), out);
 }
 
@@ -132,7 +134,7 @@ fn unreachable_colors(config: &Config, out: &mut Vec<Diagnostic>) {
         let signed = !coloring.keys.is_empty() || !coloring.signers.is_empty();
         let known = |claim: &str| {
             let mut routes = config.routes.values();
-            routes.any(|route| policies::knows(config, route, claim))
+            routes.any(|route| identity::knows(config, route, claim))
         };
         let mut rules = color.when.iter();
         let given = rules.any(|when| when.jwt.iter().all(|(claim, _)| known(claim)));

@@ -2,6 +2,7 @@
 
 use super::diagnostic::Diagnostic;
 use super::reader::{Cx, Node, Read, ReadNamed};
+use super::rule::Bounds;
 use super::shape::Shape;
 use super::tls::Tls;
 use super::units::Bytes;
@@ -9,7 +10,7 @@ use super::{Name, Place};
 use crate::{table, words};
 use ipnet::IpNet;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -131,6 +132,23 @@ impl Read for Bind {
     }
 }
 
+impl Bind {
+    /// Whether two cannot both be listened at: the same, or one of them on all addresses.
+    pub fn meets(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unix(one), Self::Unix(two)) => one == two,
+            (Self::Tcp(one), Self::Tcp(two)) if one.port() == two.port() && one.port() != 0 => {
+                let (one, two) = (one.ip(), two.ip());
+                let all = |wide: IpAddr, other: IpAddr| {
+                    wide.is_unspecified() && (wide.is_ipv6() || other.is_ipv4())
+                };
+                one == two || all(one, two) || all(two, one)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for Bind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -152,6 +170,20 @@ words! {
     }
 }
 
+const WAIT: Bounds<Duration> = Bounds::least(
+    Duration::from_millis(1),
+    "no client could be in time",
+    "leave it out for the default",
+);
+const ROOM: Bounds<u32> = Bounds::least(1, "nobody could connect", "leave it out for the default");
+/// More than the core's own reader could take is read by nobody.
+const FIELDS: Bounds<u16> = Bounds::least(
+    1,
+    "every request has a field, and nobody reads more than 250",
+    "leave it out for 100",
+)
+.most(250);
+
 table! {
     /// What clients may do, and which of them are believed.
     pub struct Clients {
@@ -162,23 +194,23 @@ table! {
         /// Networks that may not.
         "deny" => deny: Vec<IpNet> = (Vec::new()) "[]",
         /// Connections at once; more are closed as they come.
-        "max_connections" => max_connections: u32 = (20_000) "20000",
+        "max_connections" => max_connections: u32 = (20_000) "20000" within ROOM,
         /// Connections at once from one address (IPv6: from one /64); 0 for no limit. Trusted
         /// peers are not counted.
         "max_connections_per_ip" => max_connections_per_ip: u32 = (0) "0",
         /// From the first byte of a request head to its end.
-        "header_timeout" => header_timeout: Duration = (Duration::from_secs(10)) "\"10s\"",
+        "header_timeout" => header_timeout: Duration = (Duration::from_secs(10)) "\"10s\"" within WAIT,
         /// Longest silence between two requests, and of a client while a body is on its way.
-        "idle_timeout" => idle_timeout: Duration = (Duration::from_secs(75)) "\"75s\"",
+        "idle_timeout" => idle_timeout: Duration = (Duration::from_secs(75)) "\"75s\"" within WAIT,
         /// Longest time a client may take nothing of an answer.
-        "write_timeout" => write_timeout: Duration = (Duration::from_secs(30)) "\"30s\"",
+        "write_timeout" => write_timeout: Duration = (Duration::from_secs(30)) "\"30s\"" within WAIT,
         /// Slowest body, in bytes a second on the average, after a grace of five seconds; 0 for
         /// any pace. Upgrades and gRPC streams are not measured.
         "min_body_rate" => min_body_rate: Bytes = (Bytes(128)) "\"128B\"",
         /// Largest request head: request line and fields together.
         "max_head" => max_head: Bytes = (Bytes(64 << 10)) "\"64KiB\"",
-        /// Most fields in a request head (at most 250).
-        "max_headers" => max_headers: u16 = (100) "100",
+        /// Most fields in a request head.
+        "max_headers" => max_headers: u16 = (100) "100" within FIELDS,
         /// Whether trusted peers send a PROXY protocol header (version 1 or 2) first. They must,
         /// then; others must not, and are taken as they are.
         "proxy_protocol" => proxy_protocol: bool = (false) "false",

@@ -3,6 +3,7 @@
 
 use super::Name;
 use super::reader::{Cx, Node, Read};
+use super::rule::Bounds;
 use super::shape::Shape;
 use super::units::{Bytes, Percent};
 use crate::table;
@@ -22,6 +23,17 @@ pub struct Mirror {
     pub compare: Option<Compare>,
 }
 
+const WAIT: Bounds<Duration> = Bounds::least(
+    Duration::from_millis(1),
+    "no answer could come in time",
+    "leave it out for \"5s\"",
+);
+const COPIES: Bounds<u32> = Bounds::least(
+    1,
+    "every copy would be dropped",
+    "to copy nothing, say `percent = \"0%\"`",
+);
+
 table! {
     /// A copy of requests for another service. Its answers reach nobody; it never slows anyone.
     pub struct MirrorTable {
@@ -32,9 +44,9 @@ table! {
         /// Share of requests that is copied.
         "percent" => percent: Percent = (Percent(10_000)) "\"100%\"",
         /// Longest wait for a copy's answer.
-        "timeout" => timeout: Duration = (Duration::from_secs(5)) "\"5s\"",
+        "timeout" => timeout: Duration = (Duration::from_secs(5)) "\"5s\"" within WAIT,
         /// Most copies in flight; further ones are dropped and counted.
-        "max_in_flight" => max_in_flight: u32 = (64) "64",
+        "max_in_flight" => max_in_flight: u32 = (64) "64" within COPIES,
         /// Largest body that is copied; requests with larger ones are not.
         "body_max" => body_max: Bytes = (Bytes(64 * 1024)) "\"64KiB\"",
         /// What of the answers is compared with the original's; `{}` for status, body and latency.

@@ -5,6 +5,7 @@
 //! the parser, the schema and the reference at the same time.
 
 use super::diagnostic::{Diagnostic, Spot, nearest};
+use super::rule::Rule;
 use super::shape::Shape;
 use super::{Name, Place};
 use std::cell::RefCell;
@@ -210,6 +211,24 @@ pub trait Read: Sized {
     fn shape() -> Shape;
 }
 
+/// A value and where it is written, for what is found out about it later.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placed<T> {
+    pub value: T,
+    pub at: Place,
+}
+
+impl<T: Read> Read for Placed<T> {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let at = super::place_of(node);
+        T::read(node, cx).map(|value| Self { value, at })
+    }
+
+    fn shape() -> Shape {
+        T::shape()
+    }
+}
+
 /// A table being read; knows which keys have been asked for.
 pub struct Table<'a> {
     table: &'a DeTable<'a>,
@@ -223,6 +242,16 @@ impl<'a> Table<'a> {
         self.known.push(key);
         let (_, value) = self.table.iter().find(|(name, _)| name.get_ref() == key)?;
         Some(Node::new(value, &self.node.file, self.child(key)))
+    }
+
+    /// Holds what is written for a key against a rule; what stands in for it needs none.
+    pub fn held<T>(&self, key: &str, value: Option<T>, rule: &impl Rule<T>, cx: &Cx) -> Option<T> {
+        let written = self.table.iter().find(|(name, _)| name.get_ref() == key);
+        let Some((_, written)) = written else {
+            return value;
+        };
+        let node = Node::new(written, &self.node.file, self.child(key));
+        value.filter(|value| rule.holds(value, &node, cx))
     }
 
     /// Where a key is written.
@@ -342,116 +371,6 @@ pub fn not_yet(cx: &Cx, spot: &Spot, what: &str) {
     let message = format!("{what} is not supported yet");
     let diagnostic = Diagnostic::error("TY0901", message).at(spot, "not supported yet");
     cx.report(diagnostic.help("take it out for now; this version of tyrian would not obey it"));
-}
-
-/// A table whose keys are known: the struct, how it is read, and what it looks like.
-///
-/// Each field is `"key" => field: Type = how`, where `how` is `required`, `none` (for `Option`),
-/// `none "what its absence means"`, or `(expression) "as TOML"` for a default.
-#[macro_export]
-macro_rules! table {
-    (
-        $(#[doc = $about:literal])*
-        pub struct $Struct:ident {
-            $(
-                $(#[doc = $doc:literal])*
-                $key:literal => $field:ident : $type:ty = $how:tt $($text:literal)?
-            ),* $(,)?
-        }
-    ) => {
-        $(#[doc = $about])*
-        #[derive(Debug, Clone, PartialEq)]
-        pub struct $Struct {
-            $($(#[doc = $doc])* pub $field: $type,)*
-        }
-
-        impl $crate::config::reader::Read for $Struct {
-            fn read(
-                node: &$crate::config::reader::Node,
-                cx: &$crate::config::reader::Cx,
-            ) -> Option<Self> {
-                let mut table = node.table(cx)?;
-                $(let $field = $crate::table!(@read table, cx, $key, $type, $how);)*
-                table.finish(cx);
-                Some(Self { $($field: $field?,)* })
-            }
-
-            fn shape() -> $crate::config::shape::Shape {
-                $crate::config::shape::Shape::Table($crate::config::shape::TableShape {
-                    about: [$($about),*].concat().trim().to_owned(),
-                    keys: vec![$($crate::config::shape::KeyShape {
-                        name: $key,
-                        about: [$($doc),*].concat().trim().to_owned(),
-                        shape: $crate::table!(@shape $type, $how),
-                        required: $crate::table!(@required $how),
-                        default: $crate::table!(@default $($text)?),
-                    }),*],
-                })
-            }
-        }
-    };
-    (@read $table:ident, $cx:ident, $key:literal, $type:ty, required) => {
-        $table.required::<$type>($key, $cx)
-    };
-    (@read $table:ident, $cx:ident, $key:literal, $type:ty, none) => {
-        $table.optional($key, $cx).ok()
-    };
-    (@read $table:ident, $cx:ident, $key:literal, $type:ty, $default:expr) => {
-        $table.optional::<$type>($key, $cx).ok().map(|value| value.unwrap_or_else(|| $default))
-    };
-    (@shape $type:ty, $how:tt) => { <$type as $crate::config::reader::Read>::shape() };
-    (@required required) => { true };
-    (@required $other:tt) => { false };
-    (@default $text:literal) => { Some($text) };
-    (@default) => { None };
-}
-
-/// A fixed set of words, each with its meaning; words marked `later` are not supported yet.
-#[macro_export]
-macro_rules! words {
-    (
-        $(#[doc = $about:literal])*
-        pub enum $Enum:ident {
-            $($(#[doc = $doc:literal])* $word:literal => $Variant:ident,)*
-            $(later { $($later:literal),* $(,)? })?
-        }
-    ) => {
-        $(#[doc = $about])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $Enum { $($(#[doc = $doc])* $Variant,)* }
-
-        impl std::fmt::Display for $Enum {
-            fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                out.write_str(match self { $(Self::$Variant => $word,)* })
-            }
-        }
-
-        impl $crate::config::reader::Read for $Enum {
-            fn read(
-                node: &$crate::config::reader::Node,
-                cx: &$crate::config::reader::Cx,
-            ) -> Option<Self> {
-                let text = String::read(node, cx)?;
-                let later: &[&str] = &[$($($later),*)?];
-                match text.as_str() {
-                    $($word => Some(Self::$Variant),)*
-                    word if later.contains(&word) => {
-                        let what = format!("`{} = \"{word}\"`", node.path);
-                        $crate::config::reader::not_yet(cx, &node.spot(), &what);
-                        None
-                    }
-                    wrong => {
-                        $crate::config::values::not_a_word(node, cx, wrong, &[$($word),*]);
-                        None
-                    }
-                }
-            }
-
-            fn shape() -> $crate::config::shape::Shape {
-                $crate::config::shape::Shape::Words(vec![$($word),*])
-            }
-        }
-    };
 }
 
 impl<T: Read> Read for Option<T> {

@@ -2,6 +2,7 @@
 
 use super::diagnostic::{Diagnostic, Spot};
 use super::reader::{Cx, Kind, Node, Read, ReadNamed, Reference};
+use super::rule::Bounds;
 use super::shape::Shape;
 use super::units::Percent;
 use super::values::parsed;
@@ -66,13 +67,19 @@ words! {
     }
 }
 
+const LATENCY: Bounds<Duration> = Bounds::least(
+    Duration::from_millis(1),
+    "every version would breach it",
+    "leave it out, and latency is not judged by itself",
+);
+
 table! {
     /// What must hold for a rollout to go on. Nothing is judged by numbers that may be chance.
     pub struct Guard {
         /// Largest share of failed requests (5xx, or the default version had to step in).
         "max_error_rate" => max_error_rate: Option<Percent> = none,
         /// Longest 99th percentile.
-        "max_p99" => max_p99: Option<Duration> = none,
+        "max_p99" => max_p99: Option<Duration> = none within LATENCY,
         /// How much worse than the default version on the same routes it may be: in failures,
         /// in the median and in the 99th percentile.
         "worse_than_default" => worse_than_default: Option<Percent> = none,

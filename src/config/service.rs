@@ -4,16 +4,18 @@ use super::diagnostic::Diagnostic;
 use super::entry::{Breaker, EntryName};
 use super::limit::{InFlightCap, KeyPart};
 use super::reader::{Cx, Kind, Later, Node, Read, ReadNamed, Reference};
+use super::rule::{Bounds, Together};
 use super::shape::Shape;
 use super::share::Split;
 use super::tls::VersionTls;
 use super::units::Percent;
 use super::upkeep::{Adaptive, Health, Outliers, Sticky};
-use super::values::parsed;
 use super::{Name, Place, entry_place, name_is_sound};
 use crate::{table, words};
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+pub use super::endpoint::Endpoint;
 
 /// A service in its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,7 +62,7 @@ table! {
         /// When a request is sent again.
         "retry" => retry: Retry = (Retry::default()) "{ attempts = 3, on = [\"connect\"] }",
         /// Active health checks.
-        "health" => health: Option<Health> = none,
+        "health" => health: Option<Health> = none within Together,
         /// Ejection of endpoints that fail.
         "outliers" => outliers: Option<Outliers> = none,
         /// The name of a breaker.
@@ -68,7 +70,7 @@ table! {
         /// Most requests in flight: a number, or `{ max = 1024, queue = 100, wait = "50ms" }`.
         "max_in_flight" => max_in_flight: Option<InFlightCap> = none "no limit",
         /// Finds out by latency how many requests it can take at once.
-        "adaptive" => adaptive: Option<Adaptive> = none,
+        "adaptive" => adaptive: Option<Adaptive> = none within Together,
         /// How long an endpoint that returns takes to get its full share.
         "slow_start" => slow_start: Option<Duration> = none "at once",
         /// Below this share of healthy endpoints of a version, checks and ejections are not believed.
@@ -175,16 +177,23 @@ words! {
     }
 }
 
+/// How long an upstream must be given.
+const WAIT: Bounds<Duration> = Bounds::least(
+    Duration::from_millis(1),
+    "nothing can be in time",
+    "leave it out for the default",
+);
+
 table! {
     /// How long things may take. What is not set here is set by the wider level, or by default.
     pub struct Timeouts {
         /// One TCP connection attempt.
-        "connect" => connect: Option<Duration> = none "\"1s\"",
+        "connect" => connect: Option<Duration> = none "\"1s\"" within WAIT,
         /// The whole exchange, all tries, to the end of the answer; for streams and upgrades only
         /// to the head of the answer.
-        "request" => request: Option<Duration> = none "no limit but silence",
+        "request" => request: Option<Duration> = none "no limit but silence" within WAIT,
         /// Longest silence of the upstream.
-        "idle" => idle: Option<Duration> = none "\"60s\"",
+        "idle" => idle: Option<Duration> = none "\"60s\"" within WAIT,
     }
 }
 
@@ -217,7 +226,7 @@ table! {
         /// and so are the first three retries of all.
         "budget" => budget: Percent = (Percent(2000)) "\"20%\"",
         /// Longest wait for the head of one try's answer.
-        "per_try" => per_try: Option<Duration> = none "what `request` leaves",
+        "per_try" => per_try: Option<Duration> = none "what `request` leaves" within WAIT,
         /// Pause before the second try, doubled for each further one, with full jitter; the
         /// first repeat of a failed connection waits for nothing.
         "backoff" => backoff: Duration = (Duration::from_millis(25)) "\"25ms\"",
@@ -373,78 +382,4 @@ words! {
         /// HTTP/2 if the upstream offers it (ALPN), else HTTP/1.1.
         "auto" => Auto,
     }
-}
-
-/// One endpoint.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Endpoint {
-    /// `host:port`, host an IP address (v6 in brackets) or a DNS name; or `unix:/path`.
-    pub address: Name,
-    /// 1 to 1000.
-    pub weight: u16,
-}
-
-impl Read for Endpoint {
-    fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        if node.value.is_str() {
-            return address(node, cx).map(|address| Self { address, weight: 1 });
-        }
-        let table = EndpointTable::read(node, cx)?;
-        if !(1..=1000).contains(&table.weight) {
-            node.invalid(cx, "`weight` must be between 1 and 1000", "out of range");
-            return None;
-        }
-        Some(Self {
-            address: table.address.0,
-            weight: table.weight,
-        })
-    }
-
-    fn shape() -> Shape {
-        Shape::Any(vec![Address::shape(), EndpointTable::shape()])
-    }
-}
-
-table! {
-    /// An endpoint with its weight.
-    pub struct EndpointTable {
-        /// `host:port` or `unix:/path`.
-        "address" => address: Address = required,
-        /// Its share of requests relative to its siblings, 1 to 1000.
-        "weight" => weight: u16 = (1) "1",
-    }
-}
-
-/// `host:port` or `unix:/path`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Address(pub Name);
-
-impl Read for Address {
-    fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        address(node, cx).map(Self)
-    }
-
-    fn shape() -> Shape {
-        Shape::Text("`host:port` or `unix:/path`", "^.+:[0-9]+$|^unix:.+|\\$\\{")
-    }
-}
-
-fn address(node: &Node, cx: &Cx) -> Option<Name> {
-    parsed(
-        node,
-        cx,
-        "an endpoint, such as \"10.0.0.7:8080\" or \"shop-v1:8080\"",
-        |text| {
-            if let Some(path) = text.strip_prefix("unix:") {
-                return (!path.is_empty()).then(|| Name::from(text));
-            }
-            let (host, port) = text.rsplit_once(':')?;
-            let port: u16 = port.parse().ok().filter(|port| *port > 0)?;
-            let name =
-                |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-            let sound = text.parse::<std::net::SocketAddr>().is_ok()
-                || (!host.is_empty() && host.bytes().all(name));
-            sound.then(|| Name::from(format!("{host}:{port}")))
-        },
-    )
 }

@@ -2,7 +2,7 @@
 
 use super::diagnostic::{Diagnostic, Severity, Spot};
 use super::reader::{Cx, Env, Value};
-use super::{Config, Place, check, lint, rollout, root, share};
+use super::{Config, Place, admin, check, limit, lint, reserved, rollout, root, share, syntax};
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -264,8 +264,7 @@ fn finish(files: Files, env: Env) -> Loaded {
                 file: source.name.clone(),
                 span,
             };
-            let message = error.message().to_owned();
-            diagnostics.push(Diagnostic::error("TY0001", message).at(&spot, "this is not TOML"));
+            diagnostics.push(syntax::not_toml(&source.text, &spot, error.message()));
         }
         trees.push(root::File {
             name: source.name.clone(),
@@ -279,15 +278,20 @@ fn finish(files: Files, env: Env) -> Loaded {
         defined,
     } = root::read(&trees, &cx);
     let findings = cx.finish();
-    diagnostics.extend(findings.diagnostics);
+    let read = syntax::without_torn(findings.diagnostics, &diagnostics);
+    diagnostics.extend(read);
     fill_lines(&mut config, &sources);
     check::references(&findings.references, &defined, &mut diagnostics);
     check::claims(&config, &mut diagnostics);
     check::breaker_fallbacks(&config, &mut diagnostics);
     share::check(&config, &mut diagnostics);
     rollout::check(&config, &mut diagnostics);
+    limit::check(&config, &mut diagnostics);
+    reserved::check(&config, &mut diagnostics);
+    admin::one_address_each(&config, &mut diagnostics);
     // About half a configuration, a lint would say what is not so.
-    if whole && !broken {
+    let half = diagnostics.iter().any(|found| found.code == "TY0201");
+    if whole && !broken && !half {
         lint::all(&config, &mut diagnostics);
     }
     let failed = broken

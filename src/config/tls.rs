@@ -3,6 +3,7 @@
 use super::admin::Secret;
 use super::diagnostic::Diagnostic;
 use super::reader::{Cx, Node, Read};
+use super::rule::Bounds;
 use super::shape::Shape;
 use crate::{table, words};
 use std::path::PathBuf;
@@ -24,6 +25,13 @@ impl Read for PemFile {
     }
 }
 
+const HANDSHAKE: Bounds<Duration> = Bounds::least(
+    Duration::from_millis(1),
+    "no client could be in time",
+    "leave it out for \"10s\"",
+);
+const HANDSHAKES: Bounds<u32> = Bounds::least(1, "nobody could connect", "leave it out for 512");
+
 table! {
     /// Certificates, and what is asked of clients.
     pub struct Tls {
@@ -35,9 +43,9 @@ table! {
         /// Certificates asked of clients.
         "client_auth" => client_auth: Option<ClientAuth> = none "nobody is asked",
         /// Longest handshake.
-        "handshake_timeout" => handshake_timeout: Duration = (Duration::from_secs(10)) "\"10s\"",
+        "handshake_timeout" => handshake_timeout: Duration = (Duration::from_secs(10)) "\"10s\"" within HANDSHAKE,
         /// Handshakes at once; further clients wait for their turn within the same time.
-        "max_handshakes" => max_handshakes: u32 = (512) "512",
+        "max_handshakes" => max_handshakes: u32 = (512) "512" within HANDSHAKES,
     }
 }
 

@@ -4,6 +4,7 @@
 use super::Name;
 use super::admin::Secret;
 use super::reader::{Cx, Kind, Node, Read, Reference};
+use super::rule::Bounds;
 use super::shape::Shape;
 use super::units::Percent;
 use super::values::parsed;
@@ -67,11 +68,16 @@ table! {
         /// Headers that the collector wants, such as `{ x-scope-orgid = "shop", authorization = { env = "OTLP_TOKEN" } }`.
         "headers" => headers: Headers = (Vec::new()) "{}",
         /// Pause between two pushes.
-        "every" => every: Duration = (EVERY) "\"60s\"",
+        "every" => every: Duration = (EVERY) "\"60s\"" within PAUSE,
     }
 }
 
 const EVERY: Duration = Duration::from_mins(1);
+const PAUSE: Bounds<Duration> = Bounds::least(
+    Duration::from_millis(10),
+    "metrics would be pushed without a pause",
+    "leave it out for \"60s\"",
+);
 
 impl Default for Push {
     fn default() -> Self {

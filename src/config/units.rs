@@ -143,40 +143,123 @@ pub fn rate(text: &str) -> Option<Rate> {
     })
 }
 
-/// Reads a text with a unit; a bare number is told the two spellings it probably meant.
-fn with_unit<T>(
-    node: &Node,
-    cx: &Cx,
-    what: &str,
-    likely: [&str; 2],
+/// A kind of value with a unit.
+struct Unit<T> {
+    what: &'static str,
+    /// Units that are probably meant where there is none, the likeliest first.
+    likely: &'static [&'static str],
+    /// Units that are probably meant by what begins like this, in lower case.
+    meant: &'static [(&'static str, &'static [&'static str])],
     parse: fn(&str) -> Option<T>,
-) -> Option<T> {
-    if let DeValue::Integer(number) = node.value {
-        let [one, two] = likely.map(|unit| format!("\"{number}{unit}\""));
-        let message = format!("`{}` needs a unit: {one} or {two}", node.key());
-        let diagnostic =
-            Diagnostic::error("TY0204", message).at(&node.spot(), "a number without a unit");
-        cx.report(
-            diagnostic
-                .help(format!("write it as {what}, in quotes"))
-                .patch(&node.spot(), one),
-        );
-        return None;
-    }
-    let text = String::read(node, cx)?;
-    let value = parse(&text);
-    if value.is_none() {
-        let [one, two] = likely.map(|unit| format!("\"10{unit}\""));
-        let message = format!("`{text}` is not {what}");
-        let label = format!("write a number and a unit, such as {one} or {two}");
-        cx.report(Diagnostic::error("TY0204", message).at(&node.spot(), label));
-    }
-    value
 }
+
+impl<T> Unit<T> {
+    /// Reads a text with a unit. Whoever left it out, or misspelt it, is told what to write for
+    /// this very number.
+    fn read(&self, node: &Node, cx: &Cx) -> Option<T> {
+        let bare = match node.value {
+            DeValue::Integer(number) => Some(number.as_str()),
+            DeValue::Float(number) => Some(number.as_str()),
+            _ => None,
+        };
+        if let Some(number) = bare {
+            let spelled = self.spelled(number);
+            let message = format!("`{}` needs a unit: {}", node.key(), spelled.join(" or "));
+            let diagnostic = Diagnostic::error("TY0204", message);
+            let diagnostic = diagnostic.at(&node.spot(), "a number without a unit");
+            let diagnostic = diagnostic.help(format!("write it as {}, in quotes", self.what));
+            cx.report(match spelled.first() {
+                Some(first) => diagnostic.patch(&node.spot(), first),
+                None => diagnostic,
+            });
+            return None;
+        }
+        let text = String::read(node, cx)?;
+        let value = (self.parse)(&text);
+        if value.is_none() {
+            let spelled = self.spelled(&text).join(" or ");
+            let message = format!("`{text}` is not {}", self.what);
+            let label = format!("write a number and a unit, such as {spelled}");
+            cx.report(Diagnostic::error("TY0204", message).at(&node.spot(), label));
+        }
+        value
+    }
+
+    /// How the number of a text could be written, in quotes; some other number, if it is itself
+    /// at fault.
+    fn spelled(&self, text: &str) -> Vec<String> {
+        let digit = |c: char| c.is_ascii_digit() || matches!(c, '.' | '_');
+        let end = text.find(|c| !digit(c)).unwrap_or(text.len());
+        let (number, unit) = text.split_at(end);
+        let unit = unit.trim();
+        let known = !unit.is_empty() && (self.parse)(&format!("10{unit}")).is_some();
+        let number = if known { "10" } else { number };
+        let lower = unit.to_ascii_lowercase();
+        let mut meant = self.meant.iter();
+        let meant = meant.find(|(beginning, _)| end > 0 && lower.starts_with(beginning));
+        let units = meant.map_or(self.likely, |(_, units)| units);
+        let with = |number: &str| -> Vec<String> {
+            let texts = units.iter().map(|unit| format!("{number}{unit}"));
+            let sound = texts.filter(|text| (self.parse)(text).is_some());
+            sound.map(|text| format!("{text:?}")).collect()
+        };
+        match with(number) {
+            spelled if spelled.is_empty() => with("10"),
+            spelled => spelled,
+        }
+    }
+}
+
+const DURATION: Unit<Duration> = Unit {
+    what: "a duration",
+    likely: &["ms", "s"],
+    meant: &[
+        ("milli", &["ms"]),
+        ("sec", &["s"]),
+        ("min", &["m"]),
+        ("h", &["h"]),
+        ("day", &["d"]),
+    ],
+    parse: duration,
+};
+
+/// K is 1000 to some and 1024 to others.
+const SIZE: Unit<Bytes> = Unit {
+    what: "a size",
+    likely: &["KiB", "MiB"],
+    meant: &[
+        ("k", &["KiB", "KB"]),
+        ("m", &["MiB", "MB"]),
+        ("g", &["GiB", "GB"]),
+        ("b", &["B"]),
+    ],
+    parse: bytes,
+};
+
+const SHARE: Unit<Percent> = Unit {
+    what: "a percentage from 0% to 100%",
+    likely: &["%"],
+    meant: &[],
+    parse: percent,
+};
+
+const RATE: Unit<Rate> = Unit {
+    what: "a rate above zero",
+    likely: &["/s", "/m"],
+    meant: &[
+        ("/s", &["/s"]),
+        ("/m", &["/m"]),
+        ("/h", &["/h"]),
+        ("/d", &["/d"]),
+        ("rps", &["/s"]),
+        ("rpm", &["/m"]),
+    ],
+    parse: rate,
+};
 
 impl Read for Duration {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        with_unit(node, cx, "a duration", ["ms", "s"], duration)
+        DURATION.read(node, cx)
     }
 
     fn shape() -> Shape {
@@ -189,7 +272,7 @@ impl Read for Duration {
 
 impl Read for Bytes {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        with_unit(node, cx, "a size", ["KiB", "MiB"], bytes)
+        SIZE.read(node, cx)
     }
 
     fn shape() -> Shape {
@@ -202,13 +285,7 @@ impl Read for Bytes {
 
 impl Read for Percent {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        with_unit(
-            node,
-            cx,
-            "a percentage from 0% to 100%",
-            ["%", "%"],
-            percent,
-        )
+        SHARE.read(node, cx)
     }
 
     fn shape() -> Shape {
@@ -218,7 +295,7 @@ impl Read for Percent {
 
 impl Read for Rate {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        with_unit(node, cx, "a rate above zero", ["/s", "/m"], rate)
+        RATE.read(node, cx)
     }
 
     fn shape() -> Shape {
@@ -231,7 +308,7 @@ impl Read for Rate {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bytes, Percent, bytes, duration, percent, rate};
+    use super::{Bytes, DURATION, Percent, RATE, SHARE, SIZE, bytes, duration, percent, rate};
     use std::time::Duration;
 
     #[test]
@@ -242,6 +319,34 @@ mod tests {
         assert_eq!(bytes("64KB"), Some(Bytes(64_000)));
         assert_eq!(percent("0.25%"), Some(Percent(25)));
         assert_eq!(rate("100/s").unwrap().count, 100);
+    }
+
+    #[test]
+    fn who_misspells_a_unit_is_told_how_to_write_that_number() {
+        for (text, told) in [
+            ("64K", "\"64KiB\" \"64KB\""),
+            ("2g", "\"2GiB\" \"2GB\""),
+            ("1024", "\"1024KiB\" \"1024MiB\""),
+            ("much", "\"10KiB\" \"10MiB\""),
+        ] {
+            assert_eq!(SIZE.spelled(text).join(" "), told, "{text}");
+        }
+        for (text, told) in [
+            ("100", "\"100/s\" \"100/m\""),
+            ("5/minute", "\"5/m\""),
+            ("0/s", "\"10/s\""),
+        ] {
+            assert_eq!(RATE.spelled(text).join(" "), told, "{text}");
+        }
+        for (text, told) in [
+            ("5 sec", "\"5s\""),
+            ("99999d", "\"10ms\" \"10s\""),
+            ("30", "\"30ms\" \"30s\""),
+        ] {
+            assert_eq!(DURATION.spelled(text).join(" "), told, "{text}");
+        }
+        assert_eq!(SHARE.spelled("5"), ["\"5%\""]);
+        assert_eq!(SHARE.spelled("150%"), ["\"10%\""]);
     }
 
     #[test]

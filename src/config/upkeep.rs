@@ -3,11 +3,30 @@
 use super::breaker::StatusMatch;
 use super::policy::Mode;
 use super::reader::{Cx, Node, Read};
+use super::rule::{Bounds, Coherent, Incoherence};
 use super::shape::Shape;
 use super::units::Percent;
 use super::values::parsed;
 use crate::{table, words};
 use std::time::Duration;
+
+/// Shortest pause between two checks of an endpoint.
+const PAUSE: Bounds<Duration> = Bounds::least(
+    Duration::from_millis(10),
+    "endpoints would be checked without a pause",
+    "leave it out for \"5s\"",
+);
+/// Longest waits that make sense at all.
+const WAIT: Bounds<Duration> = Bounds::least(
+    Duration::from_millis(1),
+    "no check could pass in time",
+    "leave it out for \"1s\"",
+);
+const CHECKS: Bounds<u32> = Bounds::least(
+    1,
+    "a verdict needs a check",
+    "1 believes each check by itself",
+);
 
 table! {
     /// Active health checks.
@@ -21,13 +40,55 @@ table! {
         /// Statuses that count as well.
         "statuses" => statuses: Vec<StatusMatch> = (vec![StatusMatch(200, 299)]) "[\"2xx\"]",
         /// Pause between two checks, with a tenth of jitter.
-        "every" => every: Duration = (Duration::from_secs(5)) "\"5s\"",
+        "every" => every: Duration = (Duration::from_secs(5)) "\"5s\"" within PAUSE,
         /// Longest wait for one check.
-        "timeout" => timeout: Duration = (Duration::from_secs(1)) "\"1s\"",
+        "timeout" => timeout: Duration = (Duration::from_secs(1)) "\"1s\"" within WAIT,
         /// Checks in a row that must pass.
-        "healthy_after" => healthy_after: u32 = (2) "2",
+        "healthy_after" => healthy_after: u32 = (2) "2" within CHECKS,
         /// Checks in a row that must fail.
-        "unhealthy_after" => unhealthy_after: u32 = (3) "3",
+        "unhealthy_after" => unhealthy_after: u32 = (3) "3" within CHECKS,
+    }
+}
+
+impl Coherent for Health {
+    fn incoherence(&self, _: &Node, _: &Cx) -> Option<Incoherence> {
+        let wrong = |key, message: &str, label, help| {
+            Some(Incoherence {
+                key,
+                message: message.to_owned(),
+                label,
+                help,
+            })
+        };
+        let path = self.path.as_deref();
+        if path.is_some_and(|path| !path.starts_with('/') || path.contains(char::is_whitespace)) {
+            let message = "the path of a health check must be one that can be asked for";
+            let help = "such as \"/healthz\", perhaps with a query";
+            return wrong("path", message, "no absolute path", help);
+        }
+        if self.statuses.is_empty() {
+            let help = "leave it out for [\"2xx\"]";
+            let message = "no status of a health check counts as well";
+            return wrong("statuses", message, "never healthy", help);
+        }
+        match (self.kind, path, &self.host) {
+            (HealthKind::Tcp, Some(_), _) => {
+                let message = "a check by `tcp` asks for no path";
+                let help = "say `kind = \"http\"`, or leave `path` out";
+                wrong("path", message, "never asked for", help)
+            }
+            (HealthKind::Grpc, Some(_), _) => {
+                let message = "a check by `grpc` asks for no path";
+                let help = "say in `host` which service is asked about, and leave `path` out";
+                wrong("path", message, "never asked for", help)
+            }
+            (HealthKind::Tcp, None, Some(_)) | (HealthKind::Auto, None, Some(_)) => {
+                let message = "a check by `tcp` names no host";
+                let help = "say `kind = \"http\"`, or leave `host` out";
+                wrong("host", message, "never sent", help)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -45,13 +106,24 @@ words! {
     }
 }
 
+const FAILURES: Bounds<u32> = Bounds::least(
+    1,
+    "an endpoint would be out before it failed",
+    "to eject nobody, leave `outliers` out",
+);
+const OUT: Bounds<Duration> = Bounds::least(
+    Duration::from_millis(1),
+    "an ejected endpoint would be back at once",
+    "to eject nobody, leave `outliers` out",
+);
+
 table! {
     /// Ejection of endpoints that fail.
     pub struct Outliers {
         /// Answers of 5xx, resets and timeouts in a row.
-        "consecutive_failures" => consecutive_failures: u32 = (5) "5",
+        "consecutive_failures" => consecutive_failures: u32 = (5) "5" within FAILURES,
         /// First ejection; each further one is longer, up to ten times.
-        "eject_for" => eject_for: Duration = (Duration::from_secs(30)) "\"30s\"",
+        "eject_for" => eject_for: Duration = (Duration::from_secs(30)) "\"30s\"" within OUT,
         /// Largest share of a version's endpoints that may be out; at least one may.
         "max_ejected" => max_ejected: Percent = (Percent(1000)) "\"10%\"",
         /// Whether it acts.
@@ -59,13 +131,20 @@ table! {
     }
 }
 
+/// Cookies count whole seconds.
+const AGE: Bounds<Duration> = Bounds::least(
+    Duration::from_secs(1),
+    "the browser would drop it at once",
+    "leave it out, and the browser keeps it until it closes",
+);
+
 table! {
     /// Keeps a client at one endpoint, by a cookie that the gateway sets.
     pub struct Sticky {
         /// The cookie's name.
         "cookie" => cookie: CookieName = required,
         /// How long the client keeps it.
-        "max_age" => max_age: Option<Duration> = none "until the browser closes",
+        "max_age" => max_age: Option<Duration> = none "until the browser closes" within AGE,
     }
 }
 
@@ -87,17 +166,36 @@ impl Read for CookieName {
     }
 }
 
+const PLACES: Bounds<u32> = Bounds::least(1, "nobody could get in", "leave it out for the default");
+
 table! {
     /// Finds out by latency how many requests a service can take at once.
     pub struct Adaptive {
         /// Never fewer in flight than this.
-        "min" => min: u32 = (8) "8",
+        "min" => min: u32 = (8) "8" within PLACES,
         /// Never more in flight than this.
-        "max" => max: u32 = (1024) "1024",
+        "max" => max: u32 = (1024) "1024" within PLACES,
         /// How much slower than at best an answer may get before the limit shrinks.
         "tolerance" => tolerance: Percent = (Percent(5000)) "\"50%\"",
         /// Whether it acts.
         "mode" => mode: Mode = (Mode::Enforce) "\"enforce\"",
+    }
+}
+
+impl Coherent for Adaptive {
+    fn incoherence(&self, node: &Node, cx: &Cx) -> Option<Incoherence> {
+        let Self { min, max, .. } = self;
+        let written = |key| node.table(cx).and_then(|mut table| table.get(key));
+        (min > max).then(|| Incoherence {
+            key: if written("min").is_some() {
+                "min"
+            } else {
+                "max"
+            },
+            message: format!("`min` is {min}, which is more than `max`, which is {max}"),
+            label: "the wrong way around",
+            help: "the limit moves between the two",
+        })
     }
 }
 

@@ -208,13 +208,19 @@ impl Read for IpAddr {
 
 impl Read for IpNet {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        parsed(node, cx, "a network, such as \"10.0.0.0/8\"", |text| {
+        let network = parsed(node, cx, "a network, such as \"10.0.0.0/8\"", |text| {
             let single = text.parse::<IpAddr>().ok().map(IpNet::from);
-            text.parse::<IpNet>()
-                .ok()
-                .map(|network| network.trunc())
-                .or(single)
-        })
+            text.parse::<IpNet>().ok().or(single)
+        })?;
+        let whole = network.trunc();
+        if whole != network {
+            let message = format!("`{network}` is the network {whole}: its last bits do not count");
+            let diagnostic = Diagnostic::warning("TY0404", message)
+                .at(&node.spot(), "more bits than its length says")
+                .help(format!("one address alone is \"{}\"", network.addr()));
+            cx.report(diagnostic.patch(&node.spot(), format!("\"{whole}\"")));
+        }
+        Some(whole)
     }
 
     fn shape() -> Shape {

@@ -3,8 +3,10 @@
 
 use super::auth::Consumers;
 use super::jwt::{KeySet, Materials as Jwt, UnusableKeys, revoked::Revoked};
+use crate::config::admin::Secret;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::jwt::{self as config, Keys};
+use crate::config::reader::Placed;
 use crate::config::tls::VersionTls;
 use crate::config::traces::Headers;
 use crate::config::{Config, Name, Place};
@@ -40,16 +42,22 @@ impl Materials {
         let mut read = Self::default();
         let mut problems = Vec::new();
         let mut problem = |table: &str, at: &Place, error: &dyn std::fmt::Display| {
-            let message = format!("`{table}` cannot be put to work: {error}");
-            let diagnostic = Diagnostic::error("TY0504", message).at(&at.spot(), "needed here");
             problems.push(match table.ends_with(".tls") {
-                true => diagnostic.help("`tyrian dev-cert` makes certificates to try things out"),
-                false => diagnostic,
+                true => unusable(table, at, error)
+                    .help("`tyrian dev-cert` makes certificates to try things out"),
+                false => unusable(table, at, error),
             });
         };
+        let mut wrong_keys = Vec::new();
         for (name, jwt) in &config.jwt {
             let table = format!("jwt.{name}");
-            let keys = keys(jwt).map_err(|error| problem(&table, &jwt.at, &error));
+            let keys = keys(jwt).map_err(|error| {
+                let diagnostic = unusable(&table, &jwt.at, &error);
+                wrong_keys.push(match error.help() {
+                    Some(help) => diagnostic.help(help),
+                    None => diagnostic,
+                });
+            });
             let revoked = jwt
                 .revoked
                 .as_deref()
@@ -61,7 +69,18 @@ impl Materials {
         }
         for (name, keys) in &config.api_keys {
             match super::auth::consumers(keys) {
-                Ok(consumers) => drop(read.api_keys.insert(name.clone(), consumers)),
+                Ok(consumers) => {
+                    if consumers.is_empty() {
+                        let message = format!("`api_keys.{name}` has a file without keys");
+                        let diagnostic = Diagnostic::warning("TY0327", message);
+                        let diagnostic = diagnostic.at(&keys.at.spot(), "nobody has a key");
+                        read.warnings.push(
+                            diagnostic
+                                .help("one `CONSUMER:SHA256` per line: printf %s KEY | sha256sum"),
+                        );
+                    }
+                    read.api_keys.insert(name.clone(), consumers);
+                }
                 Err(error) => problem(&format!("api_keys.{name}"), &keys.at, &error),
             }
         }
@@ -92,6 +111,7 @@ impl Materials {
             Ok(plugins) => read.plugins = plugins,
             Err(wrong) => problems.extend(wrong),
         }
+        problems.extend(wrong_keys);
         problems.extend(unusable_secrets(config));
         if problems.is_empty() {
             Ok(read)
@@ -101,26 +121,40 @@ impl Materials {
     }
 }
 
+/// What a table names cannot be used.
+fn unusable(table: &str, at: &Place, error: &dyn std::fmt::Display) -> Diagnostic {
+    let message = format!("`{table}` cannot be put to work: {error}");
+    Diagnostic::error("TY0504", message).at(&at.spot(), "needed here")
+}
+
+/// A secret that signs colors, and is not there or too short.
+fn unusable_color_key(id: &str, secret: &Placed<Secret>) -> Option<Diagnostic> {
+    let why = match secret.value.text().map(|text| text.len()) {
+        None => "the secret is not there".to_owned(),
+        Some(length) if length < COLOR_KEY_MIN => {
+            format!("the secret has {length} bytes, and needs {COLOR_KEY_MIN}")
+        }
+        Some(_) => return None,
+    };
+    let diagnostic = unusable(&format!("coloring.keys.{id}"), &secret.at, &why);
+    Some(diagnostic.help("such as openssl rand -base64 32 makes"))
+}
+
 /// What names a secret that is not there, or of no use.
 fn unusable_secrets(config: &Config) -> impl Iterator<Item = Diagnostic> {
-    let long_enough = |secret: String| secret.len() >= COLOR_KEY_MIN;
     let keys = config.coloring.keys.iter();
-    let keys = keys.filter(move |(_, secret)| !secret.text().is_some_and(long_enough));
-    let keys = keys.map(|(id, _)| {
-        let why = format!("has fewer than {COLOR_KEY_MIN} characters");
-        (format!("coloring.keys.{id}"), why)
-    });
+    let keys = keys.filter_map(|(id, secret)| unusable_color_key(id, secret));
     let headers = collectors(config).flat_map(|(key, headers)| {
         let unusable = headers.iter().filter(|(_, text)| text.value().is_none());
         unusable.map(move |(name, _)| {
-            let why = "is no value of a header".to_owned();
-            (format!("telemetry.{key}.headers.{name}"), why)
+            let key = format!("telemetry.{key}.headers.{name}");
+            let message = format!(
+                "`{key}` cannot be put to work: it is not there, or is no value of a header"
+            );
+            Diagnostic::error("TY0504", message)
         })
     });
-    keys.chain(headers).map(|(key, why)| {
-        let message = format!("`{key}` cannot be put to work: it is not there, or {why}");
-        Diagnostic::error("TY0504", message)
-    })
+    keys.chain(headers)
 }
 
 /// Headers for collectors, by the key of their table.
@@ -175,11 +209,14 @@ fn doubts(certificates: &[Certified], at: &Place) -> Vec<Diagnostic> {
 fn keys(jwt: &config::Jwt) -> Result<Option<KeySet>, UnusableKeys> {
     match &jwt.keys {
         Keys::Url(_) => Ok(None),
-        Keys::File(path) => KeySet::from_file(path).map(Some),
+        Keys::File(path) => {
+            let keys = KeySet::from_file(path)?;
+            keys.covering(&jwt.algorithms).map(Some)
+        }
         Keys::Pem(path) => KeySet::from_pem(path, &jwt.algorithms).map(Some),
         Keys::Hmac(secret) => {
             let secret = secret.text().ok_or(UnusableKeys::NoSecret)?;
-            KeySet::from_secret(secret.as_bytes()).map(Some)
+            KeySet::from_secret(&secret, &jwt.algorithms).map(Some)
         }
     }
 }

@@ -36,7 +36,7 @@ impl Keys {
     /// Reads the secrets; those that cannot be read have been reported by the check.
     pub fn build(config: &Config) -> Self {
         let keys = config.coloring.keys.iter().filter_map(|(id, secret)| {
-            let secret = Secret::text(secret)?;
+            let secret = Secret::text(&secret.value)?;
             Some((
                 id.clone(),
                 hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()),

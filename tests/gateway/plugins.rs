@@ -108,7 +108,7 @@ fn bodies_lose_what_they_must_not_carry() {
 fn an_injected_fault_is_one() {
     let upstream = Upstream::start("v1");
     let plugins = "[plugins.day]\nuse = \"inject-fault\"\n\
-                   config = { abort = { status = 503, percent = 100 } }\n";
+                   config = { abort = { status = 503, percent = \"100%\" } }\n";
     let mut gateway = Gateway::start(&config(&upstream, plugins, "\"day\""));
     assert_eq!(gateway.get("/", "").status, 503);
     let line = gateway.logged(|line| line["reason"] == "plugin");

@@ -263,6 +263,9 @@ fn two_addresses_are_enough_to_serve() {
 #[test]
 fn an_online_check_tells_what_is_wrong_around_the_file() {
     let upstream = Upstream::start("v1");
+    let issuer = Upstream::start("issuer");
+    let keys = include_str!("../config_corpus/files/p256.jwks");
+    issuer.say_ok("Content-Type: application/json\r\n", keys);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let dir = tempfile::tempdir().unwrap();
     let token = dir.path().join("token");
@@ -274,12 +277,15 @@ fn an_online_check_tells_what_is_wrong_around_the_file() {
          [services.app.versions.v1]\nendpoints = [\"{}\", \"127.0.0.1:1\", \"no.such.invalid:80\"]\n\
          [jwt.users]\nissuer = \"i\"\nalgorithms = [\"RS256\"]\n\
          keys = {{ jwks_url = \"http://127.0.0.1:1/jwks.json\" }}\n\
-         [routes.all]\nmatch = {{ path = \"/*\" }}\nservice = \"app\"\nauth = \"users\"\n\
+         [jwt.corp]\nissuer = \"c\"\nalgorithms = [\"ES256\", \"RS256\"]\n\
+         keys = {{ jwks_url = \"http://{}/jwks.json\" }}\n\
+         [routes.all]\nmatch = {{ path = \"/*\" }}\nservice = \"app\"\nauth = [\"users\", \"corp\"]\n\
          [telemetry]\naccess_log = {{ path = \"{}/none/access.log\" }}\n\
          traces = {{ otlp = \"http://127.0.0.1:1\" }}\n",
         taken.local_addr().unwrap(),
         token.display(),
         upstream.address,
+        issuer.address,
         dir.path().display()
     );
     std::fs::write(&file, text).unwrap();
@@ -311,6 +317,8 @@ fn an_online_check_tells_what_is_wrong_around_the_file() {
         "endpoint `no.such.invalid:80`: its name does not resolve",
         "collector `http://127.0.0.1:1/v1/traces`: nobody answers",
         "keys of `users` cannot be fetched",
+        "no key of `corp` at",
+        "is one for RS256",
         "others may read the token",
         "the directory of the access log",
     ] {

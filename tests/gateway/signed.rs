@@ -47,6 +47,11 @@ fn a_signed_color_is_believed_from_a_stranger_wherever_it_stands() {
     let gateway = start(&config(&v1, &v2, SIGNED));
     let token = sign(&gateway, &["canary", "--for", "1h"]);
     assert!(token.starts_with("canary~"), "{token}");
+    assert_eq!(
+        sign(&gateway, &["canary", "--for", "0s"]),
+        "",
+        "good for nothing"
+    );
     for carried in [
         format!("X-Tyrian-Color: {token}\r\n"),
         format!("Cookie: a=b; color={token}\r\n"),

@@ -20,10 +20,12 @@ pub struct Config {
 #[serde(crate = "tyrian_plugin::serde", deny_unknown_fields)]
 #[schemars(crate = "tyrian_plugin::schemars")]
 pub struct Delay {
-    /// How long, in milliseconds.
-    pub ms: u64,
-    /// Of requests, 0 to 100.
-    pub percent: f64,
+    /// How long: `250ms` or `2s`, at most a minute.
+    #[schemars(regex(pattern = r"^[0-9]+(ms|s)$|\$\{"))]
+    pub time: String,
+    /// Of requests: `5%`.
+    #[schemars(regex(pattern = r"^[0-9.]+%$|\$\{"))]
+    pub percent: String,
 }
 
 /// Requests that are answered with an error.
@@ -33,8 +35,9 @@ pub struct Delay {
 pub struct Abort {
     /// 400 to 599.
     pub status: u16,
-    /// Of requests, 0 to 100.
-    pub percent: f64,
+    /// Of requests: `5%`.
+    #[schemars(regex(pattern = r"^[0-9.]+%$|\$\{"))]
+    pub percent: String,
 }
 
 /// The plugin.
@@ -45,7 +48,7 @@ pub struct InjectFault {
 }
 
 /// Longest delay.
-const DELAY_MAX: u64 = 60_000;
+const DELAY_MAX: Duration = Duration::from_mins(1);
 
 impl Plugin for InjectFault {
     type Config = Config;
@@ -57,10 +60,7 @@ impl Plugin for InjectFault {
 
     fn new(config: Config) -> Result<Self, String> {
         let delay = match config.delay {
-            Some(delay) if delay.ms > DELAY_MAX => {
-                return Err(format!("`delay.ms` is at most {DELAY_MAX}"));
-            }
-            Some(delay) => Some((Duration::from_millis(delay.ms), share(delay.percent)?)),
+            Some(delay) => Some((time(&delay.time)?, share("delay", &delay.percent)?)),
             None => None,
         };
         let abort = match config.abort {
@@ -68,7 +68,7 @@ impl Plugin for InjectFault {
                 let status = StatusCode::from_u16(abort.status).ok();
                 let status = status.filter(|_| (400..600).contains(&abort.status));
                 let status = status.ok_or("`abort.status` is 400 to 599")?;
-                Some((status, share(abort.percent)?))
+                Some((status, share("abort", &abort.percent)?))
             }
             None => None,
         };
@@ -91,11 +91,27 @@ impl Plugin for InjectFault {
     }
 }
 
-fn share(percent: f64) -> Result<f64, String> {
-    match (0.0..=100.0).contains(&percent) {
-        true => Ok(percent / 100.0),
-        false => Err("`percent` is 0 to 100".to_owned()),
-    }
+fn time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix("ms") {
+        Some(number) => (number, 1),
+        None => (text.strip_suffix('s').unwrap_or(""), 1000),
+    };
+    let time = number
+        .parse()
+        .ok()
+        .and_then(|number: u64| number.checked_mul(unit));
+    let time = time.map(Duration::from_millis);
+    time.filter(|time| *time <= DELAY_MAX)
+        .ok_or_else(|| format!("`delay.time`: `{text}` is not \"250ms\" or \"2s\", at most 60s"))
+}
+
+fn share(of: &str, text: &str) -> Result<f64, String> {
+    let percent = text
+        .strip_suffix('%')
+        .and_then(|number| number.parse().ok());
+    let percent = percent.filter(|percent| (0.0..=100.0).contains(percent));
+    let share = percent.map(|percent: f64| percent / 100.0);
+    share.ok_or_else(|| format!("`{of}.percent`: `{text}` is not \"0%\" to \"100%\""))
 }
 
 #[cfg(test)]
@@ -108,7 +124,8 @@ mod tests {
     #[test]
     fn so_many_go_wrong() {
         let config = json!({
-            "abort": { "status": 503, "percent": 50 }, "delay": { "ms": 5, "percent": 100 },
+            "abort": { "status": 503, "percent": "50%" },
+            "delay": { "time": "5ms", "percent": "100%" },
         });
         let mut bench = Bench::new::<InjectFault>(&config).unwrap();
         let aborted = (0..1000).filter(|_| match bench.request() {
@@ -122,9 +139,12 @@ mod tests {
     fn nonsense_is_refused() {
         for config in [
             json!({}),
-            json!({ "abort": { "status": 200, "percent": 1 } }),
-            json!({ "abort": { "status": 503, "percent": 101 } }),
-            json!({ "delay": { "ms": 90_000, "percent": 1 } }),
+            json!({ "abort": { "status": 200, "percent": "1%" } }),
+            json!({ "abort": { "status": 503, "percent": "101%" } }),
+            json!({ "abort": { "status": 503, "percent": 1 } }),
+            json!({ "delay": { "time": "5", "percent": "1%" } }),
+            json!({ "delay": { "time": "90s", "percent": "1%" } }),
+            json!({ "delay": { "time": "18446744073709551615s", "percent": "1%" } }),
         ] {
             assert!(Bench::new::<InjectFault>(&config).is_err(), "{config}");
         }

@@ -12,6 +12,37 @@ use std::collections::HashSet;
 pub fn all(config: &Config, out: &mut Vec<Diagnostic>) {
     unmet_versions(config, out);
     rules_that_come_too_late(config, out);
+    rules_of_everybody(config, out);
+    guards_of_nothing(config, out);
+}
+
+/// All conditions of none hold.
+fn rules_of_everybody(config: &Config, out: &mut Vec<Diagnostic>) {
+    for (name, color) in &config.colors {
+        if color.when.iter().any(|rule| count(rule) == 0) {
+            let message =
+                format!("a rule of color `{name}` has no conditions, so everybody meets it");
+            let diagnostic = Diagnostic::warning("TY0327", message);
+            let diagnostic = diagnostic.at(&color.at.spot(), "all traffic");
+            out.push(diagnostic.help("a share of 100% says so for readers"));
+        }
+    }
+}
+
+fn guards_of_nothing(config: &Config, out: &mut Vec<Diagnostic>) {
+    for (name, rollout) in &config.rollouts {
+        let empty = rollout.guard.as_ref().is_some_and(|guard| {
+            guard.max_error_rate.is_none()
+                && guard.max_p99.is_none()
+                && guard.worse_than_default.is_none()
+        });
+        if empty {
+            let message = format!("the guard of rollout `{name}` guards against nothing");
+            let diagnostic = Diagnostic::warning("TY0327", message);
+            let diagnostic = diagnostic.at(&rollout.at.spot(), "any version would pass");
+            out.push(diagnostic.help("such as `guard = { worse_than_default = \"20%\" }`"));
+        }
+    }
 }
 
 /// A version that is neither the default nor named by a color, a split, a mirror or a breaker, while

@@ -9,16 +9,18 @@ use crate::config::policy::Mode;
 use crate::config::route::{Route, Target};
 use crate::config::service::{RetryOn, Service};
 use crate::config::{Name, Place};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 /// Runs every lint about policies.
 pub fn all(config: &Config, out: &mut Vec<Diagnostic>) {
     unused(config, out);
-    unreachable_claims(config, out);
     slower_than_allowed(config, out);
     keys_in_the_clear(config, out);
     mirrors_to_nowhere(config, out);
+    mirrors_of_nothing(config, out);
+    limits_twice(config, out);
+    preflights_that_never_arrive(config, out);
     retries_beyond_limits(config, out);
     too_few_to_trip(config, out);
 }
@@ -88,48 +90,8 @@ fn unused(config: &Config, out: &mut Vec<Diagnostic>) {
     }
 }
 
-/// A limit by claim on a route that knows nobody puts all requests into one bucket.
-fn unreachable_claims(config: &Config, out: &mut Vec<Diagnostic>) {
-    for (name, route) in &config.routes {
-        let unknown = |part: &KeyPart| match part {
-            KeyPart::Jwt(claim) => !knows(config, route, claim),
-            _ => false,
-        };
-        let mut limits = route.limits.iter();
-        let by_claim = limits.find_map(|used| {
-            let limit = config.limits.get(&used.name)?;
-            limit.key.iter().any(unknown).then_some((used, limit))
-        });
-        let Some((used, limit)) = by_claim else {
-            continue;
-        };
-        let limited = &used.name;
-        let message = match route.auth {
-            None => format!(
-                "limit `{limited}` goes by a claim, but route `{name}` asks nobody for a token"
-            ),
-            Some(_) => format!(
-                "limit `{limited}` goes by a claim, which whoever route `{name}` asks does not tell"
-            ),
-        };
-        let diagnostic = Diagnostic::warning("TY0321", message)
-            .at(&route.at.spot(), "all requests lack the claim")
-            .at(&limit.at.spot(), "goes by a claim");
-        out.push(shown(diagnostic, route, "share one bucket"));
-    }
-}
-
-/// Whether a route may know a claim: tokens have any, keys say whose they are, and a service that
-/// is asked tells none.
-pub(super) fn knows(config: &Config, route: &Route, claim: &str) -> bool {
-    let providers = route.auth.iter().flat_map(|auth| &auth.providers);
-    providers.into_iter().any(|name| {
-        config.jwt.contains_key(name) || (config.api_keys.contains_key(name) && claim == "sub")
-    })
-}
-
 /// Adds a request that shows it.
-fn shown(diagnostic: Diagnostic, route: &Route, what: &str) -> Diagnostic {
+pub(super) fn shown(diagnostic: Diagnostic, route: &Route, what: &str) -> Diagnostic {
     match witness::of(&route.matches) {
         Some(request) => diagnostic.help(format!("requests that {what}: tyrian explain {request}")),
         None => diagnostic,
@@ -200,6 +162,55 @@ fn mirrors_to_nowhere(config: &Config, out: &mut Vec<Diagnostic>) {
             Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
             None => diagnostic,
         });
+    }
+}
+
+/// Copies are made of what goes up, and such a route sends nothing up.
+fn mirrors_of_nothing(config: &Config, out: &mut Vec<Diagnostic>) {
+    for (name, route) in &config.routes {
+        let upstream = matches!(route.target, Target::Service(_));
+        if route.mirror.is_some() && !upstream {
+            let message = format!("route `{name}` mirrors requests that it answers itself");
+            warn(out, "TY0327", &route.at, message, "nothing is copied");
+        }
+    }
+}
+
+/// A limit that a route names twice is asked twice, and takes both costs.
+fn limits_twice(config: &Config, out: &mut Vec<Diagnostic>) {
+    for (name, route) in &config.routes {
+        let mut seen: HashMap<&Name, &Place> = HashMap::new();
+        for used in &route.limits {
+            let Some(first) = seen.insert(&used.name, &used.at) else {
+                continue;
+            };
+            let limit = &used.name;
+            let message = format!("route `{name}` names limit `{limit}` twice");
+            let diagnostic = Diagnostic::warning("TY0327", message)
+                .at(&used.at.spot(), "each request counts again")
+                .at(&first.spot(), "named here");
+            let cost =
+                format!("name it once; {{ name = \"{limit}\", cost = 2 }} if that was meant");
+            out.push(diagnostic.help(cost));
+        }
+    }
+}
+
+/// Browsers ask before they ask, with OPTIONS: a route that takes no OPTIONS is not asked, so its
+/// `cors` has no say.
+fn preflights_that_never_arrive(config: &Config, out: &mut Vec<Diagnostic>) {
+    for (name, route) in &config.routes {
+        let methods = &route.matches.methods;
+        let cors = route.plugins.iter().any(|plugin| {
+            let plugin = config.plugins.get(plugin);
+            plugin.is_some_and(|plugin| plugin.uses == "cors")
+        });
+        if cors && !methods.is_empty() && !methods.contains(&http::Method::OPTIONS) {
+            let message = format!("preflights never reach `cors` on route `{name}`");
+            let diagnostic = Diagnostic::warning("TY0327", message);
+            let diagnostic = diagnostic.at(&route.at.spot(), "takes no OPTIONS");
+            out.push(diagnostic.help("add \"OPTIONS\" to its `methods`"));
+        }
     }
 }
 

@@ -37,11 +37,19 @@ pub struct ApiKeys {
 /// When the file cannot be read or understood.
 pub fn consumers(config: &config::ApiKeys) -> Result<Consumers, Unreadable> {
     let mut consumers = Consumers::new();
-    let line = "`CONSUMER:SHA256`, the hash as 64 hex digits";
+    let line = "`CONSUMER:SHA256`, the hash as 64 hex digits, of one consumer only";
     lines::read(&config.file, line, |line| {
         let (consumer, hash) = line.rsplit_once(':')?;
         let identity = identity(config, consumer.trim())?;
-        consumers.insert(decode(hash.trim())?, Arc::new(identity));
+        let hash = decode(hash.trim())?;
+        // One key of two consumers would say that it is whoever stands last.
+        let known = consumers
+            .get(&hash)
+            .map(|known: &Arc<Verified>| &known.logged);
+        known
+            .is_none_or(|known| *known == identity.logged)
+            .then_some(())?;
+        consumers.insert(hash, Arc::new(identity));
         Some(())
     })?;
     Ok(consumers)

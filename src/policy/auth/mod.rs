@@ -10,7 +10,7 @@ pub use forward::{Answer, ForwardAuth, Question};
 
 use super::Materials;
 use super::jwt::{self, Located, Verified};
-use crate::config::{Config, Name};
+use crate::config::{Config, Name, reserved};
 use crate::reason::{Detail, Reason};
 use http::HeaderName;
 use std::collections::BTreeMap;
@@ -273,19 +273,8 @@ pub fn build(
 /// Headers that only the gateway may set: claims, consumers, and what a service that was asked
 /// adds. Taken off every request, whatever its route.
 pub fn forwarded_headers(config: &Config) -> Vec<HeaderName> {
-    let claims = config
-        .jwt
-        .values()
-        .flat_map(|jwt| jwt.forward.iter().map(|(_, header)| header));
-    let consumers = config
-        .api_keys
-        .values()
-        .filter_map(|keys| keys.forward.as_ref());
-    let answers = config
-        .forward_auth
-        .values()
-        .flat_map(|service| &service.forward);
-    let mut headers: Vec<HeaderName> = claims.chain(consumers).chain(answers).cloned().collect();
+    let told = reserved::told(config).map(|told| told.header.clone());
+    let mut headers: Vec<HeaderName> = told.collect();
     headers.sort_by(|one, two| one.as_str().cmp(two.as_str()));
     headers.dedup();
     headers

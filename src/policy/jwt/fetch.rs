@@ -2,7 +2,7 @@
 //! when a token names a key that is not known. An issuer that is down costs nobody anything until
 //! the keys are too old.
 
-use super::keys::{DOCUMENT_MAX, KeySet};
+use super::keys::KeySet;
 use super::provider::{ASK_PAUSE, Provider, now};
 use crate::config::jwt::KeysByUrl;
 use crate::outbound;
@@ -37,6 +37,7 @@ async fn keep(provider: Weak<Provider>, source: KeysByUrl, stash: Option<PathBuf
         recall(&provider, &source, stash.as_deref());
     }
     let mut failures: u32 = 0;
+    let mut missed = None;
     loop {
         let Some(current) = provider.upgrade() else {
             return;
@@ -49,6 +50,11 @@ async fn keep(provider: Weak<Provider>, source: KeysByUrl, stash: Option<PathBuf
                 }
                 failures = 0;
                 current.state.failures.store(0, Relaxed);
+                let uncovered = keys.uncovered(&current.config.algorithms);
+                if let Some(algorithms) = uncovered.as_ref().filter(|_| uncovered != missed) {
+                    tracing::warn!(provider = %current.name, url = %source.url, algorithms, "no key of the issuer is for these algorithms; their tokens are refused");
+                }
+                missed = uncovered;
                 current.renew(keys);
                 if let Some(path) = &stash {
                     store(path, &fetched.text);
@@ -114,7 +120,7 @@ async fn fetch(source: &KeysByUrl) -> Result<Fetched, String> {
         .get("cache-control")
         .and_then(|value| value.to_str().ok())
         .and_then(max_age);
-    let text = outbound::body(answer, DOCUMENT_MAX).await?;
+    let text = outbound::body(answer, KeySet::DOCUMENT_MAX).await?;
     Ok(Fetched { text, max_age })
 }
 

@@ -1,26 +1,34 @@
 //! The keys of a provider: from a JWKS document (RFC 7517), a PEM file, or a shared secret.
 
+use super::pem::{self, Held, RSA_BITS};
 use crate::config::jwt::Algorithm as Allowed;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use std::path::Path;
 use std::str::FromStr;
 
 /// Most keys of one provider.
 const KEYS_MAX: usize = 100;
-/// Largest JWKS document, in bytes.
-pub const DOCUMENT_MAX: usize = 256 * 1024;
-/// Shortest shared secret, in bytes (RFC 7518, section 3.2).
-const SECRET_MIN: usize = 32;
-
 /// What a key is for. A key is never used with an algorithm of another kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
     Rsa,
     P256,
     P384,
     Ed25519,
     Secret,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Rsa => "an RSA key",
+            Self::P256 => "a P-256 key",
+            Self::P384 => "a P-384 key",
+            Self::Ed25519 => "an Ed25519 key",
+            Self::Secret => "a secret",
+        })
+    }
 }
 
 impl Kind {
@@ -34,6 +42,26 @@ impl Kind {
             Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => Some(Self::Secret),
             _ => None,
         }
+    }
+
+    /// Whether bytes are as long as a key of this kind, and begin like one: a point on a curve
+    /// stands there uncompressed.
+    pub(super) fn is_whole(self, bytes: &[u8]) -> bool {
+        match self {
+            Self::P256 => bytes.len() == 65 && bytes.first() == Some(&4),
+            Self::P384 => bytes.len() == 97 && bytes.first() == Some(&4),
+            Self::Ed25519 => bytes.len() == 32,
+            Self::Rsa | Self::Secret => true,
+        }
+    }
+}
+
+/// Shortest secret for an algorithm, in bytes: as long as its hash (RFC 7518, section 3.2).
+fn shortest(algorithm: Allowed) -> usize {
+    match algorithm {
+        Allowed::Hs512 => 64,
+        Allowed::Hs384 => 48,
+        _ => 32,
     }
 }
 
@@ -66,15 +94,64 @@ pub enum UnusableKeys {
     TooLarge,
     #[error("no usable key in it: public RSA, P-256, P-384 or Ed25519 keys are")]
     Empty,
-    #[error("{path} holds no public key in PEM")]
+    #[error("no key in it is one for {0}")]
+    Uncovered(String),
+    #[error("{path} holds no public RSA, P-256, P-384 or Ed25519 key in PEM")]
     NotPem { path: String },
-    #[error("the secret is shorter than 32 bytes")]
-    ShortSecret,
+    #[error("{path} holds a private key")]
+    Private { path: String },
+    #[error("{path} holds an RSA key of {bits} bits")]
+    RsaBits { path: String, bits: usize },
+    #[error("{path} holds {found}, and {algorithm} needs {wanted}")]
+    OtherKind {
+        path: String,
+        found: Kind,
+        algorithm: String,
+        wanted: Kind,
+    },
+    #[error("the secret has {has} bytes, and {algorithm} needs {needs}")]
+    ShortSecret {
+        has: usize,
+        algorithm: String,
+        needs: usize,
+    },
+    #[error("the secret is a key in PEM, JSON or SSH form, or a certificate")]
+    KeyAsSecret,
     #[error("the secret is not there")]
     NoSecret,
 }
 
+impl UnusableKeys {
+    /// What would help.
+    pub fn help(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::KeyAsSecret => {
+                "whoever has a public key could sign tokens with it; name it in `pem` or \
+                 `jwks_file`, with the algorithms it is for"
+            }
+            Self::Private { .. } => {
+                "the gateway needs the public one: openssl pkey -in KEY -pubout"
+            }
+            Self::RsaBits { .. } => "RSA keys have 2048 to 8192 bits (RFC 7518, section 3.3)",
+            Self::ShortSecret { .. } => {
+                "a secret is as long as the hash (RFC 7518, section 3.2): openssl rand -base64 48"
+            }
+            Self::OtherKind { .. } => {
+                "take out the algorithm, or give this key a provider of its own"
+            }
+            Self::Uncovered(_) | Self::Empty => {
+                "a key counts if it is public, for signatures, of a known curve, and with RSA of \
+                 2048 to 8192 bits"
+            }
+            _ => return None,
+        })
+    }
+}
+
 impl KeySet {
+    /// Largest JWKS document, in bytes.
+    pub const DOCUMENT_MAX: usize = 256 * 1024;
+
     /// Reads a JWKS document. Keys that are not for verifying signatures are passed over, as are
     /// kinds that are not known (RFC 7517, section 5) and secrets, which do not belong there.
     ///
@@ -85,7 +162,7 @@ impl KeySet {
         struct Document {
             keys: Vec<serde_json::Value>,
         }
-        if document.len() > DOCUMENT_MAX {
+        if document.len() > Self::DOCUMENT_MAX {
             return Err(UnusableKeys::TooLarge);
         }
         let Document { keys } = serde_json::from_slice(document)?;
@@ -112,48 +189,60 @@ impl KeySet {
         Self::from_jwks(&read(path)?)
     }
 
-    /// Reads one public key in PEM; the algorithms say of which kind it has to be.
+    /// Reads one public key in PEM, or that of a certificate. It has to be of the kind that each
+    /// of the algorithms is for.
     ///
     /// # Errors
     /// When it cannot be read or is of another kind.
     pub fn from_pem(path: &Path, algorithms: &[Allowed]) -> Result<Self, UnusableKeys> {
         let text = read(path)?;
-        let kinds = algorithms
-            .iter()
-            .filter_map(|allowed| Kind::of(algorithm(*allowed)));
-        let keys: Vec<Key> = kinds
-            .filter_map(|kind| {
-                let key = match kind {
-                    Kind::Rsa => DecodingKey::from_rsa_pem(&text),
-                    Kind::P256 | Kind::P384 => DecodingKey::from_ec_pem(&text),
-                    Kind::Ed25519 => DecodingKey::from_ed_pem(&text),
-                    Kind::Secret => return None,
-                };
-                Some(Key {
-                    id: None,
-                    kind,
-                    only: None,
-                    key: key.ok()?,
-                })
-            })
-            .collect();
-        if keys.is_empty() {
-            return Err(UnusableKeys::NotPem {
-                path: path.display().to_string(),
-            });
+        let path = path.display().to_string();
+        let (found, key) = match pem::held(&text) {
+            Held::Public(kind, key) => (kind, key),
+            Held::RsaOf(bits) => return Err(UnusableKeys::RsaBits { path, bits }),
+            Held::Private => return Err(UnusableKeys::Private { path }),
+            Held::Nothing => return Err(UnusableKeys::NotPem { path }),
+        };
+        let algorithms = algorithms.iter().map(|allowed| algorithm(*allowed));
+        for algorithm in algorithms {
+            if let Some(wanted) = Kind::of(algorithm).filter(|wanted| *wanted != found) {
+                return Err(UnusableKeys::OtherKind {
+                    path,
+                    found,
+                    algorithm: name_of(algorithm),
+                    wanted,
+                });
+            }
         }
-        Ok(Self { keys })
+        let key = Key {
+            id: None,
+            kind: found,
+            only: None,
+            key,
+        };
+        Ok(Self { keys: vec![key] })
     }
 
     /// A shared secret.
     ///
     /// # Errors
-    /// When it is shorter than its hash would be.
-    pub fn from_secret(secret: &[u8]) -> Result<Self, UnusableKeys> {
-        if secret.len() < SECRET_MIN {
-            return Err(UnusableKeys::ShortSecret);
+    /// When it is shorter than the hash of one of the algorithms, or something that everybody may
+    /// know.
+    pub fn from_secret(secret: &str, algorithms: &[Allowed]) -> Result<Self, UnusableKeys> {
+        if pem::is_key(secret) {
+            return Err(UnusableKeys::KeyAsSecret);
         }
-        let key = DecodingKey::from_secret(secret);
+        let dearest = algorithms.iter().max_by_key(|known| shortest(**known));
+        let dearest = dearest.copied().unwrap_or(Allowed::Hs256);
+        let (has, needs) = (secret.len(), shortest(dearest));
+        if has < needs {
+            return Err(UnusableKeys::ShortSecret {
+                has,
+                algorithm: name_of(algorithm(dearest)),
+                needs,
+            });
+        }
+        let key = DecodingKey::from_secret(secret.as_bytes());
         Ok(Self {
             keys: vec![Key {
                 id: None,
@@ -172,17 +261,47 @@ impl KeySet {
         self.keys.is_empty()
     }
 
-    /// The key for a token: by its id; without one, the only key that fits.
+    /// Keys that an algorithm may be used with.
+    fn fitting(&self, algorithm: Algorithm) -> impl Iterator<Item = &Key> + Clone {
+        let kind = Kind::of(algorithm);
+        self.keys.iter().filter(move |key| {
+            Some(key.kind) == kind && key.only.is_none_or(|only| only == algorithm)
+        })
+    }
+
+    /// Names of the algorithms that no key is for: none of their tokens could pass.
+    pub fn uncovered(&self, algorithms: &[Allowed]) -> Option<String> {
+        let known = algorithms.iter().map(|known| algorithm(*known));
+        let names: Vec<String> = known
+            .filter(|known| self.fitting(*known).next().is_none())
+            .map(name_of)
+            .collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+
+    /// The keys, if each of the algorithms has one.
+    ///
+    /// # Errors
+    /// When one has none.
+    pub fn covering(self, algorithms: &[Allowed]) -> Result<Self, UnusableKeys> {
+        match self.uncovered(algorithms) {
+            Some(names) => Err(UnusableKeys::Uncovered(names)),
+            None => Ok(self),
+        }
+    }
+
+    /// The key for a token: by its id, else one that has none; without an id, the only key that
+    /// fits.
     pub fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&DecodingKey> {
-        let kind = Kind::of(algorithm)?;
-        let mut fitting = self
-            .keys
-            .iter()
-            .filter(|key| key.kind == kind && key.only.is_none_or(|only| only == algorithm));
+        let mut fitting = self.fitting(algorithm);
         match id {
-            Some(id) => fitting
-                .find(|key| key.id.as_deref().is_none_or(|known| known == id))
-                .map(|key| &key.key),
+            Some(id) => {
+                let mut named = fitting.clone();
+                named
+                    .find(|key| key.id.as_deref() == Some(id))
+                    .or_else(|| fitting.find(|key| key.id.is_none()))
+                    .map(|key| &key.key)
+            }
             None => match (fitting.next(), fitting.next()) {
                 (Some(only), None) => Some(&only.key),
                 _ => None,
@@ -199,7 +318,7 @@ fn read(path: &Path) -> Result<Vec<u8>, UnusableKeys> {
     };
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(fail)?;
-    file.take(DOCUMENT_MAX as u64 + 1)
+    file.take(KeySet::DOCUMENT_MAX as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(fail)?;
     Ok(bytes)
@@ -233,11 +352,16 @@ fn usable(key: &Jwk) -> Option<Key> {
         Some(only) => Some(Algorithm::from_str(&only.to_string()).ok()?),
         None => None,
     };
-    Some(Key {
+    let key = DecodingKey::from_jwk(key).ok()?;
+    let whole = match key.kind() {
+        DecodingKeyKind::RsaModulusExponent { n, .. } => RSA_BITS.contains(&pem::bits(n)),
+        DecodingKeyKind::SecretOrDer(bytes) => kind.is_whole(bytes),
+    };
+    whole.then(|| Key {
         id: common.key_id.clone(),
         kind,
         only,
-        key: DecodingKey::from_jwk(key).ok()?,
+        key,
     })
 }
 

@@ -13,6 +13,7 @@ pub mod color;
 mod crypto;
 mod fetch;
 mod keys;
+mod pem;
 mod provider;
 pub mod revoked;
 #[cfg(test)]

@@ -37,11 +37,13 @@ impl Revoked {
                 let (subject, before) = match rest.rsplit_once(" before ") {
                     Some((subject, time)) => {
                         let time: jiff::Timestamp = time.trim().parse().ok()?;
-                        (subject.trim(), time.as_second().unsigned_abs())
+                        (subject.trim(), u64::try_from(time.as_second()).unwrap_or(0))
                     }
                     None => (rest, u64::MAX),
                 };
-                self.subjects.insert(subject.into(), before);
+                // The widest of several lines counts, in whatever order they stand.
+                let known = self.subjects.entry(subject.into()).or_insert(before);
+                *known = before.max(*known);
             }
             _ => return None,
         }
@@ -97,6 +99,18 @@ mod tests {
             (r#"{"sub":"alice"}"#, false),
         ] {
             assert_eq!(revoked.lists(&token(claims)), expected, "{claims}");
+        }
+    }
+
+    #[test]
+    fn a_second_line_about_a_subject_lets_nobody_back_in() {
+        let (all, some) = ("sub:bob", "sub:bob before 2020-01-01T00:00:00Z");
+        for text in [format!("{all}\n{some}"), format!("{some}\n{all}")] {
+            let revoked = parse(&text).unwrap();
+            assert!(
+                revoked.lists(&token(r#"{"sub":"bob","iat":4000000000}"#)),
+                "{text}"
+            );
         }
     }
 

@@ -47,21 +47,26 @@ fn in_header<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> Located<'a>
         return Located::Malformed; // whose would count?
     }
     let value = value.as_bytes().trim_ascii();
-    match value.split_at_checked(7) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => {
-            text(token.trim_ascii())
-        }
-        _ if value.eq_ignore_ascii_case(b"bearer") => Located::Malformed,
-        _ if name == http::header::AUTHORIZATION => Located::Nothing,
-        _ => text(value),
+    // A scheme is a token of RFC 9110; whatever ends it, what comes behind is meant for it.
+    let end = value.iter().position(|byte| !is_token(*byte));
+    let (scheme, rest) = value.split_at(end.unwrap_or(value.len()));
+    match scheme.eq_ignore_ascii_case(b"bearer") {
+        true if rest.starts_with(b" ") => text(rest.trim_ascii()),
+        true => Located::Malformed,
+        false if name == http::header::AUTHORIZATION => Located::Nothing,
+        false => text(value),
     }
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn in_query<'a>(query: &'a str, name: &str) -> Located<'a> {
     let mut values = query
         .split('&')
         .filter_map(|pair| pair.split_once('='))
-        .filter(|(key, _)| *key == name)
+        .filter(|(key, _)| percent_encoding::percent_decode_str(key).eq(name.bytes()))
         .map(|(_, value)| value);
     match (values.next(), values.next()) {
         (None, _) => Located::Nothing,
@@ -99,8 +104,13 @@ pub struct Header {
     /// What the token is for, where it says so (RFC 8725, section 3.11).
     #[serde(default)]
     pub typ: Option<String>,
-    #[serde(default)]
-    crit: Option<serde_json::Value>,
+    /// There at all, whatever it is: `null` is not left out.
+    #[serde(default, rename = "crit", deserialize_with = "is_there")]
+    critical: bool,
+}
+
+fn is_there<'de, D: serde::Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    serde::de::IgnoredAny::deserialize(from).map(|_| true)
 }
 
 impl<'t> Parts<'t> {
@@ -117,7 +127,7 @@ impl<'t> Parts<'t> {
         };
         let message = token.get(..header.len() + 1 + payload.len()).unwrap_or("");
         let header: Header = decoded(header)?;
-        if header.crit.is_some() {
+        if header.critical {
             return Err(Reason::JwtMalformed);
         }
         Ok(Self {
@@ -135,4 +145,46 @@ pub fn decoded<T: DeserializeOwned>(part: &str) -> Result<T, Reason> {
         .decode(part)
         .map_err(|_| Reason::JwtMalformed)?;
     serde_json::from_slice(&bytes).map_err(|_| Reason::JwtMalformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Located, TokenPlace, locate};
+    use http::{HeaderMap, HeaderValue};
+
+    #[test]
+    fn a_token_is_found_or_malformed_and_never_passed_over() {
+        let token = |text: &'static str| Located::Token(text.into());
+        for (field, found) in [
+            (&b"Bearer a.b.c"[..], token("a.b.c")),
+            (b"bEARER   a.b.c ", token("a.b.c")),
+            (b"Bearer\ta.b.c", Located::Malformed),
+            (b"Bearer \ta.b.c", token("a.b.c")),
+            (b"Bearer,a.b.c", Located::Malformed),
+            (b"Bearer\xa0a.b.c", Located::Malformed),
+            (b"Bearer", Located::Malformed),
+            (b"Bearer ", Located::Malformed),
+            (b"BearerX a.b.c", Located::Nothing),
+            (b"Basic dTpw", Located::Nothing),
+        ] {
+            let mut headers = HeaderMap::new();
+            let value = HeaderValue::from_bytes(field).unwrap();
+            headers.insert("authorization", value);
+            let places = [TokenPlace::default()];
+            assert_eq!(locate(&places, &headers, ""), found, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_in_the_query_is_found_however_its_name_is_encoded() {
+        let places = [TokenPlace::Query("access_token".to_owned())];
+        for (query, found) in [
+            ("a=1&access_token=a.b%2Ec", Located::Token("a.b.c".into())),
+            ("access%5Ftoken=a.b.c", Located::Token("a.b.c".into())),
+            ("access_token=a&access%5ftoken=b", Located::Malformed),
+            ("access_tokens=a", Located::Nothing),
+        ] {
+            assert_eq!(locate(&places, &HeaderMap::new(), query), found, "{query}");
+        }
+    }
 }

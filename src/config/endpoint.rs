@@ -1,0 +1,81 @@
+//! Where a version is served: addresses and their weights.
+
+use super::Name;
+use super::reader::{Cx, Node, Read};
+use super::shape::Shape;
+use super::values::parsed;
+use crate::table;
+
+/// One endpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Endpoint {
+    /// `host:port`, host an IP address (v6 in brackets) or a DNS name; or `unix:/path`.
+    pub address: Name,
+    /// 1 to 1000.
+    pub weight: u16,
+}
+
+impl Read for Endpoint {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        if node.value.is_str() {
+            return address(node, cx).map(|address| Self { address, weight: 1 });
+        }
+        let table = EndpointTable::read(node, cx)?;
+        if !(1..=1000).contains(&table.weight) {
+            node.invalid(cx, "`weight` must be between 1 and 1000", "out of range");
+            return None;
+        }
+        Some(Self {
+            address: table.address.0,
+            weight: table.weight,
+        })
+    }
+
+    fn shape() -> Shape {
+        Shape::Any(vec![Address::shape(), EndpointTable::shape()])
+    }
+}
+
+table! {
+    /// An endpoint with its weight.
+    pub struct EndpointTable {
+        /// `host:port` or `unix:/path`.
+        "address" => address: Address = required,
+        /// Its share of requests relative to its siblings, 1 to 1000.
+        "weight" => weight: u16 = (1) "1",
+    }
+}
+
+/// `host:port` or `unix:/path`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Address(pub Name);
+
+impl Read for Address {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        address(node, cx).map(Self)
+    }
+
+    fn shape() -> Shape {
+        Shape::Text("`host:port` or `unix:/path`", "^.+:[0-9]+$|^unix:.+|\\$\\{")
+    }
+}
+
+fn address(node: &Node, cx: &Cx) -> Option<Name> {
+    parsed(
+        node,
+        cx,
+        "an endpoint, such as \"10.0.0.7:8080\" or \"shop-v1:8080\"",
+        |text| {
+            if let Some(path) = text.strip_prefix("unix:") {
+                return (!path.is_empty()).then(|| Name::from(text));
+            }
+            let (host, port) = text.rsplit_once(':')?;
+            let port: u16 = port.parse().ok().filter(|port| *port > 0)?;
+            let name =
+                |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+            let sound = text.parse::<std::net::SocketAddr>().is_ok()
+                || (!host.is_empty() && host.bytes().all(name));
+            sound.then(|| Name::from(format!("{host}:{port}")))
+        },
+    )
+}
