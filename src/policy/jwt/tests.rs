@@ -28,13 +28,13 @@ fn rsa() -> RsaKeyPair {
     RsaKeyPair::from_pkcs8(RSA).unwrap()
 }
 
-struct Keys {
+pub(super) struct Keys {
     p256: EcdsaKeyPair,
     ed25519: Ed25519KeyPair,
 }
 
 impl Keys {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let random = SystemRandom::new();
         let algorithm = &signature::ECDSA_P256_SHA256_FIXED_SIGNING;
         let p256 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
@@ -59,7 +59,7 @@ impl Keys {
         ] })
     }
 
-    fn sign(&self, header: &Value, claims: &Value) -> String {
+    pub(super) fn sign(&self, header: &Value, claims: &Value) -> String {
         let message = format!(
             "{}.{}",
             encode(header.to_string()),
@@ -98,28 +98,28 @@ fn by_secret(secret: &[u8], message: &str) -> Vec<u8> {
     hmac::sign(&key, message.as_bytes()).as_ref().to_vec()
 }
 
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     super::provider::now()
 }
 
-fn claims() -> Value {
+pub(super) fn claims() -> Value {
     json!({
         "iss": "https://id.example.com/", "aud": ["shop", "other"], "sub": "alice",
         "iat": now() - 10, "exp": now() + 600, "scope": "shop:read shop:write",
     })
 }
 
-fn with(mut claims: Value, name: &str, value: Value) -> Value {
+pub(super) fn with(mut claims: Value, name: &str, value: Value) -> Value {
     claims[name] = value;
     claims
 }
 
-fn without(mut claims: Value, name: &str) -> Value {
+pub(super) fn without(mut claims: Value, name: &str) -> Value {
     claims.as_object_mut().unwrap().remove(name);
     claims
 }
 
-fn provider(keys: &Keys, more: &str) -> Arc<Provider> {
+pub(super) fn provider(keys: &Keys, more: &str) -> Arc<Provider> {
     let text = format!(
         "[jwt.users]\nissuer = \"https://id.example.com/\"\naudience = [\"shop\"]\n\
          algorithms = [\"RS256\", \"ES256\", \"EdDSA\"]\nkeys = {{ jwks_file = \"unused\" }}\n\
@@ -415,93 +415,4 @@ fn only_usable_keys_are_taken_from_a_document() {
     let encryption =
         json!({ "keys": [with(Keys::new().jwks()["keys"][0].clone(), "use", json!("enc"))] });
     assert!(KeySet::from_jwks(encryption.to_string().as_bytes()).is_err());
-}
-
-#[test]
-fn a_token_that_brings_a_color_keeps_to_its_times_and_its_audience() {
-    let keys = Keys::new();
-    let provider = provider(&keys, "");
-    let color = |claims: Value| {
-        let header = json!({ "alg": "ES256", "kid": "e1", "typ": "tyrian-color+jwt" });
-        provider.color(&keys.sign(&header, &claims), now())
-    };
-    let plain = json!({ "iss": "https://id.example.com/", "color": "lab", "exp": now() + 600 });
-    let expected = Some(("lab".to_owned(), now() + 600));
-    assert_eq!(color(plain.clone()), expected);
-    let fraction = with(plain.clone(), "exp", json!(now() as f64 + 600.5));
-    assert_eq!(
-        color(fraction),
-        expected,
-        "a NumericDate may have a fraction"
-    );
-    for (name, value) in [
-        ("aud", json!("shop")),
-        ("aud", json!(["other", "shop"])),
-        ("nbf", json!(now() + 10)),
-        ("iat", json!(now() - 10)),
-    ] {
-        let said = value.to_string();
-        assert_eq!(
-            color(with(plain.clone(), name, value)),
-            expected,
-            "{name} {said}"
-        );
-    }
-    for (name, value) in [
-        ("aud", json!("other")),
-        ("aud", json!([])),
-        ("aud", json!(7)),
-        ("nbf", json!(now() + 300)),
-        ("nbf", json!("soon")),
-        ("iat", json!(now() + 300)),
-        ("exp", json!(now())),
-        ("exp", json!("never")),
-        ("iss", json!("https://other.example/")),
-    ] {
-        let said = value.to_string();
-        assert_eq!(
-            color(with(plain.clone(), name, value)),
-            None,
-            "{name} {said}"
-        );
-    }
-    assert_eq!(color(without(plain, "exp")), None);
-}
-
-#[tokio::test]
-async fn the_log_hears_which_check_failed() {
-    let keys = Keys::new();
-    let provider = provider(&keys, "max_lifetime = \"1h\"\n");
-    for (claims, told) in [
-        (
-            with(claims(), "aud", json!("x")),
-            "`aud` names nobody of `audience`",
-        ),
-        (
-            with(claims(), "iss", json!("x")),
-            "`iss` is not the provider's `issuer`",
-        ),
-        (with(claims(), "exp", json!("x")), "`exp` is no time"),
-        (without(claims(), "exp"), "`exp` is missing"),
-        (
-            with(claims(), "nbf", json!(now() + 300)),
-            "`nbf` is in the future",
-        ),
-        (
-            with(claims(), "iat", json!(now() + 300)),
-            "`iat` is in the future",
-        ),
-        (
-            without(claims(), "iat"),
-            "it lives longer than `max_lifetime`, or has no `iat`",
-        ),
-        (
-            without(claims(), "scope"),
-            "`scope` is not as `require` has it",
-        ),
-    ] {
-        let token = keys.sign(&json!({ "alg": "ES256", "kid": "e1" }), &claims);
-        let fault = provider.verify(&token).await.unwrap_err();
-        assert_eq!(fault.told.as_deref(), Some(told));
-    }
 }
