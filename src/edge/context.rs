@@ -5,6 +5,7 @@ use super::facts::Facts;
 use super::grpc::{self, Bridge};
 use super::mirror::Mirroring;
 use super::plugins::Hooks;
+pub use super::refused::Refusal;
 use super::trail::Trail;
 use crate::config::Name;
 use crate::config::breaker::Failures;
@@ -12,13 +13,12 @@ use crate::policy::breaker::{Outcome, Permit};
 use crate::policy::in_flight::Place;
 use crate::policy::jwt::Verified;
 use crate::policy::last_good::Reading;
-use crate::reason::{Detail, Reason};
 use crate::routing::{ColorId, Decision, RouteId, ServiceId, VersionId};
 use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::Metrics;
 use crate::tls::Identity as Certificate;
 use crate::upstream::{Endpoint, InFlight, Service, Version};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use pingora::http::ResponseHeader;
 use smallvec::SmallVec;
 use std::net::IpAddr;
@@ -157,85 +157,6 @@ pub struct Places {
     pub adaptive: Option<Place>,
 }
 
-/// Why the request was not served, and what the client is told beyond the reason.
-#[derive(Debug, Clone)]
-pub struct Refusal {
-    pub reason: Reason,
-    pub status: u16,
-    /// What the client hears.
-    pub detail: &'static str,
-    /// What the log says in its place.
-    pub told: Option<Detail>,
-    pub more: Option<Arc<More>>,
-}
-
-/// What only some refusals have to say.
-#[derive(Debug, Default)]
-pub struct More {
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// In place of the problem document.
-    pub body: Option<Vec<u8>>,
-    /// In place of the `Proxy-Status` that the reason has.
-    pub error: Option<&'static str>,
-}
-
-impl Refusal {
-    pub fn new(reason: Reason, detail: &'static str) -> Self {
-        Self {
-            reason,
-            status: reason.status(),
-            detail,
-            told: None,
-            more: None,
-        }
-    }
-
-    /// Tells the log more than the client.
-    pub fn telling(mut self, told: impl Into<Detail>) -> Self {
-        self.told = Some(told.into());
-        self
-    }
-
-    /// What the log says of it.
-    pub fn told(&self) -> &str {
-        self.told.as_deref().unwrap_or(self.detail)
-    }
-
-    /// Adds a header to the answer.
-    pub fn with(mut self, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
-        self.more = Some(Arc::new(More {
-            headers,
-            ..More::default()
-        }));
-        self
-    }
-
-    /// Says more exactly what kind of failure it was (RFC 9209, section 2.3).
-    pub fn known_as(mut self, error: &'static str) -> Self {
-        self.more = Some(Arc::new(More {
-            error: Some(error),
-            ..More::default()
-        }));
-        self
-    }
-
-    /// Answers with something else than the problem document.
-    pub fn answering(
-        mut self,
-        status: u16,
-        headers: Vec<(HeaderName, HeaderValue)>,
-        body: Vec<u8>,
-    ) -> Self {
-        self.status = status;
-        self.more = Some(Arc::new(More {
-            headers,
-            body: Some(body),
-            error: None,
-        }));
-        self
-    }
-}
-
 impl Journey {
     pub fn begin(snapshot: Arc<Snapshot>, metrics: &Arc<Metrics>) -> Self {
         Self {
@@ -294,18 +215,12 @@ impl Journey {
 
     /// How the client came, by trust.
     pub fn scheme(&self) -> &'static str {
-        match self.secure {
-            true => "https",
-            false => "http",
-        }
+        if self.secure { "https" } else { "http" }
     }
 
     /// What cookies of ours say where the client came by TLS: they go nowhere without.
     pub fn cookie_secure(&self) -> &'static str {
-        match self.secure {
-            true => "; Secure",
-            false => "",
-        }
+        if self.secure { "; Secure" } else { "" }
     }
 
     pub fn route_id(&self) -> Option<RouteId> {

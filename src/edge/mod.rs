@@ -33,6 +33,7 @@ mod policies;
 mod proxy_protocol;
 mod record;
 mod refusal;
+mod refused;
 mod request_id;
 mod respond;
 mod returning;

@@ -21,19 +21,17 @@ impl Masked {
                 for (name, value) in &route.matches.headers {
                     known.learn(name.as_str(), value);
                 }
-                let query = &route.matches.query;
-                query
-                    .iter()
-                    .for_each(|(name, value)| known.learn(name, value));
+                for (name, value) in &route.matches.query {
+                    known.learn(name, value);
+                }
             }
             for when in config.colors.values().flat_map(|color| &color.when) {
                 for (name, value) in &when.header {
                     known.learn(name.as_str(), value);
                 }
-                let cookies = &when.cookie;
-                cookies
-                    .iter()
-                    .for_each(|(name, value)| known.learn(name, value));
+                for (name, value) in &when.cookie {
+                    known.learn(name, value);
+                }
             }
             for source in &config.coloring.sources {
                 let name = match source {
@@ -42,10 +40,9 @@ impl Masked {
                     // Never masked for its name.
                     Source::Baggage(_) | Source::Jwt(_) => continue,
                 };
-                config
-                    .colors
-                    .keys()
-                    .for_each(|color| known.value(name, color));
+                for color in config.colors.keys() {
+                    known.value(name, color);
+                }
             }
         }
         known
@@ -53,7 +50,9 @@ impl Masked {
 
     fn learn(&mut self, name: &str, value: &ValueMatch) {
         if let ValueMatch::OneOf(values) = value {
-            values.iter().for_each(|value| self.value(name, value));
+            for value in values {
+                self.value(name, value);
+            }
         }
     }
 

@@ -22,13 +22,13 @@ fn start() -> (Upstream, Gateway) {
 }
 
 /// A stream of server-sent events.
-struct Events {
+pub struct Events {
     connection: Connection,
     text: String,
 }
 
 impl Events {
-    fn of(gateway: &Gateway, path: &str) -> Self {
+    pub fn of(gateway: &Gateway, path: &str) -> Self {
         let address = gateway.address("admin");
         let mut connection = Connection::to(address);
         let token = gateway.token();
@@ -46,7 +46,7 @@ impl Events {
     }
 
     /// The data of the next event of this name for which `wanted` holds.
-    fn next(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub fn next(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             let Some((event, rest)) = self.text.split_once("\n\n") else {

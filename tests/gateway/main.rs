@@ -10,6 +10,7 @@
 mod admin;
 mod breaking;
 mod certificates;
+mod challenges;
 mod client;
 mod collector;
 mod coloring;

@@ -157,7 +157,7 @@ fn copies_go_by_tls_and_by_both_versions_of_http() {
     std::fs::write(path("a.pem"), &pair.certificate).unwrap();
     std::fs::write(path("a.key"), &pair.key).unwrap();
     let behind = Gateway::start(&format!(
-        "[listeners.tls]\nbind = \"127.0.0.1:0\"\n\
+        "[listeners.tls]\nbind = \"127.0.0.1:0\"\nclients = {{ trust = [\"127.0.0.1\"] }}\n\
          tls = {{ certs = [{{ chain = \"{}\", key = {{ file = \"{}\" }} }}] }}\n{}\
          [services.shadow]\nversions.v1.endpoints = [\"{}\"]\n\
          [routes.all]\nmatch = {{ path = \"/*\" }}\nservice = \"shadow\"\n",

@@ -161,7 +161,8 @@ fn secrets_are_masked_and_decide_again_all_the_same() {
     let body = serde_json::json!({ "text": after }).to_string();
     let (_, verdict) = gateway.api("POST", "/v1/config/check?replay=recent", &body);
     assert_eq!(verdict["replay"]["changed"], 1, "{verdict}");
-    assert!(!verdict.to_string().contains("hush"), "{verdict}");
+    let report = verdict["replay"].to_string();
+    assert!(!report.contains("hush"), "{report}");
 }
 
 #[test]

@@ -9,6 +9,8 @@
 
 mod cache;
 mod claims;
+#[cfg(test)]
+mod claims_tests;
 pub mod color;
 mod crypto;
 mod fetch;

@@ -17,7 +17,6 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 mod keys;
-mod told;
 
 const RSA: &[u8] = include_bytes!("../../../tests/fixtures/rsa-2048.pk8");
 const RSA_PUBLIC_PEM: &str = include_str!("../../../tests/fixtures/rsa-2048.pub.pem");
@@ -31,13 +30,13 @@ fn rsa() -> RsaKeyPair {
     RsaKeyPair::from_pkcs8(RSA).unwrap()
 }
 
-struct Keys {
+pub(super) struct Keys {
     p256: EcdsaKeyPair,
     ed25519: Ed25519KeyPair,
 }
 
 impl Keys {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let random = SystemRandom::new();
         let algorithm = &signature::ECDSA_P256_SHA256_FIXED_SIGNING;
         let p256 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
@@ -62,7 +61,7 @@ impl Keys {
         ] })
     }
 
-    fn sign(&self, header: &Value, claims: &Value) -> String {
+    pub(super) fn sign(&self, header: &Value, claims: &Value) -> String {
         let message = format!(
             "{}.{}",
             encode(header.to_string()),
@@ -101,28 +100,28 @@ fn by_secret(secret: &[u8], message: &str) -> Vec<u8> {
     hmac::sign(&key, message.as_bytes()).as_ref().to_vec()
 }
 
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     super::provider::now()
 }
 
-fn claims() -> Value {
+pub(super) fn claims() -> Value {
     json!({
         "iss": "https://id.example.com/", "aud": ["shop", "other"], "sub": "alice",
         "iat": now() - 10, "exp": now() + 600, "scope": "shop:read shop:write",
     })
 }
 
-fn with(mut claims: Value, name: &str, value: Value) -> Value {
+pub(super) fn with(mut claims: Value, name: &str, value: Value) -> Value {
     claims[name] = value;
     claims
 }
 
-fn without(mut claims: Value, name: &str) -> Value {
+pub(super) fn without(mut claims: Value, name: &str) -> Value {
     claims.as_object_mut().unwrap().remove(name);
     claims
 }
 
-fn provider(keys: &Keys, more: &str) -> Arc<Provider> {
+pub(super) fn provider(keys: &Keys, more: &str) -> Arc<Provider> {
     let text = format!(
         "[jwt.users]\nissuer = \"https://id.example.com/\"\naudience = [\"shop\"]\n\
          algorithms = [\"RS256\", \"ES256\", \"EdDSA\"]\nkeys = {{ jwks_file = \"unused\" }}\n\

@@ -1,6 +1,6 @@
-//! What tokens say of times and audiences, and what the log hears of those that fail.
+//! What claims must say, of tokens that name somebody and of those that bring a color.
 
-use super::{Keys, claims, now, provider, with, without};
+use super::tests::{Keys, claims, now, provider, with, without};
 use serde_json::{Value, json};
 
 #[test]
