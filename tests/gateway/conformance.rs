@@ -106,6 +106,7 @@ fn open(stream: u32) -> Vec<u8> {
 #[test]
 #[expect(clippy::too_many_lines, reason = "one line a rule")]
 fn every_rule_of_frames_holds() {
+    let resized = join(&[&[0x82, 0x20], &request(&[])]);
     let (gateway, _upstream) = gateway();
     let priority = |on: u32| {
         let mut payload = on.to_be_bytes().to_vec();
@@ -439,12 +440,7 @@ fn every_rule_of_frames_holds() {
         ),
         (
             "a table resized in the middle of a block",
-            frame(
-                HEADERS,
-                END_STREAM | END_HEADERS,
-                1,
-                &join(&[&[0x82, 0x20], &request(&[])]),
-            ),
+            frame(HEADERS, END_STREAM | END_HEADERS, 1, &resized),
             Must::End(COMPRESSION),
         ),
         (
