@@ -132,15 +132,7 @@ impl ReadNamed for Breaker {
             never("would not stay open at all", "`open_for` must be longer");
             return None;
         }
-        if let Some(most) = table.open_max.filter(|most| *most < table.open_for) {
-            let open_for = table.open_for;
-            let message =
-                format!("breaker `{name}` opens for {open_for:?}, and for {most:?} at most");
-            let place = node.table(cx).and_then(|mut table| table.get("open_max"));
-            let spot = place.map_or_else(|| node.spot(), |place| place.spot());
-            let diagnostic = Diagnostic::error("TY0304", message);
-            let diagnostic = diagnostic.at(&spot, "shorter than `open_for`");
-            cx.report(diagnostic.help("`open_max` bounds how far `open_for` is doubled"));
+        if !goes_up(name, &table, node, cx) {
             return None;
         }
         let open_max = table.open_max.unwrap_or(OPEN_MAX).max(table.open_for);
@@ -156,6 +148,21 @@ impl ReadNamed for Breaker {
             at,
         })
     }
+}
+
+/// Whether it may stay open for as long as it opens at first.
+fn goes_up(name: &Name, table: &Table, node: &Node, cx: &Cx) -> bool {
+    let open_for = table.open_for;
+    let Some(most) = table.open_max.filter(|most| *most < open_for) else {
+        return true;
+    };
+    let message = format!("breaker `{name}` opens for {open_for:?}, and for {most:?} at most");
+    let place = node.table(cx).and_then(|mut table| table.get("open_max"));
+    let spot = place.map_or_else(|| node.spot(), |place| place.spot());
+    let diagnostic = Diagnostic::error("TY0304", message);
+    let diagnostic = diagnostic.at(&spot, "shorter than `open_for`");
+    cx.report(diagnostic.help("`open_max` bounds how far `open_for` is doubled"));
+    false
 }
 
 /// What opens a breaker.

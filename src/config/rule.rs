@@ -49,9 +49,9 @@ impl<T, R: Rule<T>> Rule<Vec<T>> for R {
             false => node.elements(cx, true),
         };
         let held = values.iter().zip(&places);
-        let held = held.map(|(value, node)| Rule::<T>::holds(self, value, node, cx));
         // All are looked at, so that all are told.
-        held.fold(true, |all, holds| all && holds)
+        let broken = held.filter(|(value, node)| !Rule::<T>::holds(self, *value, node, cx));
+        broken.count() == 0
     }
 
     fn narrow(&self, shape: Shape) -> Shape {

@@ -82,7 +82,7 @@ impl Coherent for Health {
                 let help = "say in `host` which service is asked about, and leave `path` out";
                 wrong("path", message, "never asked for", help)
             }
-            (HealthKind::Tcp, None, Some(_)) | (HealthKind::Auto, None, Some(_)) => {
+            (HealthKind::Tcp | HealthKind::Auto, None, Some(_)) => {
                 let message = "a check by `tcp` names no host";
                 let help = "say `kind = \"http\"`, or leave `host` out";
                 wrong("host", message, "never sent", help)

@@ -51,13 +51,8 @@ impl Materials {
         let mut wrong_keys = Vec::new();
         for (name, jwt) in &config.jwt {
             let table = format!("jwt.{name}");
-            let keys = keys(jwt).map_err(|error| {
-                let diagnostic = unusable(&table, &jwt.at, &error);
-                wrong_keys.push(match error.help() {
-                    Some(help) => diagnostic.help(help),
-                    None => diagnostic,
-                });
-            });
+            let keys =
+                keys(jwt).map_err(|error| wrong_keys.push(unusable_keys(&table, jwt, &error)));
             let revoked = jwt
                 .revoked
                 .as_deref()
@@ -70,15 +65,8 @@ impl Materials {
         for (name, keys) in &config.api_keys {
             match super::auth::consumers(keys) {
                 Ok(consumers) => {
-                    if consumers.is_empty() {
-                        let message = format!("`api_keys.{name}` has a file without keys");
-                        let diagnostic = Diagnostic::warning("TY0327", message);
-                        let diagnostic = diagnostic.at(&keys.at.spot(), "nobody has a key");
-                        read.warnings.push(
-                            diagnostic
-                                .help("one `CONSUMER:SHA256` per line: printf %s KEY | sha256sum"),
-                        );
-                    }
+                    let doubt = consumers.is_empty().then(|| without_keys(name, &keys.at));
+                    read.warnings.extend(doubt);
                     read.api_keys.insert(name.clone(), consumers);
                 }
                 Err(error) => problem(&format!("api_keys.{name}"), &keys.at, &error),
@@ -125,6 +113,20 @@ impl Materials {
 fn unusable(table: &str, at: &Place, error: &dyn std::fmt::Display) -> Diagnostic {
     let message = format!("`{table}` cannot be put to work: {error}");
     Diagnostic::error("TY0504", message).at(&at.spot(), "needed here")
+}
+
+fn unusable_keys(table: &str, jwt: &config::Jwt, error: &UnusableKeys) -> Diagnostic {
+    let diagnostic = unusable(table, &jwt.at, error);
+    match error.help() {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic,
+    }
+}
+
+fn without_keys(name: &Name, at: &Place) -> Diagnostic {
+    let message = format!("`api_keys.{name}` has a file without keys");
+    let diagnostic = Diagnostic::warning("TY0327", message).at(&at.spot(), "nobody has a key");
+    diagnostic.help("one `CONSUMER:SHA256` per line: printf %s KEY | sha256sum")
 }
 
 /// A secret that signs colors, and is not there or too short.
