@@ -438,16 +438,6 @@ fn every_rule_of_frames_holds() {
             Must::End(COMPRESSION),
         ),
         (
-            "a table resized in the middle of a block",
-            frame(
-                HEADERS,
-                END_STREAM | END_HEADERS,
-                1,
-                &join(&[&[0x82, 0x20], &request(&[])]),
-            ),
-            Must::End(COMPRESSION),
-        ),
-        (
             "a table resized at the end of a block",
             frame(
                 HEADERS,
