@@ -106,7 +106,6 @@ fn open(stream: u32) -> Vec<u8> {
 #[test]
 #[expect(clippy::too_many_lines, reason = "one line a rule")]
 fn every_rule_of_frames_holds() {
-    let resized = join(&[&[0x82, 0x20], &request(&[])]);
     let (gateway, _upstream) = gateway();
     let priority = |on: u32| {
         let mut payload = on.to_be_bytes().to_vec();
@@ -123,6 +122,7 @@ fn every_rule_of_frames_holds() {
     let rest = request(&[]).split_at(10).1.to_vec();
     let begun = frame(HEADERS, END_STREAM, 1, &half);
     let join = |parts: &[&[u8]]| parts.concat();
+    let resized = join(&[&[0x82, 0x20], &request(&[])]);
     let rules: Vec<(&str, Vec<u8>, Must)> = vec![
         // 4.1, 4.2: frames
         (
