@@ -14,11 +14,10 @@ use gungraun::{
 use std::hint::black_box;
 use world::World;
 
-/// A world that has decided once, so that nothing is done for the first time. In a box, since moving
-/// it is not to be counted.
-fn warm(world: World) -> Box<World> {
+/// A world that has decided once, so that nothing is done for the first time.
+fn warm(world: World) -> World {
     black_box(world.decide());
-    Box::new(world)
+    world
 }
 
 /// What is counted, and nothing that prepares it.
@@ -30,7 +29,7 @@ fn counted(world: &World) {
 #[library_benchmark]
 #[bench::routes_1000(warm(World::new(1_000).plain()))]
 #[bench::routes_100000(warm(World::new(100_000).plain()))]
-fn plain(world: Box<World>) -> Box<World> {
+fn plain(world: World) -> World {
     counted(&world);
     world
 }
@@ -40,7 +39,7 @@ fn plain(world: Box<World>) -> Box<World> {
 #[bench::routes_10(warm(World::new(10)))]
 #[bench::routes_1000(warm(World::new(1_000)))]
 #[bench::routes_100000(warm(World::new(100_000)))]
-fn colored(world: Box<World>) -> Box<World> {
+fn colored(world: World) -> World {
     counted(&world);
     world
 }
@@ -48,7 +47,7 @@ fn colored(world: Box<World>) -> Box<World> {
 #[library_benchmark]
 #[bench::routes_1000(warm(World::new(1_000).uncolored()))]
 #[bench::routes_100000(warm(World::new(100_000).uncolored()))]
-fn uncolored(world: Box<World>) -> Box<World> {
+fn uncolored(world: World) -> World {
     counted(&world);
     world
 }
@@ -57,7 +56,7 @@ fn uncolored(world: Box<World>) -> Box<World> {
 #[library_benchmark]
 #[bench::routes_1000(warm(World::with_share(1_000)))]
 #[bench::routes_100000(warm(World::with_share(100_000)))]
-fn colored_beside_a_share(world: Box<World>) -> Box<World> {
+fn colored_beside_a_share(world: World) -> World {
     counted(&world);
     world
 }
@@ -66,7 +65,7 @@ fn colored_beside_a_share(world: Box<World>) -> Box<World> {
 #[library_benchmark]
 #[bench::routes_1000(warm(World::with_share(1_000).uncolored()))]
 #[bench::routes_100000(warm(World::with_share(100_000).uncolored()))]
-fn outside_a_share(world: Box<World>) -> Box<World> {
+fn outside_a_share(world: World) -> World {
     counted(&world);
     world
 }

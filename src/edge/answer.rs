@@ -1,5 +1,6 @@
 //! Writes an answer of the gateway's own, with its body or without.
 
+use super::fields::content_length;
 use bytes::Bytes;
 use http::{Method, header};
 use pingora::Result;
@@ -41,10 +42,6 @@ fn can_drain(session: &mut Session) -> bool {
         return true;
     }
     let headers = &session.req_header().headers;
-    let length = headers.get(header::CONTENT_LENGTH);
-    let length = length
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse().ok());
-    let short = length.is_some_and(|length: u64| length <= DRAINABLE);
+    let short = content_length(headers).is_some_and(|length| length <= DRAINABLE);
     short && !headers.contains_key(header::EXPECT)
 }

@@ -4,6 +4,7 @@
 //! - crumbs of a cookie become one (RFC 9113, section 8.2.3), equal lengths too (RFC 9110, section 8.6);
 //! - a `Host` that says what `:authority` says is not repeated (RFC 9113, section 8.3.1).
 
+use super::fields::is_padded;
 use super::head::{Limits, Refused};
 use crate::routing::host::normalise_host;
 use http::request::Parts;
@@ -22,12 +23,10 @@ pub struct Malformed;
 /// # Errors
 /// When it is no request at all.
 pub fn judge(parts: &mut Parts, limits: Limits) -> Result<(), Malformed> {
-    let white = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let mut size = 0;
     for (name, value) in &parts.headers {
-        let value = value.as_bytes();
-        if white(value.first()) || white(value.last()) {
-            return Err(Malformed); // RFC 9113, section 8.2.1
+        if is_padded(value) {
+            return Err(Malformed);
         }
         size += name.as_str().len() + value.len() + FIELD;
     }

@@ -13,6 +13,7 @@ mod connection;
 mod context;
 mod facts;
 mod failure;
+mod fields;
 mod flood;
 mod forward;
 mod frames;

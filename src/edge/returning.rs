@@ -2,6 +2,7 @@
 //! client.
 
 use super::context::Journey;
+use super::fields::{elements, is_padded};
 use super::{forward, plugins, policies};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use pingora::Result;
@@ -44,12 +45,14 @@ fn is_framed(head: &ResponseHeader) -> bool {
 }
 
 /// Whether the values of an answer are those that its upstream meant: over HTTP/2, white space around
-/// one is malformed (RFC 9113, section 8.2.1), over HTTP/1 it has been taken off.
+/// one is malformed, over HTTP/1 it has been taken off.
 fn is_sound(head: &ResponseHeader) -> bool {
-    let white = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    let mut values = head.headers.values().map(HeaderValue::as_bytes);
-    head.version != Version::HTTP_2
-        || !values.any(|value| white(value.first()) || white(value.last()))
+    head.version != Version::HTTP_2 || !head.headers.values().any(is_padded)
+}
+
+/// Whether a final answer is still to come. A switch of protocols is one.
+pub fn is_interim(head: &ResponseHeader) -> bool {
+    head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// Takes off the upstream's answer what was for the gateway alone.
@@ -85,9 +88,8 @@ pub fn clean(head: &mut ResponseHeader, to_http10: bool, journey: &Journey) -> R
 
 /// The fields that `Connection` names: they are for the neighbour alone (RFC 9110, section 7.6.1).
 fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
-    let lines = headers.get_all(header::CONNECTION).iter();
-    let options = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    let names = options.filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok());
+    let options = elements(headers, &header::CONNECTION);
+    let names = options.filter_map(|option| HeaderName::from_bytes(option).ok());
     // What says how the message is cut is not up to anybody's choice.
     names.filter(|name| {
         let kept = [

@@ -69,6 +69,11 @@ fn refused(journey: &mut Journey, refusal: Refusal) -> Box<Error> {
     Error::new(ErrorType::HTTPStatus(status))
 }
 
+/// Turns back because of what an upstream has said.
+fn broken(journey: &mut Journey, what: &'static str) -> Box<Error> {
+    refused(journey, Refusal::new(Reason::UpstreamProtocol, what))
+}
+
 #[async_trait]
 impl ProxyHttp for Road {
     // Boxed, since the core moves it, with all that it holds of a request, more than once.
@@ -168,11 +173,7 @@ impl ProxyHttp for Road {
         journey: &mut Box<Journey>,
     ) -> Result<()> {
         if !failure::speaks_as_told(head, journey) {
-            let what = "the upstream does not speak HTTP/2";
-            return Err(refused(
-                journey,
-                Refusal::new(Reason::UpstreamProtocol, what),
-            ));
+            return Err(broken(journey, "the upstream does not speak HTTP/2"));
         }
         self.shield(journey, |journey| {
             forward::outgoing(session, head, journey)?;
@@ -215,16 +216,12 @@ impl ProxyHttp for Road {
     ) -> Result<()> {
         if head.status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
             // Nobody asked: what follows would be read as an answer to somebody else.
-            let refusal = Refusal::new(Reason::UpstreamProtocol, "the upstream switched protocols");
-            return Err(refused(journey, refusal));
+            return Err(broken(journey, "the upstream switched protocols"));
         }
         if let Err(what) = returning::check(head) {
-            return Err(refused(
-                journey,
-                Refusal::new(Reason::UpstreamProtocol, what),
-            ));
+            return Err(broken(journey, what));
         }
-        if is_interim(head) {
+        if returning::is_interim(head) {
             return self.shield(journey, |journey| {
                 returning::clean(head, false, journey)?;
                 returning::stamp(head, journey)
@@ -284,10 +281,9 @@ impl ProxyHttp for Road {
     ) -> Result<Option<Duration>> {
         if journey.bare && body.as_ref().is_some_and(|body| !body.is_empty()) {
             // Over HTTP/2 there may be (RFC 9113, section 8.1.1).
-            let what = "the answer has content that its status has not";
-            return Err(refused(
+            return Err(broken(
                 journey,
-                Refusal::new(Reason::UpstreamProtocol, what),
+                "the answer has content that its status has not",
             ));
         }
         mirror::answered_body(body.as_ref(), journey);
@@ -354,7 +350,7 @@ impl ProxyHttp for Road {
         let refusal = failure::reason(journey, error);
         journey.refuse(refusal.clone());
         tracing::debug!(%error, reason = refusal.reason.name(), "request failed");
-        let unanswered = session.response_written().is_none_or(is_interim);
+        let unanswered = session.response_written().is_none_or(returning::is_interim);
         if journey.proxied {
             // The core closes then, whatever is said.
             session.set_keepalive(None);
@@ -404,9 +400,4 @@ fn refusal_of(reason: Reason) -> Refusal {
         _ => "the request was refused",
     };
     Refusal::new(reason, detail)
-}
-
-/// Whether a final answer is still to come. A switch of protocols is one.
-pub fn is_interim(head: &ResponseHeader) -> bool {
-    head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
 }

@@ -2,6 +2,7 @@
 //! with each piece.
 
 use super::context::{Journey, Refusal};
+use super::fields::{content_length, elements};
 use super::plugins;
 use crate::reason::Reason;
 use bytes::Bytes;
@@ -25,11 +26,7 @@ pub fn check_length(session: &Session, journey: &Journey) -> Result<(), Refusal>
     let Some(max) = journey.route().and_then(|route| route.body_max) else {
         return Ok(());
     };
-    let length = session.req_header().headers.get(header::CONTENT_LENGTH);
-    let length = length
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse().ok());
-    match length {
+    match content_length(&session.req_header().headers) {
         Some(length) if max < length => Err(too_large()),
         _ => Ok(()),
     }
@@ -41,11 +38,10 @@ pub fn check_length(session: &Session, journey: &Journey) -> Result<(), Refusal>
 /// When the client has gone.
 pub async fn expect_continue(session: &mut Session) -> Result<()> {
     let head = session.req_header();
-    let lines = head.headers.get_all(header::EXPECT).iter();
-    let mut expectations = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    let waits = |what: &[u8]| what.trim_ascii().eq_ignore_ascii_case(b"100-continue");
+    let waits = elements(&head.headers, &header::EXPECT)
+        .any(|what| what.eq_ignore_ascii_case(b"100-continue"));
     // HTTP/1.0 has no such thing.
-    if head.version == Version::HTTP_10 || !expectations.any(waits) || session.is_body_empty() {
+    if head.version == Version::HTTP_10 || !waits || session.is_body_empty() {
         return Ok(());
     }
     let keepalive = session.get_keepalive();

@@ -61,26 +61,27 @@ impl Literals {
     /// What follows this literal; `child` from now on, if nothing did.
     pub fn get_or_insert(&mut self, text: &str, child: u32) -> u32 {
         let text = text.as_bytes();
-        if let Kind::Few(few) = &mut self.0 {
-            if let Some(known) = few.iter().find(|known| *known.text == *text) {
-                return known.child;
-            }
-            if few.len() < FEW_MAX {
-                few.push(Literal {
-                    word: word(text),
-                    mask: word(&vec![0xff; text.len()]),
-                    text: text.into(),
-                    child,
-                });
-                return child;
-            }
+        let few = match &mut self.0 {
+            Kind::Many(many) => return *many.entry(text.into()).or_insert(child),
+            Kind::Few(few) => few,
+        };
+        if let Some(known) = few.iter().find(|known| *known.text == *text) {
+            return known.child;
+        }
+        if few.len() < FEW_MAX {
+            few.push(Literal {
+                word: word(text),
+                mask: word(&vec![0xff; text.len()]),
+                text: text.into(),
+                child,
+            });
+        } else {
             let few = std::mem::take(few).into_iter();
-            self.0 = Kind::Many(few.map(|known| (known.text, known.child)).collect());
+            let mut many: FxHashMap<_, _> = few.map(|known| (known.text, known.child)).collect();
+            many.insert(text.into(), child);
+            self.0 = Kind::Many(many);
         }
-        match &mut self.0 {
-            Kind::Many(many) => *many.entry(text.into()).or_insert(child),
-            Kind::Few(_) => child,
-        }
+        child
     }
 }
 
