@@ -2,6 +2,7 @@
 
 use super::context::{Ended, Journey, Refusal};
 use super::pace::TOO_SLOW;
+use super::returning::is_interim;
 use crate::config::service::{RetryOn, UpstreamHttp};
 use crate::reason::Reason;
 use crate::upstream::probe;
@@ -105,10 +106,8 @@ fn may_repeat(session: &mut Session, journey: &Journey) -> bool {
 
 /// Whether all of a request is still here, and nothing has been answered.
 fn is_at_hand(session: &mut Session, journey: &Journey) -> bool {
-    let answered = session
-        .response_written()
-        .is_some_and(|head| !head.status.is_informational());
-    !answered && journey.refusal.is_none() && !session.as_ref().retry_buffer_truncated()
+    let unanswered = session.response_written().is_none_or(is_interim);
+    unanswered && journey.refusal.is_none() && !session.as_ref().retry_buffer_truncated()
 }
 
 /// What HTTP/2 says of a failure, if it does.
