@@ -33,8 +33,7 @@ pub enum Verdict {
 /// The conditions of one route.
 #[derive(Debug, Default)]
 pub struct Conditions {
-    /// Empty: any.
-    methods: SmallVec<[Method; 4]>,
+    methods: Methods,
     headers: Box<[(HeaderName, Value)]>,
     query: Box<[(String, Value)]>,
 }
@@ -46,7 +45,7 @@ impl Conditions {
         let query = config.query.iter();
         let query = query.map(|(name, value)| Ok((name.clone(), Value::build(value)?)));
         Ok(Self {
-            methods: config.methods.iter().cloned().collect(),
+            methods: Methods::new(&config.methods),
             headers: headers.collect::<Result<_, regex::Error>>()?,
             query: query.collect::<Result<_, regex::Error>>()?,
         })
@@ -54,11 +53,11 @@ impl Conditions {
 
     /// How many there are, for precedence: the methods count as one.
     pub fn count(&self) -> usize {
-        usize::from(!self.methods.is_empty()) + self.headers.len() + self.query.len()
+        usize::from(!self.methods.listed.is_empty()) + self.headers.len() + self.query.len()
     }
 
     pub fn methods(&self) -> &[Method] {
-        &self.methods
+        &self.methods.listed
     }
 
     #[inline]
@@ -75,25 +74,18 @@ impl Conditions {
         {
             return Verdict::Fails;
         }
-        if self.serves(view.method) {
+        if self.methods.serve(view.method) {
             Verdict::Holds
         } else {
             Verdict::MethodOnly
         }
     }
 
-    /// Whoever serves GET serves HEAD (RFC 9110, section 9.3.2).
-    pub fn serves(&self, method: &Method) -> bool {
-        self.methods.is_empty()
-            || self.methods.contains(method)
-            || (method == Method::HEAD && self.methods.contains(&Method::GET))
-    }
-
     /// The conditions that fail, in words, for `explain`.
     pub fn failing(&self, view: &View) -> Vec<String> {
         let mut failing = Vec::new();
-        if !self.serves(view.method) {
-            failing.push(format!("method is not {}", join(&self.methods)));
+        if !self.methods.serve(view.method) {
+            failing.push(format!("method is not {}", join(self.methods())));
         }
         for (name, value) in &self.headers {
             if !value.holds_for_header(view, name) {
@@ -106,6 +98,62 @@ impl Conditions {
             }
         }
         failing
+    }
+}
+
+/// The methods that a route serves.
+#[derive(Debug, Default)]
+struct Methods {
+    /// As configured. Empty: any.
+    listed: Box<[Method]>,
+    /// A bit for each of those that are served.
+    bits: u16,
+}
+
+impl Methods {
+    fn new(listed: &[Method]) -> Self {
+        let bits = match listed.contains(&Method::GET) {
+            // Whoever serves GET serves HEAD (RFC 9110, section 9.3.2).
+            true => Self::bit(&Method::HEAD),
+            false => 0,
+        };
+        let bits = match listed.is_empty() {
+            true => u16::MAX,
+            false => listed
+                .iter()
+                .map(Self::bit)
+                .fold(bits, |bits, bit| bits | bit),
+        };
+        Self {
+            listed: listed.into(),
+            bits,
+        }
+    }
+
+    #[inline]
+    fn serve(&self, method: &Method) -> bool {
+        match Self::bit(method) {
+            Self::OTHERS => self.bits == u16::MAX || self.listed.contains(method),
+            bit => self.bits & bit != 0,
+        }
+    }
+
+    /// The bit of all methods that have none of their own.
+    const OTHERS: u16 = 1;
+
+    fn bit(method: &Method) -> u16 {
+        match *method {
+            Method::GET => 1 << 1,
+            Method::HEAD => 1 << 2,
+            Method::POST => 1 << 3,
+            Method::PUT => 1 << 4,
+            Method::DELETE => 1 << 5,
+            Method::OPTIONS => 1 << 6,
+            Method::PATCH => 1 << 7,
+            Method::TRACE => 1 << 8,
+            Method::CONNECT => 1 << 9,
+            _ => Self::OTHERS,
+        }
     }
 }
 
@@ -161,17 +209,10 @@ impl Clause {
                     .clients
                     .iter()
                     .any(|network| network.contains(&view.client)))
-            && self.claims_hold(view)
-    }
-
-    fn claims_hold(&self, view: &View) -> bool {
-        self.claims.iter().all(|(name, wanted)| {
-            let values = view
+            && self
                 .claims
-                .map(|known| claims::values(known, name))
-                .unwrap_or_default();
-            wanted.holds(values.iter().map(|value| value.as_bytes()))
-        })
+                .iter()
+                .all(|(name, value)| value.holds_for_claim(view, name))
     }
 }
 
@@ -216,6 +257,12 @@ impl Value {
     fn holds_for_query(&self, view: &View, key: &str) -> bool {
         let values: SmallVec<[_; 2]> = query_values(view.query, key).collect();
         self.holds(values.iter().map(AsRef::as_ref))
+    }
+
+    fn holds_for_claim(&self, view: &View, name: &str) -> bool {
+        let values = view.claims.map(|known| claims::values(known, name));
+        let values = values.unwrap_or_default();
+        self.holds(values.iter().map(|value| value.as_bytes()))
     }
 
     /// Whether any of the values fits; absence fits only who asks for it.

@@ -1,7 +1,8 @@
 //! Finds the routes of a path by walking a trie of its segments.
 //!
 //! Full paths are met in the order of precedence: at each segment a literal is tried before a
-//! parameter. Prefixes are met on the way and wait, the longest first, until no full path holds.
+//! parameter. Prefixes wait until no full path holds; the longest come first. They stand on the way from
+//! where a walk ended back to the root, so that a walk has nothing to note on its way.
 
 use super::conditions::Verdict;
 use super::cursor::{Cursor, segment};
@@ -28,18 +29,14 @@ struct Node {
     here: Vec<RouteId>,
     /// Routes whose prefix ends here, in precedence order.
     below: Vec<RouteId>,
+    /// How many segments lead here, and from where the last of them does; `None`: this is the root.
+    depth: u16,
+    parent: Option<u32>,
 }
 
-/// Routes of the prefixes met on a walk, and how long each prefix is. The longest is last, and among
-/// equals the one that was met first.
-type Met<'p> = SmallVec<[(u16, &'p [RouteId]); 8]>;
-
-/// What a walk has come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    Route(RouteId),
-    Nothing,
-}
+/// Where a walk found no way on: one place, and one more for each time that both a literal and a
+/// parameter led on.
+type Ends = SmallVec<[u32; 4]>;
 
 /// Judges a candidate; told to by the walk in the order of precedence.
 pub trait Judge {
@@ -95,7 +92,12 @@ impl Paths {
                 Segment::Parameter(_) => *node.parameter.get_or_insert(next),
             };
             if child == next {
-                self.nodes.push(Node::default());
+                let depth = node.depth + 1;
+                self.nodes.push(Node {
+                    depth,
+                    parent: Some(at as u32),
+                    ..Node::default()
+                });
             }
             at = child as usize;
         }
@@ -103,52 +105,50 @@ impl Paths {
     }
 
     /// The best route whose conditions hold.
-    pub fn find(&self, view: &View, judge: &mut impl Judge) -> Found {
-        let Some(start) = Cursor::of(view.path) else {
-            return Found::Nothing;
+    pub fn find(&self, view: &View, judge: &mut impl Judge) -> Option<RouteId> {
+        let mut others = Ends::new();
+        let end = match self.walk(0, Cursor::of(view.path)?, &mut others, judge) {
+            Ok(route) => return Some(route),
+            Err(end) => end,
         };
-        let mut met = Met::new();
-        if let Found::Route(route) = self.walk(0, start, 0, &mut met, judge) {
-            return Found::Route(route);
-        }
-        for (_, below) in met.iter().rev() {
-            if let Found::Route(route) = first(below, judge) {
-                return Found::Route(route);
-            }
-        }
-        for (regex, route) in &self.regexes {
-            if regex.is_match(view.path.as_bytes()) && judge.judge(*route) == Verdict::Holds {
-                return Found::Route(*route);
-            }
-        }
-        Found::Nothing
+        let found = match others.is_empty() {
+            true => self.prefix(end, judge),
+            false => self.prefix_of_several(others, end, judge),
+        };
+        found.or_else(|| {
+            let path = view.path.as_bytes();
+            let mut regexes = self.regexes.iter();
+            let (_, route) = regexes.find(|(regex, route)| {
+                regex.is_match(path) && judge.judge(*route) == Verdict::Holds
+            })?;
+            Some(*route)
+        })
     }
 
+    /// The best route whose whole path is that of the request; otherwise where the last way ended. Where
+    /// the others did is in `ends` then, in the order in which they were taken.
+    ///
     /// The depth of the recursion is that of the trie, which the configuration bounds.
-    fn walk<'p>(
-        &'p self,
+    fn walk(
+        &self,
         mut at: u32,
         mut cursor: Cursor,
-        mut depth: u16,
-        met: &mut Met<'p>,
+        ends: &mut Ends,
         judge: &mut impl Judge,
-    ) -> Found {
+    ) -> Result<RouteId, u32> {
         while let Some(node) = self.nodes.get(at as usize) {
-            if !node.below.is_empty() {
-                meet(met, depth, &node.below);
-            }
             let Some(rest) = cursor.rest() else {
-                return first(&node.here, judge);
+                return first(&node.here, judge).ok_or(at);
             };
-            depth += 1;
             let literal = node.literals.get(&cursor, rest);
             // A parameter stands for at least one character.
             let parameter = node.parameter.filter(|_| !matches!(rest, [] | [b'/', ..]));
             if let (Some((child, length)), Some(_)) = (literal, parameter) {
                 let mut cursor = cursor.clone();
                 cursor.pass(length);
-                if let found @ Found::Route(_) = self.walk(child, cursor, depth, met, judge) {
-                    return found;
+                match self.walk(child, cursor, ends, judge) {
+                    Err(end) => ends.push(end),
+                    found => return found,
                 }
             }
             let (child, length) = match (literal, parameter) {
@@ -159,27 +159,56 @@ impl Paths {
             cursor.pass(length);
             at = child;
         }
-        Found::Nothing
+        Err(at)
     }
-}
 
-fn meet<'p>(met: &mut Met<'p>, depth: u16, below: &'p [RouteId]) {
-    let shorter = |(other, _): &(u16, _)| *other < depth;
-    match met.last().is_none_or(shorter) {
-        true => met.push((depth, below)),
-        // A second way, through a parameter, meets shorter ones again.
-        false => {
-            let place = met.iter().rposition(shorter);
-            met.insert(place.map_or(0, |before| before + 1), (depth, below));
+    /// The best route of the prefixes on the way back from here.
+    fn prefix(&self, end: u32, judge: &mut impl Judge) -> Option<RouteId> {
+        let mut at = Some(end);
+        while let Some(node) = at.and_then(|at| self.nodes.get(at as usize)) {
+            if let found @ Some(_) = first(&node.below, judge) {
+                return found;
+            }
+            at = node.parent;
         }
+        None
+    }
+
+    /// The same where several ways ended. Among equally long prefixes that comes first whose way was
+    /// taken first.
+    fn prefix_of_several(
+        &self,
+        mut ends: Ends,
+        last: u32,
+        judge: &mut impl Judge,
+    ) -> Option<RouteId> {
+        ends.push(last);
+        let depth = |end: &u32| self.nodes.get(*end as usize).map_or(0, |node| node.depth);
+        let deepest = ends.iter().map(depth).max()?;
+        for depth in (0..=deepest).rev() {
+            for end in &mut ends {
+                let node = self.nodes.get(*end as usize);
+                let Some(node) = node.filter(|node| node.depth == depth) else {
+                    continue;
+                };
+                if let found @ Some(_) = first(&node.below, judge) {
+                    return found;
+                }
+                *end = node.parent.unwrap_or(*end);
+            }
+            // Where ways have met they go on as one.
+            ends.dedup();
+        }
+        None
     }
 }
 
-fn first(candidates: &[RouteId], judge: &mut impl Judge) -> Found {
+#[inline]
+fn first(candidates: &[RouteId], judge: &mut impl Judge) -> Option<RouteId> {
     for route in candidates {
         if judge.judge(*route) == Verdict::Holds {
-            return Found::Route(*route);
+            return Some(*route);
         }
     }
-    Found::Nothing
+    None
 }

@@ -2,7 +2,7 @@
 
 use super::coloring::Coloring;
 use super::conditions::{Conditions, Verdict};
-use super::matcher::{Found, Judge, Paths};
+use super::matcher::{Judge, Paths};
 use super::shares::{Key, Shares, Split};
 use super::signed::Vouched;
 use super::{ColorId, RouteId, ServiceId, VersionId, View};
@@ -137,7 +137,7 @@ impl Table {
             method_only: false,
         };
         for level in &self.levels {
-            if let Found::Route(route) = level.find(view, &mut judge) {
+            if let Some(route) = level.find(view, &mut judge) {
                 return Ok(route);
             }
         }
@@ -262,9 +262,9 @@ impl Level {
         }
     }
 
-    fn find(&self, view: &View, judge: &mut impl Judge) -> Found {
+    fn find(&self, view: &View, judge: &mut impl Judge) -> Option<RouteId> {
         if let Some(paths) = self.exact.get(view.host)
-            && let found @ Found::Route(_) = paths.find(view, judge)
+            && let found @ Some(_) = paths.find(view, judge)
         {
             return found;
         }
@@ -273,16 +273,14 @@ impl Level {
             // The longest suffix comes first; `*` stands for at least one label.
             while let Some((_, suffix)) = host.split_once('.') {
                 if let Some(paths) = self.wildcard.get(suffix)
-                    && let found @ Found::Route(_) = paths.find(view, judge)
+                    && let found @ Some(_) = paths.find(view, judge)
                 {
                     return found;
                 }
                 host = suffix;
             }
         }
-        self.any
-            .as_ref()
-            .map_or(Found::Nothing, |paths| paths.find(view, judge))
+        self.any.as_ref()?.find(view, judge)
     }
 }
 
