@@ -2,7 +2,7 @@
 
 use super::compress::Encoder;
 use super::facts::Facts;
-use super::grpc::{self, Bridge};
+use super::grpc::{self, Bridge, Call};
 use super::mirror::Mirroring;
 use super::plugins::Hooks;
 pub use super::refused::Refusal;
@@ -38,6 +38,8 @@ pub struct Journey {
     /// Whether that goes up.
     pub forwards_certificate: bool,
     pub request_id: Option<HeaderValue>,
+    /// The client speaks gRPC, or what browsers have for it.
+    pub call: Option<Call>,
     /// The client came by TLS, to us or, as a trusted proxy says, to it.
     pub secure: bool,
     /// The normalised host.
@@ -170,6 +172,7 @@ impl Journey {
             certificate: None,
             forwards_certificate: true,
             request_id: None,
+            call: None,
             secure: false,
             host: Host::Sent(0),
             path: None,

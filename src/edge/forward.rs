@@ -105,9 +105,8 @@ fn host(parts: &mut Parts, endpoint: Option<&str>) {
 /// Whoever takes trailers says so over HTTP/2 (gRPC's servers ask for it); the core takes it off with
 /// what belongs to one connection.
 fn trailers(session: &Session, parts: &mut Parts) {
-    let said = session.req_header().headers.get(header::TE);
-    let wanted = said.is_some_and(|te| te == "trailers");
-    if wanted && parts.version == Version::HTTP_2 {
+    let said = || session.req_header().headers.get(header::TE);
+    if parts.version == Version::HTTP_2 && said().is_some_and(|te| te == "trailers") {
         parts
             .headers
             .insert(header::TE, HeaderValue::from_static("trailers"));

@@ -19,22 +19,36 @@ const TRAILERS: u8 = 0x80;
 /// Largest trailers that are put into a body.
 const TRAILERS_MAX: usize = 64 * 1024;
 
+/// A call, in either of its forms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    Grpc,
+    /// As browsers make it.
+    Web,
+}
+
+/// Whether a request is a call, by its content type.
+pub fn call(headers: &HeaderMap) -> Option<Call> {
+    let kind = headers.get(CONTENT_TYPE)?.as_bytes();
+    let format = kind.strip_prefix(b"application/grpc")?;
+    match format {
+        [] | [b'+' | b';', ..] => Some(Call::Grpc),
+        _ => format.starts_with(b"-web").then_some(Call::Web),
+    }
+}
+
 /// Whether a content type is that of gRPC itself (not of gRPC-Web).
 pub fn is_grpc(headers: &HeaderMap) -> bool {
-    match kind(headers).strip_prefix(b"application/grpc") {
-        Some(rest) => matches!(rest.first(), None | Some(b'+' | b';')),
-        None => false,
-    }
+    call(headers) == Some(Call::Grpc)
 }
 
 /// The content type of a refusal, where the client wants to be told in the words of gRPC.
 pub fn refused_as(headers: &HeaderMap) -> Option<HeaderValue> {
-    if is_grpc(headers) {
-        return Some(HeaderValue::from_static("application/grpc"));
+    match call(headers)? {
+        Call::Grpc => Some(HeaderValue::from_static("application/grpc")),
+        // What a browser speaks is answered in its own words, too.
+        Call::Web => headers.get(CONTENT_TYPE).cloned(),
     }
-    // What a browser speaks is answered in its own words, too.
-    let web = kind(headers).starts_with(b"application/grpc-web");
-    headers.get(CONTENT_TYPE).filter(|_| web).cloned()
 }
 
 /// How a call has ended, as a head or trailers say.
@@ -42,19 +56,8 @@ pub fn status(headers: &HeaderMap) -> Option<u8> {
     headers.get(&GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }
 
-fn kind(headers: &HeaderMap) -> &[u8] {
-    headers
-        .get(CONTENT_TYPE)
-        .map(HeaderValue::as_bytes)
-        .unwrap_or_default()
-}
-
-/// How long a client of gRPC or gRPC-Web will wait; `None`: it does not say, or not well.
+/// How long a caller will wait; `None`: it does not say, or not well.
 pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    // Asked first, since most requests have no content and the answer costs least then.
-    if !kind(headers).starts_with(b"application/grpc") {
-        return None;
-    }
     let text = headers.get(&GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     // At most eight digits, by the protocol.
@@ -73,14 +76,17 @@ pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
-/// Tells the upstream what is left of the client's time.
+/// Tells the upstream what is left of the caller's time.
 ///
 /// # Errors
 /// Never in practice: the value is digits.
 pub fn pass_deadline(head: &mut RequestHeader, journey: &Journey) -> Result<()> {
-    let (Some(_), Some(deadline)) = (head.headers.get(&GRPC_TIMEOUT), journey.deadline) else {
+    let (Some(_), Some(deadline)) = (journey.call, journey.deadline) else {
         return Ok(());
     };
+    if !head.headers.contains_key(&GRPC_TIMEOUT) {
+        return Ok(());
+    }
     let left = deadline.saturating_duration_since(Instant::now());
     let millis = left.as_millis().clamp(1, 99_999_999);
     head.insert_header(GRPC_TIMEOUT.clone(), format!("{millis}m"))
@@ -111,8 +117,12 @@ impl Bridge {
         let http2 = journey
             .version()
             .is_some_and(|version| version.http != UpstreamHttp::H1);
-        let kind = std::str::from_utf8(kind(&head.headers)).unwrap_or("");
-        let Some(rest) = kind.strip_prefix("application/grpc-web").filter(|_| http2) else {
+        if journey.call != Some(Call::Web) || !http2 {
+            return Ok(None);
+        }
+        let kind = head.headers.get(CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or("");
+        let Some(rest) = kind.strip_prefix("application/grpc-web") else {
             return Ok(None);
         };
         let text = rest.strip_prefix("-text");
@@ -222,19 +232,17 @@ impl Bridge {
 
 #[cfg(test)]
 mod tests {
-    use super::timeout;
+    use super::{Call, call, timeout};
     use http::HeaderMap;
     use std::time::Duration;
 
     #[test]
     fn timeouts_have_a_unit_and_eight_digits_at_most() {
-        let said_by = |kind: &'static str, text: &'static str| {
+        let of = |text: &'static str| {
             let mut headers = HeaderMap::new();
-            headers.insert("content-type", kind.parse().unwrap());
             headers.insert("grpc-timeout", text.parse().unwrap());
             timeout(&headers)
         };
-        let of = |text| said_by("application/grpc+proto", text);
         assert_eq!(of("1S"), Some(Duration::from_secs(1)));
         assert_eq!(of("250m"), Some(Duration::from_millis(250)));
         assert_eq!(of("99999999n"), Some(Duration::from_nanos(99_999_999)));
@@ -242,6 +250,23 @@ mod tests {
         for wrong in ["", "S", "1", "1s", "-1S", "123456789S", "1.5S", "1 S"] {
             assert_eq!(of(wrong), None, "{wrong}");
         }
-        assert_eq!(said_by("text/plain", "1S"), None, "only gRPC has it");
+    }
+
+    #[test]
+    fn a_call_is_told_by_its_content_type() {
+        for (kind, told) in [
+            ("application/grpc", Some(Call::Grpc)),
+            ("application/grpc+proto", Some(Call::Grpc)),
+            ("application/grpc; charset=utf-8", Some(Call::Grpc)),
+            ("application/grpc-web", Some(Call::Web)),
+            ("application/grpc-web-text+proto", Some(Call::Web)),
+            ("application/grpcs", None),
+            ("application/grpc-other", None),
+            ("text/plain", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("content-type", kind.parse().unwrap());
+            assert_eq!(call(&headers), told, "{kind}");
+        }
     }
 }

@@ -20,27 +20,40 @@ const ANSWER_HEAD_MAX: usize = 256 * 1024;
 /// # Errors
 /// What is wrong with it.
 pub fn check(head: &ResponseHeader) -> Result<(), &'static str> {
-    let fields = head.headers.iter();
-    let size: usize = fields
-        .map(|(name, value)| name.as_str().len() + value.len())
-        .sum();
+    let (mut size, mut codings) = (0, Codings::None);
+    // One pass over all, where looking for a field would be another.
+    for (name, value) in &head.headers {
+        size += name.as_str().len() + value.len();
+        if *name == header::TRANSFER_ENCODING {
+            codings = codings.and(value);
+        }
+    }
     match () {
-        () if !is_framed(head) => Err("the answer has a transfer coding that nobody asked for"),
+        () if codings == Codings::Foreign => {
+            Err("the answer has a transfer coding that nobody asked for")
+        }
         () if size > ANSWER_HEAD_MAX => Err("the answer's head is too large"),
         () if !is_sound(head) => Err("the answer's head is malformed"),
         () => Ok(()),
     }
 }
 
-/// Whether the length of an answer is told in a way that every client understands: the only transfer
-/// coding is `chunked`, once. Nobody has asked for others (RFC 9112, section 7.4), and they would be
-/// taken for content where the next hop speaks HTTP/2.
-fn is_framed(head: &ResponseHeader) -> bool {
-    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => true,
-        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
-        (Some(_), Some(_)) => false,
+/// How the length of an answer is told: as every client understands it, if the only transfer coding is
+/// `chunked`, once. Nobody has asked for others (RFC 9112, section 7.4), and they would be taken for
+/// content where the next hop speaks HTTP/2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Codings {
+    None,
+    Chunked,
+    Foreign,
+}
+
+impl Codings {
+    fn and(self, coding: &HeaderValue) -> Self {
+        match self {
+            Self::None if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Self::Chunked,
+            _ => Self::Foreign,
+        }
     }
 }
 
@@ -72,7 +85,7 @@ pub fn clean(head: &mut ResponseHeader, to_http10: bool, journey: &Journey) -> R
         _ => [&KEEP_ALIVE, &PROXY_CONNECTION, color].contains(name),
     });
     let mut gone: SmallVec<[HeaderName; 4]> = gone.cloned().collect();
-    if !switches && head.headers.contains_key(header::CONNECTION) {
+    if gone.contains(&header::CONNECTION) {
         gone.extend(nominated(&head.headers));
     }
     for name in &gone {

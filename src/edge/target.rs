@@ -228,7 +228,8 @@ pub fn backoff(journey: &Journey) -> Option<Duration> {
 pub fn deadline(session: &Session, journey: &Journey) -> Option<Instant> {
     let route = journey.route()?.request_timeout;
     // A client of gRPC says how long it will wait; no longer is anybody asked for it.
-    let own = grpc::timeout(&session.req_header().headers);
+    let headers = &session.req_header().headers;
+    let own = journey.call.and_then(|_| grpc::timeout(headers));
     let limit = match (route, own) {
         (Some(route), Some(own)) => Some(route.min(own)),
         (route, own) => route.or(own),

@@ -3,7 +3,8 @@
 
 use super::context::Journey;
 use super::facts::Facts;
-use super::{grpc, peer, target};
+use super::grpc::Call;
+use super::{peer, target};
 use http::{HeaderMap, StatusCode, header};
 use pingora::proxy::Session;
 use std::time::Instant;
@@ -20,11 +21,8 @@ pub fn begin(session: &mut Session, journey: &mut Journey) {
 /// A part of the request goes up. Silence counts from when the upstream has all of it, or, where both
 /// sides rest in turn, from the start.
 pub fn sends(session: &Session, journey: &Journey, sent: bool) {
-    let counts = || {
-        let call = grpc::is_grpc(&session.req_header().headers);
-        sent || call || session.response_written().is_some()
-    };
-    if journey.patient && counts() {
+    let rests = || journey.call == Some(Call::Grpc) || session.response_written().is_some();
+    if journey.patient && (sent || rests()) {
         silence(session, journey);
     }
 }

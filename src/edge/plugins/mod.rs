@@ -56,8 +56,8 @@ pub fn resize_answer(
 ) -> pingora::Result<()> {
     let bare = asked.method == Method::HEAD || matches!(head.status.as_u16(), 100..200 | 204 | 304);
     let framed = |name| head.headers.contains_key(name);
-    let open = !framed(header::CONTENT_LENGTH) && !framed(header::TRANSFER_ENCODING);
-    match journey.hooks.on != 0 && open && !bare && asked.version == Version::HTTP_11 {
+    let open = || !framed(header::CONTENT_LENGTH) && !framed(header::TRANSFER_ENCODING);
+    match journey.hooks.on != 0 && !bare && asked.version == Version::HTTP_11 && open() {
         true => head.insert_header(header::TRANSFER_ENCODING, "chunked"),
         false => Ok(()),
     }
