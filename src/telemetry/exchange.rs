@@ -177,9 +177,19 @@ impl<'e> Exchange<'e> {
                 continue;
             }
             let value = self.value(field);
-            if value != Value::Absent {
-                json::plain(out, field.head());
-                value.write_json(out, redact);
+            if value == Value::Absent {
+                continue;
+            }
+            let quoted = !matches!(value, Value::Number(_) | Value::Span(_));
+            json::head(out, field.head(), quoted);
+            match value {
+                Value::Text(text) => json::escape(out, text),
+                Value::Query(query) => json::escape(out, &redact::query(query, redact)),
+                Value::Url(url) => json::escape(out, &redact::url(url, redact)),
+                plain => plain.write(out, redact),
+            }
+            if quoted {
+                out.push(b'"');
             }
         }
         if let [b'{', inputs @ ..] = self.inputs {
@@ -195,20 +205,6 @@ impl<'e> Exchange<'e> {
 }
 
 impl Value<'_> {
-    fn write_json(self, out: &mut Vec<u8>, redact: &[String]) {
-        match self {
-            Self::Text(text) => json::text(out, text),
-            Self::Number(_) | Self::Span(_) => self.write(out, redact),
-            Self::Query(query) => json::text(out, &redact::query(query, redact)),
-            Self::Url(url) => json::text(out, &redact::url(url, redact)),
-            Self::Absent | Self::Word(_) | Self::Time(_) | Self::Address(_) => {
-                out.push(b'"');
-                self.write(out, redact);
-                out.push(b'"');
-            }
-        }
-    }
-
     /// Appends the value as it is, unquoted.
     pub fn write(self, out: &mut Vec<u8>, redact: &[String]) {
         match self {

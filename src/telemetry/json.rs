@@ -1,5 +1,6 @@
 //! JSON, appended piece by piece: what is written once a request makes no tree first.
 
+use crate::config::field::Head;
 use std::io::Write;
 use std::net::IpAddr;
 
@@ -87,36 +88,58 @@ pub fn plain(out: &mut Vec<u8>, text: &str) {
     words(out, text.as_bytes(), |_| ());
 }
 
-/// Appends bytes, eight at a time, and shows them to `seen`. The texts of a line are so short that
-/// calls of `memcpy` would cost more than all else about them.
+/// Appends bytes, sixteen or eight at a time, and shows them to `seen`. The texts of a line are so short
+/// that calls of `memcpy` would cost more than all else about them.
 #[inline]
 fn words(out: &mut Vec<u8>, bytes: &[u8], mut seen: impl FnMut(u64)) {
     /// Stand for bytes that are not there.
     const SPACES: u64 = 0x2020_2020_2020_2020;
-    if let Some(last) = bytes.last_chunk::<8>() {
+    if let Some(last) = bytes.last_chunk::<16>() {
+        let mut seen = |pair: &[u8; 16]| {
+            let pair = u128::from_ne_bytes(*pair);
+            seen(pair as u64);
+            seen((pair >> 64) as u64);
+        };
         let (whole, rest) = bytes.as_chunks();
-        for word in whole {
-            seen(u64::from_ne_bytes(*word));
-            out.extend_from_slice(word);
+        for pair in whole {
+            seen(pair);
+            out.extend_from_slice(pair);
         }
         if !rest.is_empty() {
-            // The last eight go over some of those before them.
-            seen(u64::from_ne_bytes(*last));
-            out.truncate(out.len() + rest.len() - 8);
-            out.extend_from_slice(last);
+            seen(last);
+            again(out, 16 - rest.len(), last);
         }
-    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        seen(u64::from_ne_bytes(*first));
+        seen(u64::from_ne_bytes(*last));
+        out.extend_from_slice(first);
+        again(out, 16 - bytes.len(), last);
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         let (start, end) = (u32::from_ne_bytes(*first), u32::from_ne_bytes(*last));
         seen(u64::from(start) << 32 | u64::from(end));
         out.extend_from_slice(first);
-        out.truncate(out.len() + bytes.len() - 8);
-        out.extend_from_slice(last);
+        again(out, 8 - bytes.len(), last);
     } else {
         for byte in bytes {
             seen(SPACES << 8 | u64::from(*byte));
             out.push(*byte);
         }
     }
+}
+
+/// Appends bytes of which so many are there already.
+#[inline]
+fn again<const N: usize>(out: &mut Vec<u8>, known: usize, bytes: &[u8; N]) {
+    out.truncate(out.len() - known);
+    out.extend_from_slice(bytes);
+}
+
+/// Appends what stands before a field's value; the quote at its end, if the value is a text.
+#[inline]
+pub fn head(out: &mut Vec<u8>, head: &Head, quoted: bool) {
+    let end = out.len() + head.length - usize::from(!quoted);
+    out.extend_from_slice(&head.bytes);
+    out.truncate(end);
 }
 
 /// Whether one of eight bytes is a control, a quote or a backslash.
@@ -133,8 +156,12 @@ const fn any_special(word: u64) -> bool {
 }
 
 /// Appends a whole number.
+#[inline]
 pub fn number(out: &mut Vec<u8>, number: u64) {
-    plain(out, itoa::Buffer::new().format(number));
+    match number {
+        0..10 => out.push(b'0' + number as u8),
+        _ => plain(out, itoa::Buffer::new().format(number)),
+    }
 }
 
 /// Appends the digits behind a point. A leading one keeps their zeros and gives its place to it.
