@@ -3,8 +3,10 @@
 
 Every proxy has one worker pinned to core 0; wrk and the upstream share core 1. All forward to the
 same nginx that answers 64 bytes, keep connections on both sides, and write no access log. Rounds
-are interleaved (A B C A B C ...) and the median counts, because machines are noisy. CPU is what
-the kernel charged to the proxy's processes during the run, divided by the requests wrk counted.
+are interleaved (A B C, then C B A, ...) and the median counts, because machines are noisy; so does the
+median of what a proxy took beside the one it is compared with in the same round, which is the ratio.
+CPU is what the kernel charged to the proxy's processes during the run, divided by the requests wrk
+counted.
 
     python3 loadtest/run.py            # five rounds of five seconds
     python3 loadtest/run.py --full     # with token, limit, color, breaker and access log
@@ -299,8 +301,8 @@ def bare(directory, args, upstream):
     rows = {p.name: [] for p in running}
     for p in running:
         load(p.port, 1, headers)
-    for _ in range(args.rounds):
-        for p in running:
+    for number in range(args.rounds):
+        for p in running[:: -1 if number % 2 else 1]:  # a machine that drifts is fair to all
             before = cpu_seconds(p.process.pid)
             result = load(p.port, args.seconds, headers)
             used = cpu_seconds(p.process.pid) - before
@@ -532,10 +534,10 @@ def main():
         for name, row in report.items():
             print(f"{name:<10}{row['down_gib_per_cpu_second']:>16}{row['up_gib_per_cpu_second']:>8}{row['grown_mib']:>10}")
     else:
-        base = report.get("haproxy" if args.full else "nginx", {}).get("cpu_us_per_request")
+        base = report.get("haproxy" if args.full else "nginx", {}).get("rounds_cpu_us")
         print(f"{'':<10}{'CPU µs/req':>12}{'ratio':>8}{'req/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'MiB':>8}")
         for name, row in report.items():
-            ratio = f"{row['cpu_us_per_request'] / base:.2f}" if base else ""
+            ratio = f"{statistics.median(own / its for own, its in zip(row['rounds_cpu_us'], base)):.2f}" if base else ""
             print(f"{name:<10}{row['cpu_us_per_request']:>12}{ratio:>8}{row['requests_per_second']:>10}{row['p50_ms']:>9}{row['p99_ms']:>9}{row['resident_mib']:>8}")
     results = os.path.join(HERE, "results")
     os.makedirs(results, exist_ok=True)
