@@ -212,7 +212,10 @@ impl Client {
         let answer = answer.map_err(|_| Failure::late())?;
         answer.map(Response::into_inner).map_err(|status| {
             // Those that the specification wants repeated.
+            let broke = std::error::Error::source(&status).is_some();
             let loss = match status.code() {
+                // Not the collector's word: the library has no other for connections that broke.
+                Code::Unknown if broke => Loss::Unreachable,
                 Code::DeadlineExceeded => Loss::Timeout,
                 Code::Cancelled | Code::Aborted | Code::OutOfRange => Loss::Unreachable,
                 Code::ResourceExhausted | Code::Unavailable | Code::DataLoss => Loss::Unreachable,
