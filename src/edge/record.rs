@@ -50,7 +50,7 @@ pub fn request(session: &Session, journey: &mut Journey) {
                 log.tell(exchange);
             }
             if tapped {
-                tap.show(exchange);
+                tap.show(exchange, log.redact());
             }
             if traced {
                 trail::tell(session, journey, exchange);
@@ -237,6 +237,7 @@ pub fn without_request(server: &Server, facts: &Facts, refusal: &Refusal, id: &H
         snapshot.access_log.tell(&exchange);
     }
     if server.metrics.tap.is_open() {
-        server.metrics.tap.show(&exchange);
+        let redact = snapshot.access_log.redact();
+        server.metrics.tap.show(&exchange, redact);
     }
 }

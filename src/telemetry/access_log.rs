@@ -103,6 +103,11 @@ impl AccessLog {
         self.form.is_json()
     }
 
+    /// Words that mask query parameters whose names hold them.
+    pub fn redact(&self) -> &[String] {
+        self.form.redact()
+    }
+
     /// Whether its lines tell what requests say about who sent them.
     pub fn tells_agents(&self) -> bool {
         self.form.tells_agents()

@@ -52,6 +52,10 @@ impl Lines {
             || fastrand::u16(..Percent::ALL.0) < self.sample.0
     }
 
+    pub fn redact(&self) -> &[String] {
+        &self.redact
+    }
+
     pub fn is_json(&self) -> bool {
         self.format == Format::Json
     }

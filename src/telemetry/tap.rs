@@ -61,8 +61,8 @@ impl Tap {
         self.open.load(Relaxed)
     }
 
-    /// Shows an exchange to everyone who wants it.
-    pub fn show(&self, exchange: &Exchange) {
+    /// Shows an exchange to everyone who wants it; `redact` are words that mask query parameters.
+    pub fn show(&self, exchange: &Exchange, redact: &[String]) {
         let mut line: Option<Arc<str>> = None;
         for watcher in self.watchers.load().iter() {
             if !watcher.filter.wants(exchange) {
@@ -72,7 +72,7 @@ impl Tap {
                 watcher.lost.over_pace.fetch_add(1, Relaxed);
                 continue;
             }
-            let line = line.get_or_insert_with(|| render(exchange)).clone();
+            let line = line.get_or_insert_with(|| render(exchange, redact)).clone();
             if watcher.queue.try_send(line).is_err() {
                 watcher.lost.queue_full.fetch_add(1, Relaxed);
             }
@@ -80,9 +80,9 @@ impl Tap {
     }
 }
 
-fn render(exchange: &Exchange) -> Arc<str> {
+fn render(exchange: &Exchange, redact: &[String]) -> Arc<str> {
     let mut out = Vec::with_capacity(512);
-    exchange.write_json(&mut out, Field::ALL.iter().copied(), &[]);
+    exchange.write_json(&mut out, Field::ALL.iter().copied(), redact);
     String::from_utf8_lossy(&out).into()
 }
 
@@ -187,13 +187,15 @@ mod tests {
         };
         let mut watching = Watching::begin(&metrics, filter, 100).unwrap();
         assert!(metrics.tap.is_open());
-        metrics.tap.show(&served());
-        metrics.tap.show(&crate::telemetry::exchange::Exchange {
+        metrics.tap.show(&served(), &["page".to_owned()]);
+        let other = crate::telemetry::exchange::Exchange {
             route: "other",
             ..served()
-        });
+        };
+        metrics.tap.show(&other, &[]);
         let line = watching.lines.try_recv().unwrap();
         assert!(line.contains("\"path\":\"/cart/7\""), "{line}");
+        assert!(line.contains("page=***"), "{line}");
         assert!(watching.lines.try_recv().is_err());
         drop(watching);
         assert!(!metrics.tap.is_open());
@@ -204,7 +206,7 @@ mod tests {
         let metrics = Arc::new(Metrics::default());
         let watching = Watching::begin(&metrics, Filter::default(), u32::MAX).unwrap();
         for _ in 0..QUEUE + 3 {
-            metrics.tap.show(&served());
+            metrics.tap.show(&served(), &[]);
         }
         let (over_pace, queue_full) = watching.lost();
         assert_eq!(over_pace + queue_full, 3);
