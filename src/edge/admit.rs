@@ -3,7 +3,7 @@
 
 use super::context::{Host, Journey, Refusal};
 use super::facts::Facts;
-use super::{forward, grpc, mirror, request_id, trail};
+use super::{forward, mirror, request_id, trail};
 use crate::config::color::Source;
 use crate::reason::Reason;
 use crate::routing::host::normalise_host;
@@ -34,7 +34,6 @@ pub fn request(session: &mut Session, journey: &mut Journey) -> Result<Found, Re
     identify(session, journey);
     let head = session.req_header_mut();
     show_authority(head);
-    journey.call = grpc::call(&head.headers);
     if journey.client.trusted {
         journey.client.ip = client_behind(&head.headers, journey);
         journey.secure = forward::says_secure(&head.headers).unwrap_or(journey.secure);

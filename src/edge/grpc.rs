@@ -120,8 +120,8 @@ impl Bridge {
         if journey.call != Some(Call::Web) || !http2 {
             return Ok(None);
         }
-        let kind = head.headers.get(CONTENT_TYPE);
-        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or("");
+        let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let kind = std::str::from_utf8(kind.unwrap_or_default()).unwrap_or("");
         let Some(rest) = kind.strip_prefix("application/grpc-web") else {
             return Ok(None);
         };
