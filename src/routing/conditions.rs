@@ -31,7 +31,7 @@ pub enum Verdict {
 }
 
 /// The conditions of one route.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Conditions {
     methods: Methods,
     headers: Box<[(HeaderName, Value)]>,
@@ -102,7 +102,7 @@ impl Conditions {
 }
 
 /// The methods that a route serves.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Methods {
     /// As configured. Empty: any.
     listed: Box<[Method]>,
@@ -332,4 +332,41 @@ fn decode(text: &str) -> std::borrow::Cow<'_, [u8]> {
             .into();
     }
     percent_encoding::percent_decode_str(text).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Methods;
+    use http::Method;
+
+    #[test]
+    fn a_route_serves_what_it_lists_and_head_with_get_and_without_a_list_anything() {
+        let other = || Method::from_bytes(b"PURGE").unwrap();
+        let another = || Method::from_bytes(b"BREW").unwrap();
+        let all = [
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::DELETE,
+            Method::OPTIONS,
+            Method::PATCH,
+            Method::TRACE,
+            Method::CONNECT,
+            other(),
+            another(),
+        ];
+        let lists = all.iter().flat_map(|one| {
+            let two = all.iter().map(|two| vec![one.clone(), two.clone()]);
+            [vec![one.clone()]].into_iter().chain(two)
+        });
+        for listed in lists.chain([vec![], all.to_vec()]) {
+            let methods = Methods::new(&listed);
+            for method in &all {
+                let by_get = *method == Method::HEAD && listed.contains(&Method::GET);
+                let expected = listed.is_empty() || listed.contains(method) || by_get;
+                assert_eq!(methods.serve(method), expected, "{method} of {listed:?}");
+            }
+        }
+    }
 }

@@ -173,8 +173,22 @@ fn any_route() -> impl Strategy<Value = String> {
         "*.a.example",
     ]);
     let path = prop::sample::select(vec![
-        "/*", "/", "/a", "/a/", "/a/b", "/a/*", "/{x}", "/{x}/b", "/a/{y}", "/a/b/*", "/{x}/*",
-        "/{x}/b/*", "/a/{y}/c",
+        "/*",
+        "/",
+        "/a",
+        "/a/",
+        "/a/b",
+        "/a/*",
+        "/{x}",
+        "/{x}/b",
+        "/a/{y}",
+        "/a/b/*",
+        "/{x}/*",
+        "/{x}/b/*",
+        "/a/{y}/c",
+        "/a/{y}/*",
+        "/{x}/{y}/*",
+        "/{x}/b/c/*",
     ]);
     let condition = prop::sample::select(vec![
         "",
@@ -194,7 +208,8 @@ fn any_route() -> impl Strategy<Value = String> {
 
 fn any_request() -> impl Strategy<Value = Request> {
     let path = prop::sample::select(vec![
-        "/", "/a", "/a/", "/a/b", "/a/b/c", "/x", "/x/b", "/x/b/c", "/a/c", "/a/b/",
+        "/", "/a", "/a/", "/a/b", "/a/b/c", "/x", "/x/b", "/x/b/c", "/a/c", "/a/b/", "/a/b/c/d",
+        "/x/y/z",
     ]);
     let host = prop::sample::select(vec![
         "a.example",

@@ -204,9 +204,10 @@ mod tests {
 
     #[test]
     fn every_byte_is_escaped_where_json_wants_it_wherever_it_stands() {
-        for place in 0..20 {
+        let places = (0..40).flat_map(|length| (0..=length).map(move |place| (length, place)));
+        for (length, place) in places {
             for byte in 0..0x80_u8 {
-                let mut value = "é".repeat(place / 2) + &"x".repeat(20 - place);
+                let mut value = "é".repeat(place / 2) + &"x".repeat(length - place);
                 value.insert(value.floor_char_boundary(place), char::from(byte));
                 let mut out = Vec::new();
                 text(&mut out, &value);

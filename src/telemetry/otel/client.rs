@@ -211,8 +211,8 @@ impl Client {
         let answer = tokio::time::timeout(self.timeout, call).await;
         let answer = answer.map_err(|_| Failure::late())?;
         answer.map(Response::into_inner).map_err(|status| {
-            // Those that the specification wants repeated.
             let broke = std::error::Error::source(&status).is_some();
+            // Those that the specification wants repeated.
             let loss = match status.code() {
                 // Not the collector's word: the library has no other for connections that broke.
                 Code::Unknown if broke => Loss::Unreachable,
