@@ -291,9 +291,7 @@ impl Facts {
             return Err(Refused::too_large("a header field name is too long"));
         }
         let value = value.get(1..).unwrap_or(&[]);
-        if any(value, |byte| {
-            (byte < 0x20) & (byte != b'\t') | (byte == 0x7f)
-        }) {
+        if any(value, |byte| (byte < 0x20 && byte != b'\t') || byte == 0x7f) {
             return Err(Refused::bad("a header field value has a control character"));
         }
         match name.len() {
@@ -366,7 +364,7 @@ impl Facts {
 
 /// Origin-form, absolute-form with http(s), or `*` with OPTIONS (RFC 9112, section 3.2).
 fn judge_target(method: &[u8], target: &[u8]) -> Result<(), Refused> {
-    let foul = |byte| (byte <= 0x20) | (byte == 0x7f) | (byte == b'#');
+    let foul = |byte| matches!(byte, 0..=0x20 | b'#' | 0x7f);
     // In normal form an odd byte takes three.
     if target.len() > TARGET_LEN_MAX / 3 {
         let odd = target.iter().filter(|byte| !byte.is_ascii_alphanumeric());
