@@ -4,7 +4,8 @@
 //! editor renames over it or a `ConfigMap` swaps its symlink. Names in events mean nothing; after
 //! 200 ms of quiet the content decides, unless a file was written to a moment ago: what is read
 //! then may be half of it. Writes themselves are no events, only the closing after them: a log that
-//! grows beside the configuration must not wake anybody. A slow poll is the net under lost events.
+//! grows beside the configuration must not wake anybody. A slow poll is the net under lost events; it
+//! reads nothing as long as all files are those that were read.
 
 use super::{Live, Outcome, Trigger};
 use futures::StreamExt;
@@ -12,6 +13,7 @@ use inotify::{EventStream, Inotify, WatchDescriptor, WatchMask};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::future::pending;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -23,12 +25,13 @@ const QUIET: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A file that was written to less than so long ago may not be complete.
 const REST: Duration = Duration::from_millis(100);
-/// How often content is compared even if nothing was noticed.
+/// How often files are looked at even if nothing was noticed.
 const POLL: Duration = Duration::from_secs(10);
 
 /// Reloads on every change, as long as the process lives.
 pub async fn watch(live: Arc<Live>) {
     let mut watched = Watched::new();
+    let mut read = None;
     loop {
         let inputs = live.inputs().await;
         watched.directories(&directories(&inputs));
@@ -36,7 +39,12 @@ pub async fn watch(live: Arc<Live>) {
             sleep(REST).await;
         } else if timeout(POLL, watched.change()).await.is_ok() {
             settle(&mut watched).await;
+        } else if read.as_ref() == Some(&stamps(&inputs)) {
+            continue;
         }
+        // Of a file that is being written, what was read may be half.
+        let stamps = stamps(&inputs);
+        read = at_rest(&inputs).then_some(stamps);
         let verdict = live.reload(Trigger::FileChange).await;
         if verdict.outcome == Outcome::Unchanged {
             continue;
@@ -54,6 +62,23 @@ async fn settle(watched: &mut Watched) {
             return;
         }
     }
+}
+
+/// What tells a file from another one, or from what it was: device, inode, size, and when its content and
+/// its inode changed, in seconds and nanoseconds.
+type Stamp = (u64, u64, u64, (i64, i64), (i64, i64));
+
+/// The stamp of each file, and of each directory, which changes with the names in it; `None`: it is not
+/// there.
+fn stamps(inputs: &[PathBuf]) -> Vec<(PathBuf, Option<Stamp>)> {
+    let stamp = |path: &PathBuf| {
+        let file = std::fs::metadata(path).ok()?;
+        let content = (file.mtime(), file.mtime_nsec());
+        let inode = (file.ctime(), file.ctime_nsec());
+        Some((file.dev(), file.ino(), file.size(), content, inode))
+    };
+    let all = inputs.iter().cloned().chain(directories(inputs));
+    all.map(|path| (path.clone(), stamp(&path))).collect()
 }
 
 /// Whether nobody has written to any of these files for a moment.
@@ -154,8 +179,39 @@ fn happenings() -> WatchMask {
 
 #[cfg(test)]
 mod tests {
-    use super::{REST, at_rest};
+    use super::{REST, at_rest, stamps};
     use std::time::SystemTime;
+
+    #[test]
+    fn whatever_becomes_of_a_file_changes_a_stamp() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.toml");
+        let inputs = [path.clone(), dir.path().join("*")];
+        let mut seen = vec![stamps(&inputs)];
+        std::thread::sleep(REST / 5);
+        let mut changes = |what: &str| {
+            let now = stamps(&inputs);
+            assert_eq!(now, stamps(&inputs));
+            assert!(!seen.contains(&now), "{what}");
+            seen.push(now);
+            // Times of files go by the kernel's tick.
+            std::thread::sleep(REST / 5);
+        };
+        std::fs::write(&path, "a").unwrap();
+        changes("created");
+        std::fs::write(&path, "ab").unwrap();
+        changes("written");
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        changes("dated back");
+        let other = dir.path().join("b.toml");
+        std::fs::write(&other, "ab").unwrap();
+        changes("another beside it");
+        std::fs::rename(&other, &path).unwrap();
+        changes("replaced");
+        std::fs::remove_file(&path).unwrap();
+        changes("removed");
+    }
 
     #[test]
     fn a_file_that_was_just_written_is_not_at_rest() {
