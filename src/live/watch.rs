@@ -35,17 +35,23 @@ pub async fn watch(live: Arc<Live>) {
     loop {
         let inputs = live.inputs().await;
         watched.directories(&directories(&inputs));
+        let mut noticed = true;
         if !at_rest(&inputs) {
             sleep(REST).await;
         } else if timeout(POLL, watched.change()).await.is_ok() {
             settle(&mut watched).await;
-        } else if read.as_ref() == Some(&stamps(&inputs)) {
+        } else {
+            noticed = false;
+        }
+        let stamps = stamps(&inputs);
+        if !noticed && read.as_ref() == Some(&stamps) {
             continue;
         }
-        // Of a file that is being written, what was read may be half.
-        let stamps = stamps(&inputs);
-        read = at_rest(&inputs).then_some(stamps);
+        let whole = at_rest(&inputs);
         let verdict = live.reload(Trigger::FileChange).await;
+        // What was refused may have been made of other files than these, and of one that is being
+        // written, what was read may be half.
+        read = (whole && live.rejected().is_none()).then_some(stamps);
         if verdict.outcome == Outcome::Unchanged {
             continue;
         }
