@@ -3,9 +3,9 @@
 
     python3 loadtest/train.py --bin PATH [--seconds 4]
 
-`deploy/build` calls this between its builds, and at last to see that the one to ship serves. Each kind of traffic gets a few seconds: plain
-proxying, the whole job of tokens, limits, breakers and logs, traces, bodies, TLS with HTTP/1 and
-HTTP/2, refusals and connections that come and go."""
+`deploy/build` calls this between its builds, and at last to see that the one to ship serves. Each kind
+of traffic gets a few seconds: plain proxying, the whole job of tokens, limits, breakers and logs, traces,
+bodies, TLS with HTTP/1 and HTTP/2, refusals and connections that come and go."""
 import argparse, os, re, shutil, subprocess, sys, tempfile
 
 import run

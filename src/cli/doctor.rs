@@ -189,34 +189,31 @@ fn issuers(config: &Config, found: &mut Vec<Diagnostic>) {
         let Keys::Url(source) = &provider.keys else {
             continue;
         };
-        match runtime.block_on(ask(source)) {
-            Ok(Answer { keys, .. }) if keys.uncovered(&provider.algorithms).is_some() => {
-                let names = keys.uncovered(&provider.algorithms).unwrap_or_default();
-                let message = format!("no key of `{name}` at {} is one for {names}", source.url);
-                let help = "tokens signed by it are refused; take it out of `algorithms`";
-                found.push(warn("TY0512", message, help));
+        let url = &source.url;
+        let (message, help) = match runtime.block_on(ask(source)) {
+            Err(why) => (
+                format!("keys of `{name}` cannot be fetched from {url}: {why}"),
+                "until they can, every token of this issuer is refused",
+            ),
+            Ok(Answer { keys, skew }) => {
+                let skew = skew.filter(|skew| *skew > SKEW_MAX);
+                match (keys.uncovered(&provider.algorithms), skew) {
+                    (Some(names), _) => (
+                        format!("no key of `{name}` at {url} is one for {names}"),
+                        "tokens signed by it are refused; take it out of `algorithms`",
+                    ),
+                    (None, Some(skew)) => (
+                        format!(
+                            "this clock and that of {url} are {} s apart",
+                            skew.as_secs()
+                        ),
+                        "tokens will seem expired or not yet valid; see `timedatectl`",
+                    ),
+                    (None, None) => continue,
+                }
             }
-            Err(why) => {
-                let message = format!(
-                    "keys of `{name}` cannot be fetched from {}: {why}",
-                    source.url
-                );
-                let help = "until they can, every token of this issuer is refused";
-                found.push(warn("TY0512", message, help));
-            }
-            Ok(Answer {
-                skew: Some(skew), ..
-            }) if skew > SKEW_MAX => {
-                let message = format!(
-                    "this clock and that of {} are {} s apart",
-                    source.url,
-                    skew.as_secs()
-                );
-                let help = "tokens will seem expired or not yet valid; see `timedatectl`";
-                found.push(warn("TY0512", message, help));
-            }
-            Ok(_) => {}
-        }
+        };
+        found.push(warn("TY0512", message, help));
     }
 }
 

@@ -112,17 +112,14 @@ struct Methods {
 
 impl Methods {
     fn new(listed: &[Method]) -> Self {
-        let bits = match listed.contains(&Method::GET) {
+        let served = |method: &Method| match *method {
             // Whoever serves GET serves HEAD (RFC 9110, section 9.3.2).
-            true => Self::bit(&Method::HEAD),
-            false => 0,
+            Method::GET => Self::bit(method) | Self::bit(&Method::HEAD),
+            _ => Self::bit(method),
         };
-        let bits = match listed.is_empty() {
-            true => u16::MAX,
-            false => listed
-                .iter()
-                .map(Self::bit)
-                .fold(bits, |bits, bit| bits | bit),
+        let bits = match listed {
+            [] => u16::MAX,
+            _ => listed.iter().map(served).fold(0, |bits, bit| bits | bit),
         };
         Self {
             listed: listed.into(),
