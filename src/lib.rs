@@ -8,6 +8,7 @@ pub mod demo;
 pub mod edge;
 pub mod fuzz;
 pub mod live;
+pub mod memory;
 pub mod outbound;
 pub mod plugin;
 pub mod policy;

@@ -15,6 +15,7 @@ const LAYERS: &[(&str, usize)] = &[
     ("telemetry", 1),
     ("plugin", 1),
     ("routing", 1),
+    ("memory", 0),
     ("outbound", 0),
     ("sockets", 1),
     ("tls", 1),

@@ -7,6 +7,7 @@ use crate::config::admin::Secret;
 use crate::config::listener::{Bind, Tcp};
 use crate::config::units::Lasting;
 use crate::live::{Checked, Live, Source, Trigger, watch};
+use crate::memory::apart;
 use crate::server::{self, Serving};
 use crate::sockets::{Inherited, Listening};
 use crate::telemetry::{Metrics, otel};
@@ -87,9 +88,10 @@ pub fn serve(service: Service) -> Exit {
             return Exit::Failed;
         }
     };
-    let checked = match crate::live::check(&service.source) {
-        Ok(checked) => checked,
-        Err(loaded) => return invalid(&loaded),
+    let checked = match apart(|| crate::live::check(&service.source)) {
+        Some(Ok(checked)) => checked,
+        Some(Err(loaded)) => return invalid(&loaded),
+        None => return Exit::Failed,
     };
     let config = checked.0.config.as_ref();
     let threads = config.map_or(0, |config| config.server.threads);

@@ -1,11 +1,12 @@
 //! What can be asked of the live configuration without changing it.
 
-use super::{Entry, Live, Outcome, Rejected, Source, Verdict, aside, checked, guard};
+use super::{Entry, Live, Outcome, Rejected, Source, Verdict, checked, guard};
 use crate::config::{Loaded, diff, environment, load_text};
 use crate::upstream::Carried;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::task::block_in_place;
 
 impl Live {
     /// The files whose change may change the configuration.
@@ -29,7 +30,8 @@ impl Live {
 
     /// Names and texts of a generation that is still kept.
     pub async fn texts(&self, generation: u64) -> Option<Vec<(String, String)>> {
-        let sources = self.state.lock().await.history.sources(generation)?;
+        let state = self.state.lock().await;
+        let sources = block_in_place(|| state.history.sources(generation))?;
         let text = |source: &crate::config::source::Source| {
             (source.name.to_string(), source.text.to_string())
         };
@@ -54,17 +56,16 @@ impl Live {
     /// Checks a text as if it were the file, and tells what it would change; with `replay`, for
     /// recent requests too.
     pub async fn preview(&self, text: &str, replay: bool) -> Verdict {
-        let generation = self.current.load().generation;
         let running = self.loaded().await;
         let name = self.name();
         let started = Instant::now();
-        match aside(|| checked(load_text(&name, text, &environment))) {
+        self.aside(|| match checked(load_text(&name, text, &environment)) {
             Ok((loaded, table, _)) => {
                 let live = self.current.load();
+                let generation = live.generation;
                 let config = loaded.config.as_ref().filter(|_| replay);
                 let report = config.map(|config| {
-                    let new = (config, &table);
-                    aside(|| guard::recently(&self.metrics, &self.rollouts, &live, new))
+                    guard::recently(&self.metrics, &self.rollouts, &live, (config, &table))
                 });
                 let changes = diff(&running.values, &loaded.values);
                 let carried = Carried::default();
@@ -75,8 +76,8 @@ impl Live {
                     ..verdict
                 }
             }
-            Err(loaded) => Verdict::rejected(generation, &loaded),
-        }
+            Err(loaded) => Verdict::rejected(self.current.load().generation, &loaded),
+        })
     }
 
     pub fn source(&self) -> &Source {

@@ -1,5 +1,6 @@
 //! What is done beside the road: forgetting, and freeing what was replaced.
 
+use crate::memory::apart;
 use crate::snapshot::{Current, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +35,7 @@ pub fn retire(mut snapshot: Arc<Snapshot>) {
             tokio::time::sleep(RETIRE_POLL).await;
             match Arc::try_unwrap(snapshot) {
                 Ok(last) => {
-                    let _ = tokio::task::spawn_blocking(move || drop(last)).await;
+                    let _ = tokio::task::spawn_blocking(move || apart(|| drop(last))).await;
                     return;
                 }
                 Err(used) => snapshot = used,

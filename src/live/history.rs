@@ -3,6 +3,7 @@
 use super::Trigger;
 use crate::config::source::Source;
 use crate::config::{Change, Loaded};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,9 @@ pub struct Entry {
 #[derive(Debug)]
 struct Kept {
     entry: Entry,
-    sources: Vec<Source>,
+    /// `None`: stored, and read again when somebody asks. Fifty generations of ten thousand routes are more
+    /// than all the rest of the process.
+    sources: Option<Vec<Source>>,
 }
 
 /// The generations of this process, and where their texts are stored.
@@ -39,10 +42,15 @@ pub struct History {
     last: u64,
 }
 
-/// A generation as it is stored.
+/// What is read of a stored generation first.
 #[derive(Debug, Deserialize)]
-struct Document {
+struct Head {
     entry: Entry,
+}
+
+/// And what is read of it when it is wanted back.
+#[derive(Debug, Deserialize)]
+struct Texts {
     sources: Vec<Stored>,
 }
 
@@ -97,10 +105,10 @@ impl History {
                 .map(|source| source.name.to_string())
                 .collect(),
         };
-        self.store(&entry, &loaded.sources);
+        let stored = self.store(&entry, &loaded.sources);
         self.kept.push_front(Kept {
             entry,
-            sources: loaded.sources.clone(),
+            sources: (!stored).then(|| loaded.sources.clone()),
         });
         while self.kept.len() > KEPT {
             if let Some(old) = self.kept.pop_back() {
@@ -115,10 +123,11 @@ impl History {
             .map(|directory| directory.join(format!("{generation}.json")))
     }
 
-    /// For the eyes of the owner only: texts may hold what others should not read.
-    fn store(&self, entry: &Entry, sources: &[Source]) {
+    /// For the eyes of the owner only: texts may hold what others should not read. Returns whether it is
+    /// stored.
+    fn store(&self, entry: &Entry, sources: &[Source]) -> bool {
         let Some(path) = self.file(entry.generation) else {
-            return;
+            return false;
         };
         if sources
             .iter()
@@ -126,7 +135,7 @@ impl History {
             .sum::<usize>()
             > STORED_MAX
         {
-            return;
+            return false;
         }
         let texts: Vec<Stored> = sources
             .iter()
@@ -136,9 +145,11 @@ impl History {
             })
             .collect();
         let document = serde_json::json!({ "entry": entry, "sources": texts });
-        if let Err(error) = write_private(&path, document.to_string().as_bytes()) {
-            tracing::warn!(path = %path.display(), %error, "cannot store the generation");
-        }
+        write_private(&path, document.to_string().as_bytes())
+            .inspect_err(|error| {
+                tracing::warn!(path = %path.display(), %error, "cannot store the generation");
+            })
+            .is_ok()
     }
 
     fn forget(&self, generation: u64) {
@@ -153,7 +164,15 @@ impl History {
             .kept
             .iter()
             .find(|kept| kept.entry.generation == generation)?;
-        Some(kept.sources.clone())
+        if let Some(sources) = &kept.sources {
+            return Some(sources.clone());
+        }
+        let texts: Texts = document(&self.file(generation)?)?;
+        let source = |stored: Stored| Source {
+            name: stored.name.into(),
+            text: stored.text.into(),
+        };
+        Some(texts.sources.into_iter().map(source).collect())
     }
 
     pub fn entries(&self) -> Vec<Entry> {
@@ -166,26 +185,25 @@ fn stored(directory: &Path) -> VecDeque<Kept> {
     let files = std::fs::read_dir(directory).into_iter().flatten();
     let mut kept: Vec<Kept> = files
         .filter_map(|file| {
-            let path = file.ok()?.path();
-            let text = std::fs::read(&path).ok()?;
-            let document: Document = serde_json::from_slice(&text)
-                .inspect_err(|error| {
-                    tracing::warn!(path = %path.display(), %error, "not a stored generation");
-                })
-                .ok()?;
-            let sources = document.sources.into_iter().map(|stored| Source {
-                name: stored.name.into(),
-                text: stored.text.into(),
-            });
+            let Head { entry } = document(&file.ok()?.path())?;
             Some(Kept {
-                entry: document.entry,
-                sources: sources.collect(),
+                entry,
+                sources: None,
             })
         })
         .collect();
     kept.sort_by_key(|kept| std::cmp::Reverse(kept.entry.generation));
     kept.truncate(KEPT);
     kept.into()
+}
+
+/// What a file holds, if it is a stored generation.
+fn document<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let read = std::fs::read(path).and_then(|text| Ok(serde_json::from_slice(&text)?));
+    read.inspect_err(|error| {
+        tracing::warn!(path = %path.display(), %error, "not a stored generation");
+    })
+    .ok()
 }
 
 /// Writes a file that only its owner may read.
@@ -209,4 +227,52 @@ pub fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, History, Loaded, Trigger};
+    use crate::config::{environment, load_text};
+
+    const TEXT: &str = "[listeners.web]\nbind = \"127.0.0.1:0\"\n";
+
+    fn loaded() -> Loaded {
+        load_text("a.toml", TEXT, &environment)
+    }
+
+    fn generations(history: &History) -> Vec<u64> {
+        let entries: Vec<Entry> = history.entries();
+        entries.iter().map(|entry| entry.generation).collect()
+    }
+
+    fn text_of(history: &History, generation: u64) -> Option<String> {
+        let sources = history.sources(generation)?;
+        Some(sources.first()?.text.to_string())
+    }
+
+    #[test]
+    fn texts_are_stored_and_found_again_by_the_next_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut history = History::open(Some(dir.path()));
+        history.add(1, Trigger::Start, &loaded(), Vec::new());
+        history.add(2, Trigger::Api, &loaded(), Vec::new());
+        assert!(history.kept.iter().all(|kept| kept.sources.is_none()));
+        for history in [history, History::open(Some(dir.path()))] {
+            assert_eq!(generations(&history), [2, 1]);
+            assert_eq!(text_of(&history, 1).as_deref(), Some(TEXT));
+            assert_eq!(text_of(&history, 3), None);
+        }
+        // Somebody tidied up: what is gone cannot be returned to, and nothing else is lost.
+        let history = History::open(Some(dir.path()));
+        std::fs::remove_file(dir.path().join("generations/1.json")).unwrap();
+        assert_eq!(text_of(&history, 1), None);
+        assert_eq!(text_of(&history, 2).as_deref(), Some(TEXT));
+    }
+
+    #[test]
+    fn without_a_place_for_them_texts_stay_in_memory() {
+        let mut history = History::open(None);
+        history.add(1, Trigger::Start, &loaded(), Vec::new());
+        assert_eq!(text_of(&history, 1).as_deref(), Some(TEXT));
+    }
 }

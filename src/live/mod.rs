@@ -22,6 +22,7 @@ pub use verdict::{Outcome, Rejected, Verdict};
 
 use crate::config::source::load_sources;
 use crate::config::{Config, Loaded, Name, diff, environment, load_text};
+use crate::memory::apart;
 use crate::snapshot::{Current, Snapshot, Surroundings};
 use crate::telemetry::Metrics;
 use crate::upstream::resolve;
@@ -32,7 +33,9 @@ use rollouts::Rollouts;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
+use tokio::task::block_in_place;
 
 /// Why a file that was emptied, or cut short by a full disk, does not shut the gateway.
 const NO_LISTENER: &str =
@@ -115,11 +118,6 @@ struct State {
     applied: bool,
 }
 
-/// Runs long work where it holds up no request: what waits for this thread moves to another.
-fn aside<T>(work: impl FnOnce() -> T) -> T {
-    tokio::task::block_in_place(work)
-}
-
 impl Live {
     /// Brings the first generation to life. History is kept in `state_dir`, if there is one.
     ///
@@ -182,6 +180,21 @@ impl Live {
         }))
     }
 
+    /// Runs what may take long where it holds up no request: what waits for this thread moves to another.
+    fn aside(&self, work: impl FnOnce() -> Verdict + Send) -> Verdict {
+        let runtime = Handle::current();
+        let work = || {
+            let _tasks = runtime.enter();
+            work()
+        };
+        let verdict = block_in_place(|| apart(work));
+        verdict.unwrap_or_else(|| self.failed("the work on it failed"))
+    }
+
+    fn failed(&self, why: &str) -> Verdict {
+        Verdict::failed(self.current.load().generation, why)
+    }
+
     /// From now on these doors follow the configuration.
     pub fn attend(&self, doors: impl Doors + 'static) {
         let _ = self.doors.set(Box::new(doors));
@@ -206,9 +219,9 @@ impl Live {
         let mut state = self.state.lock().await;
         let source = self.source.clone();
         let started = Instant::now();
-        let checked = tokio::task::spawn_blocking(move || check(&source)).await;
-        let Ok(checked) = checked else {
-            return Verdict::failed(self.current.load().generation, "the check itself failed");
+        let checked = tokio::task::spawn_blocking(move || apart(|| check(&source))).await;
+        let Ok(Some(checked)) = checked else {
+            return self.failed("the check itself failed");
         };
         let found = match &checked {
             Ok((loaded, ..)) => loaded,
@@ -232,7 +245,7 @@ impl Live {
             return Verdict::unchanged(self.current.load().generation);
         }
         match checked {
-            Ok(checked) => aside(|| match self.guarded(&checked, force) {
+            Ok(checked) => self.aside(|| match self.guarded(&checked, force) {
                 Some(verdict) => verdict,
                 None => self.apply(&mut state, checked, trigger, started, None),
             }),
@@ -267,15 +280,15 @@ impl Live {
 
     async fn restore(&self, generation: u64, trigger: Trigger) -> Option<Verdict> {
         let mut state = self.state.lock().await;
-        let sources = state.history.sources(generation)?;
+        let sources = block_in_place(|| state.history.sources(generation))?;
         let started = Instant::now();
         let back_to = Some(generation);
-        Some(aside(|| {
-            match checked(load_sources(sources, &environment)) {
+        Some(
+            self.aside(|| match checked(load_sources(sources, &environment)) {
                 Ok(checked) => self.apply(&mut state, checked, trigger, started, back_to),
                 Err(loaded) => self.refuse(&loaded, trigger),
-            }
-        }))
+            }),
+        )
     }
 
     /// Puts a text to work as if it were the file, which stays as it is: a reload or a restart
@@ -284,7 +297,7 @@ impl Live {
         let mut state = self.state.lock().await;
         let started = Instant::now();
         let name = self.name();
-        aside(|| match checked(load_text(&name, text, &environment)) {
+        self.aside(|| match checked(load_text(&name, text, &environment)) {
             Ok((loaded, ..)) if loaded.values == state.loaded.values => {
                 Verdict::unchanged(self.current.load().generation)
             }
