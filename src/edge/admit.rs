@@ -120,7 +120,7 @@ fn vouch(head: &RequestHeader, journey: &mut Journey) {
     journey.vouched = Some(vouched.color);
 }
 
-/// The rest of the decision, once it is known who asks.
+/// The rest of the decision, as the request stands now.
 pub fn dye(head: &RequestHeader, journey: &Journey, route: RouteId) -> Decision {
     let snapshot = &journey.snapshot;
     let view = view(head, journey);
@@ -196,8 +196,11 @@ pub fn view<'v>(head: &'v RequestHeader, journey: &'v Journey) -> View<'v> {
 /// The port that was asked for, as it was sent; empty when none was.
 pub fn port(head: &RequestHeader) -> &str {
     let sent = authority(head).unwrap_or_default();
-    let after = sent.rsplit_once(']').map_or(sent, |(_, after)| after);
-    after.split_once(':').map_or("", |(_, port)| port)
+    let digits = sent.bytes().rev().take_while(u8::is_ascii_digit).count();
+    match sent.split_at(sent.len() - digits) {
+        (before, port) if before.ends_with(':') => port,
+        _ => "",
+    }
 }
 
 /// The authority of HTTP/2, or the `Host` field; empty when an HTTP/1.0 request has neither.
@@ -352,7 +355,27 @@ fn remove_baggage_colors(head: &mut RequestHeader, snapshot: &Snapshot) {
 
 #[cfg(test)]
 mod tests {
-    use super::{HeaderName, is_alias, parse_hop};
+    use super::{HeaderName, RequestHeader, is_alias, parse_hop, port};
+    use http::header::HOST;
+
+    #[test]
+    fn a_port_is_what_stands_behind_the_host() {
+        for (sent, asked) in [
+            ("a.example", ""),
+            ("a.example:8080", "8080"),
+            ("a.example.:80", "80"),
+            ("a:", ""),
+            ("192.0.2.1", ""),
+            ("192.0.2.1:80", "80"),
+            ("[2001:db8::1]", ""),
+            ("[2001:db8::1]:443", "443"),
+            ("", ""),
+        ] {
+            let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+            head.insert_header(HOST, sent).unwrap();
+            assert_eq!(port(&head), asked, "{sent}");
+        }
+    }
 
     #[test]
     fn hops_are_addresses_with_or_without_port() {

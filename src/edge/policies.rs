@@ -80,9 +80,10 @@ async fn guarded(
     id: RouteId,
 ) -> Result<Decision, Refusal> {
     let head = session.req_header();
+    let mut view = admit::view(head, journey);
+    let mut identity = None;
     if let Some(guard) = &route.guard {
         // Whoever is asked judges what was matched and what goes up, not another spelling of it.
-        let view = admit::view(head, journey);
         let question = Question {
             method: view.method,
             host: view.host,
@@ -95,11 +96,15 @@ async fn guarded(
         };
         match guard.admit(&question).await {
             Entry::Anonymous => {}
-            Entry::Known(identity) => journey.identity = Some(identity),
+            Entry::Known(known) => identity = Some(known),
             Entry::Refused(denial) => return Err(denied(denial)),
         }
     }
-    Ok(admit::dye(head, journey, id))
+    view.claims = identity.as_ref().map(|identity| &identity.claims);
+    let snapshot = journey.snapshot.as_ref();
+    let decision = snapshot.table.dye(id, &view, snapshot);
+    journey.identity = identity;
+    Ok(decision)
 }
 
 /// RFC 6750, section 3: whose tokens are wanted, and what was wrong with the one that came.

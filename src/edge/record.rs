@@ -18,6 +18,9 @@ use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use std::time::Duration;
 
+/// Room for what a decision has looked at, in bytes; more is found where it is needed.
+const INPUTS: usize = 256;
+
 /// Counts and logs a request that has ended.
 pub fn request(session: &Session, journey: &mut Journey) {
     journey.end_try();
@@ -34,7 +37,7 @@ pub fn request(session: &Session, journey: &mut Journey) {
     let tapped = tap.is_open();
     if logged || tapped || traced {
         let journey = &*journey;
-        let mut inputs = Vec::new();
+        let mut inputs = Vec::with_capacity(INPUTS);
         if tapped || (logged && log.is_json()) {
             inputs::fields(&mut inputs, session.req_header(), journey);
             for (field, value) in &journey.hooks.logged {

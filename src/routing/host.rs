@@ -18,44 +18,50 @@ pub struct HostError;
 /// For anything but a registered name or address with an optional port (RFC 3986, section 3.2.2,
 /// without user information and percent-encoding).
 pub fn normalise_host(authority: &str) -> Result<Cow<'_, str>, HostError> {
-    let (host, port) = match authority.strip_prefix('[') {
-        None => match plain(authority.as_bytes()) {
-            Some(end) => authority.split_at(end),
-            None => return Err(HostError),
-        },
-        Some(rest) => {
-            let (address, after) = rest.split_once(']').ok_or(HostError)?;
-            address.parse::<Ipv6Addr>().map_err(|_| HostError)?;
-            (authority.get(..address.len() + 2).ok_or(HostError)?, after)
-        }
-    };
-    check_port(port)?;
-    if host.starts_with('[') {
-        return Ok(lower(host));
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (address, port) = rest.split_once(']').ok_or(HostError)?;
+        address.parse::<Ipv6Addr>().map_err(|_| HostError)?;
+        check_port(port)?;
+        let host = authority.get(..address.len() + 2).ok_or(HostError)?;
+        return Ok(match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            true => Cow::Owned(host.to_ascii_lowercase()),
+            false => Cow::Borrowed(host),
+        });
     }
-    let host = host.strip_suffix('.').unwrap_or(host);
     if authority.is_empty() {
         return Ok(Cow::Borrowed(""));
     }
+    let (end, is_lower) = plain(authority.as_bytes()).ok_or(HostError)?;
+    let (host, port) = authority.split_at(end);
+    check_port(port)?;
+    let host = host.strip_suffix('.').unwrap_or(host);
     if host.is_empty() || host.len() > LEN_MAX {
         return Err(HostError);
     }
-    Ok(lower(host))
+    Ok(match is_lower {
+        true => Cow::Borrowed(host),
+        false => Cow::Owned(host.to_ascii_lowercase()),
+    })
 }
 
-/// Where a name ends and a port may begin; one pass, since every request pays for it. `None` when
-/// it holds anything that names do not, or an empty label other than the last.
-fn plain(authority: &[u8]) -> Option<usize> {
-    let mut before = b'.';
+/// Where a name ends and a port may begin, and whether it has no upper case; one pass, since every
+/// request pays for it. `None` when it holds anything that names do not, or an empty label other than
+/// the last.
+fn plain(authority: &[u8]) -> Option<(usize, bool)> {
+    let mut before = Kind::Dot;
+    let mut is_lower = true;
     for (at, byte) in authority.iter().enumerate() {
-        match byte {
-            b':' => return Some(at),
-            b'.' if before == b'.' => return None,
-            byte if !is_name(*byte) => return None,
-            _ => before = *byte,
+        let kind = Kind::of(*byte);
+        match kind {
+            Kind::Name => {}
+            Kind::Upper => is_lower = false,
+            Kind::Dot if before != Kind::Dot => {}
+            Kind::Colon => return Some((at, is_lower)),
+            Kind::Dot | Kind::Other => return None,
         }
+        before = kind;
     }
-    Some(authority.len())
+    Some((authority.len(), is_lower))
 }
 
 /// Empty, or `:` and a port number; `:` alone is allowed by RFC 3986 and means the default.
@@ -72,28 +78,26 @@ fn check_port(port: &str) -> Result<(), HostError> {
     if sound { Ok(()) } else { Err(HostError) }
 }
 
-/// Letters, digits, hyphen and underscore: what hosts are made of in practice. The sub-delims that
-/// RFC 3986 also allows mean something to one parser or another.
-const fn is_name(byte: u8) -> bool {
-    /// A bit for each, since every request's host is read byte by byte.
-    const NAMES: u128 = {
-        let (mut names, mut byte) = (0, 0);
-        while byte < 128_u8 {
-            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-                names |= 1 << byte;
-            }
-            byte += 1;
-        }
-        names
-    };
-    byte < 128 && NAMES >> byte & 1 == 1
+/// What a byte of an authority is. Letters, digits, hyphen, underscore and tilde are what names are made
+/// of in practice: the sub-delims that RFC 3986 also allows mean something to one parser or another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Name,
+    Upper,
+    Dot,
+    Colon,
+    Other,
 }
 
-fn lower(host: &str) -> Cow<'_, str> {
-    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        Cow::Owned(host.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(host)
+impl Kind {
+    const fn of(byte: u8) -> Self {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' => Self::Name,
+            b'A'..=b'Z' => Self::Upper,
+            b'.' => Self::Dot,
+            b':' => Self::Colon,
+            _ => Self::Other,
+        }
     }
 }
 

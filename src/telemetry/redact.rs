@@ -109,27 +109,28 @@ pub fn is_secret(name: &str, more: &[String]) -> bool {
 /// Whether a value lets in whoever has it, whatever its name is: a signed color, or a JWT.
 pub fn is_token(value: &str) -> bool {
     // A scheme may stand before it.
-    let word = value.rsplit(' ').next().unwrap_or("");
+    let mut words = value.as_bytes().rsplit(|byte| *byte == b' ');
+    let word = words.next().unwrap_or_default();
     is_signed_color(word) || is_jwt(word)
 }
 
-const fn is_base64url(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+fn is_base64url(text: &[u8]) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    text.iter().all(is_digit)
 }
 
 /// `canary~1794829200~k1~c2lnbmF0dXJl…`
-fn is_signed_color(word: &str) -> bool {
-    let mut parts = word.split('~');
+fn is_signed_color(word: &[u8]) -> bool {
+    let mut parts = word.split(|byte| *byte == b'~');
     let (_, expires, _, tag) = (parts.next(), parts.next(), parts.next(), parts.next());
-    let is_time = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    expires.is_some_and(is_time) && tag.is_some_and(|tag| tag.bytes().all(is_base64url))
+    let is_time = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    expires.is_some_and(is_time) && tag.is_some_and(is_base64url)
 }
 
 /// Three parts in base64url, of which the first is an object of JSON.
-fn is_jwt(word: &str) -> bool {
-    let parts = word.split('.').count();
-    let sound = |part: &str| part.bytes().all(is_base64url);
-    word.starts_with("eyJ") && parts == 3 && word.split('.').all(sound)
+fn is_jwt(word: &[u8]) -> bool {
+    let mut parts = word.split(|byte| *byte == b'.');
+    word.starts_with(b"eyJ") && parts.clone().count() == 3 && parts.all(is_base64url)
 }
 
 /// The query with secrets masked: values of names that sound secret or hold one of `more`, and

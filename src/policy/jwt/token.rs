@@ -47,11 +47,15 @@ fn in_header<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> Located<'a>
         return Located::Malformed; // whose would count?
     }
     let value = value.as_bytes().trim_ascii();
+    if let Some((scheme, token)) = value.split_first_chunk::<7>()
+        && scheme.eq_ignore_ascii_case(b"bearer ")
+    {
+        return text(token.trim_ascii());
+    }
     // A scheme is a token of RFC 9110; whatever ends it, what comes behind is meant for it.
     let end = value.iter().position(|byte| !is_token(*byte));
-    let (scheme, rest) = value.split_at(end.unwrap_or(value.len()));
+    let (scheme, _) = value.split_at(end.unwrap_or(value.len()));
     match scheme.eq_ignore_ascii_case(b"bearer") {
-        true if rest.starts_with(b" ") => text(rest.trim_ascii()),
         true => Located::Malformed,
         false if name == http::header::AUTHORIZATION => Located::Nothing,
         false => text(value),
