@@ -4,7 +4,6 @@ use super::context::Journey;
 use super::facts::Facts;
 use super::trail;
 use crate::routing::{carried, rewrite};
-use crate::upstream::Address;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use pingora::Result;
@@ -27,11 +26,7 @@ pub static CLIENT_CERT_NAME: HeaderName = HeaderName::from_static("x-client-cert
 pub fn outgoing(session: &Session, head: &mut RequestHeader, journey: &Journey) -> Result<()> {
     let endpoint = journey
         .endpoint()
-        .map(|endpoint| match endpoint.state.place() {
-            // A path is no host (RFC 9110, section 7.2).
-            Some(Address::Unix(_)) => endpoint.state.host(),
-            _ => &*endpoint.address,
-        });
+        .map(|endpoint| endpoint.state.authority());
     reworked(head, |parts| {
         host(parts, endpoint);
         trailers(session, parts);

@@ -179,7 +179,7 @@ impl EndpointState {
         }
     }
 
-    /// The host as written, for names in TLS and `Host` fields.
+    /// The host as written, for names in TLS.
     pub fn host(&self) -> &str {
         let host = self.address.rsplit_once(':').map_or("", |(host, _)| host);
         let bare = host
@@ -188,6 +188,14 @@ impl EndpointState {
         match self.target {
             Target::Unix(_) => "localhost",
             _ => bare.unwrap_or(host),
+        }
+    }
+
+    /// What its `Host` fields say: a path is no host (RFC 9110, section 7.2).
+    pub fn authority(&self) -> &str {
+        match self.target {
+            Target::Unix(_) => self.host(),
+            _ => &self.address,
         }
     }
 

@@ -109,7 +109,7 @@ async fn http(
     let (mut client, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let _ended = Checking(tokio::spawn(connection).abort_handle());
-    let host = config.host.as_deref().unwrap_or(&endpoint.address);
+    let host = config.host.as_deref().unwrap_or(endpoint.authority());
     let request = http::Request::get(path)
         .header("host", host)
         .header("user-agent", "tyrian-health")

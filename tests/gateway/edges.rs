@@ -104,7 +104,7 @@ fn unix_sockets_serve_on_both_sides() {
         service(&upstream)
     );
     let mut inner = Gateway::start(&inner);
-    let mut outer = Gateway::start(&format!(
+    let outer = Gateway::start(&format!(
         "[listeners.sock]\nbind = \"unix:{}\"\n{}\
          [services.a]\nhealth = {{ path = \"/healthz\", every = \"100ms\" }}\n\
          [services.a.versions.v1]\nendpoints = [\"unix:{}\"]\n\
@@ -113,9 +113,8 @@ fn unix_sockets_serve_on_both_sides() {
         listeners(""),
         back.display()
     ));
-    outer.wait_for("the first check", |gateway| {
-        gateway.get("/", "").status == 200
-    });
+    inner.logged(|line| line["path"] == "/healthz" && line["status"] == 200);
+    assert_eq!(outer.get("/", "").status, 200);
     let mut stream = UnixStream::connect(&front).unwrap();
     stream
         .write_all(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
