@@ -163,7 +163,17 @@ fn an_endpoint_that_keeps_failing_is_ejected_and_the_last_one_never() {
     );
     let gateway = Gateway::start(&config(&[&bad, &well], &service, ""));
     bad.say_status(500);
-    let statuses: Vec<u16> = (0..20).map(|_| gateway.get("/", "").status).collect();
+    let counted = "tyrian_requests_total{route=\"all\",service=\"shop\",version=\"v1\",color=\"\",code=\"500\"}";
+    let mut failed = 0.0;
+    let ask = |_| {
+        let status = gateway.get("/", "").status;
+        if status == 500 {
+            failed += 1.0;
+            gateway.counts(counted, failed);
+        }
+        status
+    };
+    let statuses: Vec<u16> = (0..20).map(ask).collect();
     assert_eq!(
         statuses.iter().filter(|status| **status == 500).count(),
         3,
