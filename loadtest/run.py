@@ -139,13 +139,16 @@ frontend f
   option forwardfor"""
 
 
-def peers(directory, upstream, binary, routes, envoy):
-    found = []
+def plain_nginx(directory, upstream):
+    """The proxy that costs of others are held against."""
     port = free_port()
     body = f"""upstream u {{ server 127.0.0.1:{upstream}; keepalive 128; keepalive_requests 1000000000; }}
 server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Request-Id $request_id; }} }}"""
-    if shutil.which("nginx"):
-        found.append(("nginx", nginx(directory, "peer", body), port, version(["nginx", "-v"])))
+    return "nginx", nginx(directory, "peer", body), port, version(["nginx", "-v"])
+
+
+def peers(directory, upstream, binary, routes, envoy):
+    found = [plain_nginx(directory, upstream)]
     if shutil.which("haproxy"):
         port = free_port()
         text = haproxy_head(port) + f"""
@@ -446,7 +449,7 @@ def bodies(directory, args):
 
 
 def telemetry(directory, args, upstream, collector):
-    """What telemetry at its usual settings adds to a request: two gateways that differ in nothing else, in turns."""
+    """What telemetry at its usual settings adds to a request: two gateways that differ in nothing else, in turns; and what nginx takes for one, since a microsecond is another thing on each machine."""
     log = os.path.join(directory, "access.log")
     traces = f'traces = {{ sample = "5%", otlp = "http://127.0.0.1:{collector}" }}'
     kinds = {"none": ("off", ""), "usual": (log, traces)}
@@ -457,12 +460,15 @@ def telemetry(directory, args, upstream, collector):
         port, scrapes[kind] = free_port(), free_port()
         config = tyrian_config(own, port, free_port(), scrapes[kind], upstream, args.routes, extra, log=path)
         running[kind] = Proxy(kind, 0, [args.bin, "run", "-c", config, "--state", os.path.join(own, "state")], port, "")
-    rows = {kind: [] for kind in kinds}
+    command, port = plain_nginx(directory, upstream)[1:3]
+    # In the middle, so that the two gateways are first equally often.
+    running = {"none": running["none"], "nginx": Proxy("nginx", 0, command, port, ""), "usual": running["usual"]}
+    rows = {kind: [] for kind in running}
     errors = []
     for p in running.values():
         load(p.port, 1)
     for number in range(args.rounds):
-        for kind in list(kinds)[:: -1 if number % 2 else 1]:  # whoever is first has the colder machine
+        for kind in list(running)[:: -1 if number % 2 else 1]:  # whoever is first has the colder machine
             p = running[kind]
             before = cpu_seconds(p.process.pid)
             result = load(p.port, args.seconds)
@@ -480,10 +486,13 @@ def telemetry(directory, args, upstream, collector):
     errors += [f"{name} is {value}" for name, value in lost.items() if value]
     if not count("tyrian_trace_spans_exported_total"):
         errors.append("no span reached the collector")
+    added = [usual - none for none, usual in zip(rows["none"], rows["usual"])]
     return {
         "cpu_us_none": round(statistics.median(rows["none"]), 2),
         "cpu_us_usual": round(statistics.median(rows["usual"]), 2),
-        "cpu_us_added": round(statistics.median(b - a for a, b in zip(rows["none"], rows["usual"])), 2),
+        "cpu_us_added": round(statistics.median(added), 2),
+        "cpu_us_nginx": round(statistics.median(rows["nginx"]), 2),
+        "added_to_nginx": round(statistics.median(more / its for more, its in zip(added, rows["nginx"])), 3),
         "rounds_cpu_us": {kind: [round(us, 2) for us in row] for kind, row in rows.items()},
         "spans_exported": count("tyrian_trace_spans_exported_total"),
         "errors_telemetry": errors,
