@@ -6,20 +6,29 @@
 //! goes back to the system at once.
 
 use std::thread::{Builder, scope};
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 
-/// Runs long work on a thread that ends with it, while the caller waits: never where a request would wait
-/// as well. `None`: it panicked, or there is no thread to be had.
+/// Runs long work on a thread that ends with it, in the caller's runtime if there is one. The caller waits;
+/// tasks that wait for its thread move to another. `None`: it panicked, or there is no thread to be had.
 pub fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
     let thread = Builder::new().name("tyrian-apart".to_owned());
-    let done = scope(|scope| match thread.spawn_scoped(scope, work) {
-        Ok(thread) => thread.join().ok(),
-        Err(error) => {
-            tracing::error!(%error, "no thread to be had");
-            None
-        }
-    });
-    give_back();
-    done
+    let runtime = Handle::try_current().ok();
+    let work = || {
+        let _tasks = runtime.as_ref().map(Handle::enter);
+        work()
+    };
+    block_in_place(|| {
+        let done = scope(|scope| match thread.spawn_scoped(scope, work) {
+            Ok(thread) => thread.join().ok(),
+            Err(error) => {
+                tracing::error!(%error, "no thread to be had");
+                None
+            }
+        });
+        give_back();
+        done
+    })
 }
 
 /// Gives the system what the allocator has free.
@@ -29,9 +38,10 @@ pub fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
     reason = "the allocator's crate has no safe function for it"
 )]
 fn give_back() {
-    // SAFETY: `mi_collect` takes a flag by value and returns nothing. It may be called at any time and
-    // from any thread, whether this allocator is the global one or not, and touches only memory that is
-    // free (mimalloc's documentation, and its source: it begins by looking whether there is a heap).
+    // SAFETY: `mi_collect` takes a flag by value and returns nothing. It works on the heap of the calling
+    // thread, which no other one touches but by atomics, and on the arenas, which are guarded. It moves no
+    // block and frees none that is in use; where there is no heap, it returns at once
+    // (`mi_theap_collect_ex`). What it would call besides, a function for deferred frees, nobody registers.
     unsafe { libmimalloc_sys::mi_collect(true) }
 }
 

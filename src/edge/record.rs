@@ -37,8 +37,11 @@ pub fn request(session: &Session, journey: &mut Journey) {
     let tapped = tap.is_open();
     if logged || tapped || traced {
         let journey = &*journey;
-        let mut inputs = Vec::with_capacity(INPUTS);
+        let mut inputs = Vec::new();
         if tapped || (logged && log.is_json()) {
+            if !journey.snapshot.inputs.is_empty() {
+                inputs.reserve(INPUTS);
+            }
             inputs::fields(&mut inputs, session.req_header(), journey);
             for (field, value) in &journey.hooks.logged {
                 string_field(&mut inputs, field, value);

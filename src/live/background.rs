@@ -35,7 +35,7 @@ pub fn retire(mut snapshot: Arc<Snapshot>) {
             tokio::time::sleep(RETIRE_POLL).await;
             match Arc::try_unwrap(snapshot) {
                 Ok(last) => {
-                    let _ = tokio::task::spawn_blocking(move || apart(|| drop(last))).await;
+                    let _ = apart(|| drop(last));
                     return;
                 }
                 Err(used) => snapshot = used,

@@ -3,10 +3,14 @@
 use super::Trigger;
 use crate::config::source::Source;
 use crate::config::{Change, Loaded};
-use serde::de::DeserializeOwned;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Generations that are kept.
 const KEPT: usize = 50;
@@ -29,9 +33,36 @@ pub struct Entry {
 #[derive(Debug)]
 struct Kept {
     entry: Entry,
-    /// `None`: stored, and read again when somebody asks. Fifty generations of ten thousand routes are more
-    /// than all the rest of the process.
-    sources: Option<Vec<Source>>,
+    sources: Vec<Packed>,
+}
+
+/// A text, compressed: those of fifty generations would be more than all the rest of the process.
+#[derive(Debug)]
+struct Packed {
+    name: Arc<str>,
+    text: Vec<u8>,
+}
+
+impl Packed {
+    fn new(source: &Source) -> Self {
+        let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+        let text = packer.write_all(source.text.as_bytes());
+        Self {
+            name: source.name.clone(),
+            // What is written to memory does not fail; nothing at all would be no text again.
+            text: text.and_then(|()| packer.finish()).unwrap_or_default(),
+        }
+    }
+
+    fn unpack(&self) -> Option<Source> {
+        let mut text = String::new();
+        let mut packed = GzDecoder::new(self.text.as_slice());
+        packed.read_to_string(&mut text).ok()?;
+        Some(Source {
+            name: self.name.clone(),
+            text: text.into(),
+        })
+    }
 }
 
 /// The generations of this process, and where their texts are stored.
@@ -42,15 +73,10 @@ pub struct History {
     last: u64,
 }
 
-/// What is read of a stored generation first.
+/// A generation as it is stored.
 #[derive(Debug, Deserialize)]
-struct Head {
+struct Document {
     entry: Entry,
-}
-
-/// And what is read of it when it is wanted back.
-#[derive(Debug, Deserialize)]
-struct Texts {
     sources: Vec<Stored>,
 }
 
@@ -105,10 +131,10 @@ impl History {
                 .map(|source| source.name.to_string())
                 .collect(),
         };
-        let stored = self.store(&entry, &loaded.sources);
+        self.store(&entry, &loaded.sources);
         self.kept.push_front(Kept {
             entry,
-            sources: (!stored).then(|| loaded.sources.clone()),
+            sources: loaded.sources.iter().map(Packed::new).collect(),
         });
         while self.kept.len() > KEPT {
             if let Some(old) = self.kept.pop_back() {
@@ -123,11 +149,10 @@ impl History {
             .map(|directory| directory.join(format!("{generation}.json")))
     }
 
-    /// For the eyes of the owner only: texts may hold what others should not read. Returns whether it is
-    /// stored.
-    fn store(&self, entry: &Entry, sources: &[Source]) -> bool {
+    /// For the eyes of the owner only: texts may hold what others should not read.
+    fn store(&self, entry: &Entry, sources: &[Source]) {
         let Some(path) = self.file(entry.generation) else {
-            return false;
+            return;
         };
         if sources
             .iter()
@@ -135,7 +160,7 @@ impl History {
             .sum::<usize>()
             > STORED_MAX
         {
-            return false;
+            return;
         }
         let texts: Vec<Stored> = sources
             .iter()
@@ -145,11 +170,9 @@ impl History {
             })
             .collect();
         let document = serde_json::json!({ "entry": entry, "sources": texts });
-        write_private(&path, document.to_string().as_bytes())
-            .inspect_err(|error| {
-                tracing::warn!(path = %path.display(), %error, "cannot store the generation");
-            })
-            .is_ok()
+        if let Err(error) = write_private(&path, document.to_string().as_bytes()) {
+            tracing::warn!(path = %path.display(), %error, "cannot store the generation");
+        }
     }
 
     fn forget(&self, generation: u64) {
@@ -164,15 +187,7 @@ impl History {
             .kept
             .iter()
             .find(|kept| kept.entry.generation == generation)?;
-        if let Some(sources) = &kept.sources {
-            return Some(sources.clone());
-        }
-        let texts: Texts = document(&self.file(generation)?)?;
-        let source = |stored: Stored| Source {
-            name: stored.name.into(),
-            text: stored.text.into(),
-        };
-        Some(texts.sources.into_iter().map(source).collect())
+        kept.sources.iter().map(Packed::unpack).collect()
     }
 
     pub fn entries(&self) -> Vec<Entry> {
@@ -185,10 +200,22 @@ fn stored(directory: &Path) -> VecDeque<Kept> {
     let files = std::fs::read_dir(directory).into_iter().flatten();
     let mut kept: Vec<Kept> = files
         .filter_map(|file| {
-            let Head { entry } = document(&file.ok()?.path())?;
+            let path = file.ok()?.path();
+            let text = std::fs::read(&path).ok()?;
+            let document: Document = serde_json::from_slice(&text)
+                .inspect_err(|error| {
+                    tracing::warn!(path = %path.display(), %error, "not a stored generation");
+                })
+                .ok()?;
+            let packed = |stored: Stored| {
+                Packed::new(&Source {
+                    name: stored.name.into(),
+                    text: stored.text.into(),
+                })
+            };
             Some(Kept {
-                entry,
-                sources: None,
+                entry: document.entry,
+                sources: document.sources.into_iter().map(packed).collect(),
             })
         })
         .collect();
@@ -197,18 +224,8 @@ fn stored(directory: &Path) -> VecDeque<Kept> {
     kept.into()
 }
 
-/// What a file holds, if it is a stored generation.
-fn document<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    let read = std::fs::read(path).and_then(|text| Ok(serde_json::from_slice(&text)?));
-    read.inspect_err(|error| {
-        tracing::warn!(path = %path.display(), %error, "not a stored generation");
-    })
-    .ok()
-}
-
 /// Writes a file that only its owner may read.
 pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = std::fs::OpenOptions::new();
     let mut file = options
@@ -256,17 +273,14 @@ mod tests {
         let mut history = History::open(Some(dir.path()));
         history.add(1, Trigger::Start, &loaded(), Vec::new());
         history.add(2, Trigger::Api, &loaded(), Vec::new());
-        assert!(history.kept.iter().all(|kept| kept.sources.is_none()));
-        for history in [history, History::open(Some(dir.path()))] {
-            assert_eq!(generations(&history), [2, 1]);
-            assert_eq!(text_of(&history, 1).as_deref(), Some(TEXT));
-            assert_eq!(text_of(&history, 3), None);
+        for history in [&history, &History::open(Some(dir.path()))] {
+            assert_eq!(generations(history), [2, 1]);
+            assert_eq!(text_of(history, 1).as_deref(), Some(TEXT));
+            assert_eq!(text_of(history, 3), None);
         }
-        // Somebody tidied up: what is gone cannot be returned to, and nothing else is lost.
-        let history = History::open(Some(dir.path()));
-        std::fs::remove_file(dir.path().join("generations/1.json")).unwrap();
-        assert_eq!(text_of(&history, 1), None);
-        assert_eq!(text_of(&history, 2).as_deref(), Some(TEXT));
+        // Somebody tidied up, which is nothing to a process that runs.
+        std::fs::remove_dir_all(dir.path()).unwrap();
+        assert_eq!(text_of(&history, 1).as_deref(), Some(TEXT));
     }
 
     #[test]

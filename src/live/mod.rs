@@ -33,7 +33,6 @@ use rollouts::Rollouts;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::task::block_in_place;
 
@@ -180,15 +179,10 @@ impl Live {
         }))
     }
 
-    /// Runs what may take long where it holds up no request: what waits for this thread moves to another.
+    /// Has a configuration put to work, refused or looked at where it holds up no request. A panic is
+    /// a verdict too.
     fn aside(&self, work: impl FnOnce() -> Verdict + Send) -> Verdict {
-        let runtime = Handle::current();
-        let work = || {
-            let _tasks = runtime.enter();
-            work()
-        };
-        let verdict = block_in_place(|| apart(work));
-        verdict.unwrap_or_else(|| self.failed("the work on it failed"))
+        apart(work).unwrap_or_else(|| self.failed("the work on it failed"))
     }
 
     fn failed(&self, why: &str) -> Verdict {
@@ -217,10 +211,8 @@ impl Live {
 
     async fn read_again(&self, trigger: Trigger, force: bool) -> Verdict {
         let mut state = self.state.lock().await;
-        let source = self.source.clone();
         let started = Instant::now();
-        let checked = tokio::task::spawn_blocking(move || apart(|| check(&source))).await;
-        let Ok(Some(checked)) = checked else {
+        let Some(checked) = apart(|| check(&self.source)) else {
             return self.failed("the check itself failed");
         };
         let found = match &checked {

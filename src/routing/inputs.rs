@@ -32,6 +32,15 @@ pub struct Inputs {
 }
 
 impl Inputs {
+    /// Whether nothing more is looked at.
+    pub const fn is_empty(&self) -> bool {
+        self.headers.is_empty()
+            && self.cookies.is_empty()
+            && self.baggage.is_empty()
+            && self.query.is_empty()
+            && self.claims.is_empty()
+    }
+
     /// Those of a configuration; `secret` says whose values are.
     pub fn of(config: &Config, secret: impl Fn(&str) -> bool) -> Self {
         let mut headers: BTreeSet<&str> = BTreeSet::new();

@@ -53,8 +53,8 @@ fn in_header<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> Located<'a>
         return text(token.trim_ascii());
     }
     // A scheme is a token of RFC 9110; whatever ends it, what comes behind is meant for it.
-    let end = value.iter().position(|byte| !is_token(*byte));
-    let (scheme, _) = value.split_at(end.unwrap_or(value.len()));
+    let mut words = value.split(|byte| !is_token(*byte));
+    let scheme = words.next().unwrap_or_default();
     match scheme.eq_ignore_ascii_case(b"bearer") {
         true => Located::Malformed,
         false if name == http::header::AUTHORIZATION => Located::Nothing,
