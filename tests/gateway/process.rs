@@ -29,7 +29,7 @@ fn told_to_leave_it_turns_unready_ends_what_runs_and_exits_well() {
         assert_eq!(ready(&gateway), 200);
         let mut slow = gateway.connect();
         slow.send(b"GET /delay/800 HTTP/1.1\r\nHost: a\r\n\r\n");
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        gateway.wait_for("the request", |_| !upstream.heads().is_empty());
         gateway.signal(signal);
         gateway.wait_for("unready", |gateway| ready(gateway) == 503);
         assert_eq!(slow.answer(false).text(), "late");
