@@ -461,14 +461,14 @@ def telemetry(directory, args, upstream, collector):
         config = tyrian_config(own, port, free_port(), scrapes[kind], upstream, args.routes, extra, log=path)
         running[kind] = Proxy(kind, 0, [args.bin, "run", "-c", config, "--state", os.path.join(own, "state")], port, "")
     command, port = plain_nginx(directory, upstream)[1:3]
-    # In the middle, so that the two gateways are first equally often.
-    running = {"none": running["none"], "nginx": Proxy("nginx", 0, command, port, ""), "usual": running["usual"]}
-    rows = {kind: [] for kind in running}
+    running["nginx"] = Proxy("nginx", 0, command, port, "")
+    turns = ["none", "nginx", "usual"]  # so that the two gateways are first equally often
+    rows = {kind: [] for kind in turns}
     errors = []
     for p in running.values():
         load(p.port, 1)
     for number in range(args.rounds):
-        for kind in list(running)[:: -1 if number % 2 else 1]:  # whoever is first has the colder machine
+        for kind in turns[:: -1 if number % 2 else 1]:  # whoever is first has the colder machine
             p = running[kind]
             before = cpu_seconds(p.process.pid)
             result = load(p.port, args.seconds)

@@ -6,7 +6,6 @@ use crate::upstream::Carried;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::task::block_in_place;
 
 impl Live {
     /// The files whose change may change the configuration.
@@ -30,8 +29,7 @@ impl Live {
 
     /// Names and texts of a generation that is still kept.
     pub async fn texts(&self, generation: u64) -> Option<Vec<(String, String)>> {
-        let state = self.state.lock().await;
-        let sources = block_in_place(|| state.history.sources(generation))?;
+        let sources = self.state.lock().await.history.sources(generation)?;
         let text = |source: &crate::config::source::Source| {
             (source.name.to_string(), source.text.to_string())
         };

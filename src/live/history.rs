@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::task::block_in_place;
 
 /// Generations that are kept.
 const KEPT: usize = 50;
@@ -44,11 +45,11 @@ struct Packed {
 }
 
 impl Packed {
-    fn new(source: &Source) -> Self {
+    fn new(name: Arc<str>, text: &str) -> Self {
         let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
-        let text = packer.write_all(source.text.as_bytes());
+        let text = packer.write_all(text.as_bytes());
         Self {
-            name: source.name.clone(),
+            name,
             // What is written to memory does not fail; nothing at all would be no text again.
             text: text.and_then(|()| packer.finish()).unwrap_or_default(),
         }
@@ -132,9 +133,10 @@ impl History {
                 .collect(),
         };
         self.store(&entry, &loaded.sources);
+        let packed = |source: &Source| Packed::new(source.name.clone(), &source.text);
         self.kept.push_front(Kept {
             entry,
-            sources: loaded.sources.iter().map(Packed::new).collect(),
+            sources: loaded.sources.iter().map(packed).collect(),
         });
         while self.kept.len() > KEPT {
             if let Some(old) = self.kept.pop_back() {
@@ -187,7 +189,7 @@ impl History {
             .kept
             .iter()
             .find(|kept| kept.entry.generation == generation)?;
-        kept.sources.iter().map(Packed::unpack).collect()
+        block_in_place(|| kept.sources.iter().map(Packed::unpack).collect())
     }
 
     pub fn entries(&self) -> Vec<Entry> {
@@ -207,12 +209,7 @@ fn stored(directory: &Path) -> VecDeque<Kept> {
                     tracing::warn!(path = %path.display(), %error, "not a stored generation");
                 })
                 .ok()?;
-            let packed = |stored: Stored| {
-                Packed::new(&Source {
-                    name: stored.name.into(),
-                    text: stored.text.into(),
-                })
-            };
+            let packed = |stored: Stored| Packed::new(stored.name.into(), &stored.text);
             Some(Kept {
                 entry: document.entry,
                 sources: document.sources.into_iter().map(packed).collect(),

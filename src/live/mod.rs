@@ -34,7 +34,6 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
-use tokio::task::block_in_place;
 
 /// Why a file that was emptied, or cut short by a full disk, does not shut the gateway.
 const NO_LISTENER: &str =
@@ -272,7 +271,7 @@ impl Live {
 
     async fn restore(&self, generation: u64, trigger: Trigger) -> Option<Verdict> {
         let mut state = self.state.lock().await;
-        let sources = block_in_place(|| state.history.sources(generation))?;
+        let sources = state.history.sources(generation)?;
         let started = Instant::now();
         let back_to = Some(generation);
         Some(

@@ -23,10 +23,8 @@ pub fn normalise_host(authority: &str) -> Result<Cow<'_, str>, HostError> {
         address.parse::<Ipv6Addr>().map_err(|_| HostError)?;
         check_port(port)?;
         let host = authority.get(..address.len() + 2).ok_or(HostError)?;
-        return Ok(match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            true => Cow::Owned(host.to_ascii_lowercase()),
-            false => Cow::Borrowed(host),
-        });
+        let is_lower = !host.bytes().any(|byte| byte.is_ascii_uppercase());
+        return Ok(lower(host, is_lower));
     }
     if authority.is_empty() {
         return Ok(Cow::Borrowed(""));
@@ -38,10 +36,14 @@ pub fn normalise_host(authority: &str) -> Result<Cow<'_, str>, HostError> {
     if host.is_empty() || host.len() > LEN_MAX {
         return Err(HostError);
     }
-    Ok(match is_lower {
+    Ok(lower(host, is_lower))
+}
+
+fn lower(host: &str, is_lower: bool) -> Cow<'_, str> {
+    match is_lower {
         true => Cow::Borrowed(host),
         false => Cow::Owned(host.to_ascii_lowercase()),
-    })
+    }
 }
 
 /// Where a name ends and a port may begin, and whether it has no upper case; one pass, since every
