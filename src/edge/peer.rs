@@ -2,13 +2,14 @@
 
 use super::context::Journey;
 use super::context::Refusal;
+use super::fields::is_hop_by_hop;
 use super::unhurried;
 use crate::config::service::UpstreamHttp;
 use crate::reason::Reason;
 use crate::upstream::{self, Address, EndpointState};
 use http::Version;
 use pingora::proxy::Session;
-use pingora::upstreams::peer::{ALPN, HttpPeer};
+use pingora::upstreams::peer::{ALPN, HttpPeer, HttpUpstreamRequestPolicy};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,10 @@ pub fn describe(
         speak(&mut peer, version);
     }
     limit(&mut peer, session, journey);
+    if !session.req_header().headers.keys().any(is_hop_by_hop) {
+        // Else the core looks for each of them by its name.
+        peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
+    }
     if session.is_upgrade_req() {
         let patience = peer.options.connection_timeout.unwrap_or(CONNECT_TIMEOUT);
         peer.options.custom_l4 = Some(Arc::new(unhurried::Connector(patience)));

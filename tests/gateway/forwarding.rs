@@ -81,6 +81,23 @@ fn hop_by_hop_fields_end_here() {
         );
     }
     assert_eq!(upstream.header("x-public"), ["1"]);
+    for alone in [
+        "Connection: keep-alive",
+        "HTTP2-Settings: AAMAAABk",
+        "Keep-Alive: timeout=5",
+        "Proxy-Authenticate: x",
+        "Proxy-Authorization: x",
+        "Proxy-Connection: keep-alive",
+        "TE: gzip",
+        "Trailer: x",
+        "Upgrade: h2c",
+    ] {
+        gateway.get("/alone", &format!("{alone}\r\n"));
+        let (name, _) = alone.split_once(':').unwrap();
+        let seen = upstream.header(&name.to_ascii_lowercase());
+        assert!(seen.is_empty(), "{name} went up");
+        assert!(upstream.last_head().starts_with("GET /alone "));
+    }
     let answer = gateway.get("/hop", "");
     assert_eq!(
         (
