@@ -7,7 +7,7 @@ use super::{forward, mirror, request_id, trail};
 use crate::config::color::Source;
 use crate::reason::Reason;
 use crate::routing::host::normalise_host;
-use crate::routing::path::{self, normalise_target};
+use crate::routing::path::normalise_target;
 use crate::routing::{Decision, RouteId, View};
 use crate::snapshot::Snapshot;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
@@ -33,6 +33,8 @@ pub enum Found {
 pub fn request(session: &mut Session, journey: &mut Journey) -> Result<Found, Refusal> {
     identify(session, journey);
     let head = session.req_header_mut();
+    forward::forget_spelling(head)
+        .map_err(|_| Refusal::new(Reason::BadRequest, "the request target is malformed"))?;
     show_authority(head);
     if journey.client.trusted {
         journey.client.ip = client_behind(&head.headers, journey);
@@ -99,8 +101,7 @@ fn show_certificate(head: &mut RequestHeader, journey: &Journey) {
 fn vouch(head: &RequestHeader, journey: &mut Journey) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.unwrap_or_default().as_secs();
-    let (_, query) = path::split(head.raw_path());
-    let query = std::str::from_utf8(query).unwrap_or("");
+    let query = head.uri.query().unwrap_or_default();
     let snapshot = &journey.snapshot;
     let by = |token: &str| snapshot.color_by_token(token, now);
     let Some(vouched) = snapshot.table.vouched(&head.headers, query, now, by) else {
@@ -169,21 +170,15 @@ fn normalise(head: &RequestHeader, journey: &mut Journey) -> Result<(), Refusal>
 
 /// The request in normal form, as it stands now.
 pub fn view<'v>(head: &'v RequestHeader, journey: &'v Journey) -> View<'v> {
-    let (path, query) = path::split(head.raw_path());
     let host = match &journey.host {
         Host::Sent(length) => authority(head).ok().and_then(|sent| sent.get(..*length)),
         Host::Other(host) => Some(host.as_str()),
     };
-    // Of a request that has been admitted, both are text.
-    let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
     View {
         method: &head.method,
         host: host.unwrap_or_default(),
-        path: match &journey.path {
-            Some(path) => path,
-            None => text(path),
-        },
-        query: text(query),
+        path: journey.path.as_deref().unwrap_or(head.uri.path()),
+        query: head.uri.query().unwrap_or_default(),
         headers: &head.headers,
         client: journey.client.ip,
         trusted: journey.client.trusted,

@@ -11,7 +11,8 @@ use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use std::borrow::Cow;
 
-pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const X_REQUEST_ID_SPELT: &str = "x-request-id";
+pub static X_REQUEST_ID: HeaderName = HeaderName::from_static(X_REQUEST_ID_SPELT);
 pub static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -63,9 +64,21 @@ pub fn outgoing(session: &Session, head: &mut RequestHeader, journey: &Journey) 
 /// Fields that every request gets: who it comes from, its id, its color.
 const FIELDS_ADDED: usize = 6;
 
-/// Works on the parts of a head, past the core's map of spellings. Names of fields have no case
-/// (RFC 9110, section 5.1); the core keeps the client's spelling in a second map, and each field
-/// set there would cost an entry and a copy of its name.
+/// Forgets how the client spells the names of its fields: they have no case (RFC 9110, section 5.1). The
+/// core keeps spellings in a second map, which every copy of a head and every change to it would cost
+/// once more.
+///
+/// # Errors
+/// Never in practice: the target has been read before.
+pub fn forget_spelling(head: &mut RequestHeader) -> Result<()> {
+    match head.has_case() {
+        true => reworked(head, |_| ()),
+        false => Ok(()),
+    }
+}
+
+/// Works on the parts of a head: the core lets nobody change its fields but one by one, by names that it
+/// reads anew each time.
 fn reworked(head: &mut RequestHeader, work: impl FnOnce(&mut Parts)) -> Result<()> {
     let (empty, ()) = http::Request::new(()).into_parts();
     let spelt = std::mem::replace(head, empty.into());

@@ -4,7 +4,7 @@
 use super::admit;
 use super::context::Journey;
 use crate::routing::inputs::Input;
-use crate::routing::{carried, claims, conditions::query_pairs, path, query_value};
+use crate::routing::{carried, claims, conditions::query_pairs, query_value};
 use crate::telemetry::json::{number_field, object_field, string_field};
 use crate::telemetry::redact;
 use pingora::http::RequestHeader;
@@ -75,8 +75,7 @@ fn shown<'v, N: AsRef<str>>(
 }
 
 fn matched_query(out: &mut Vec<u8>, head: &RequestHeader, inputs: &[Input<String>], vouched: bool) {
-    let (_, query) = path::split(head.raw_path());
-    let query = std::str::from_utf8(query).unwrap_or("");
+    let query = head.uri.query().unwrap_or_default();
     let pairs = query_pairs(query).filter_map(|(key, pair)| {
         let mut known = inputs.iter();
         let input = known.find(|input| input.name.as_bytes() == key.as_ref())?;

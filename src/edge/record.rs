@@ -7,7 +7,6 @@ use super::facts::Facts;
 use super::inputs;
 use super::plugins;
 use super::trail;
-use crate::routing::path::split;
 use crate::snapshot::Ended;
 use crate::telemetry::exchange::Exchange;
 use crate::telemetry::json::string_field;
@@ -125,13 +124,8 @@ fn asked(out: &mut Vec<u8>, head: &RequestHeader, journey: &Journey) {
     let authority = head.uri.authority().map(http::uri::Authority::as_str);
     let field = || head.headers.get(header::HOST)?.to_str().ok();
     string_field(out, "host", authority.or_else(field).unwrap_or(""));
-    match &journey.path {
-        Some(path) => string_field(out, "path", path),
-        None => {
-            let (path, _) = split(head.raw_path());
-            string_field(out, "path", &String::from_utf8_lossy(path));
-        }
-    }
+    let path = journey.path.as_deref().unwrap_or(head.uri.path());
+    string_field(out, "path", path);
 }
 
 /// A request as its decision saw it.
@@ -167,9 +161,6 @@ fn gathered(
     let header = |name: &HeaderName| text(head.headers.get(name));
     let agent = |name: &HeaderName| if asked.agents { header(name) } else { "" };
     let authority = head.uri.authority().map(http::uri::Authority::as_str);
-    let (raw_path, query) = split(head.raw_path());
-    let raw_path = String::from_utf8_lossy(raw_path);
-    let query = String::from_utf8_lossy(query);
     let name = |id| journey.snapshot.color(id).map(|color| color.name.as_ref());
     let colors = journey.decision.as_ref().map(|decision| &decision.color);
     let version = journey.service().zip(journey.version());
@@ -179,8 +170,8 @@ fn gathered(
     tell(&Exchange {
         method: head.method.as_str(),
         host: authority.unwrap_or_else(|| header(&header::HOST)),
-        path: journey.path.as_deref().unwrap_or(&raw_path),
-        query: &query,
+        path: journey.path.as_deref().unwrap_or(head.uri.path()),
+        query: head.uri.query().unwrap_or_default(),
         protocol: protocol(head.version),
         scheme: Facts::of(session.digest()).map_or("http", Facts::scheme),
         user_agent: agent(&header::USER_AGENT),

@@ -3,7 +3,6 @@
 use super::context::Journey;
 use super::{answer, returning};
 use crate::config::route::Target;
-use crate::routing::path::split;
 use crate::routing::rewrite;
 use bytes::Bytes;
 use http::header;
@@ -33,14 +32,9 @@ pub async fn from_route(session: &mut Session, journey: &Journey) -> Result<u16>
             location,
             keep_path,
         }) => {
-            let head = session.req_header();
-            let (path, query) = split(head.raw_path());
-            let path = journey
-                .path
-                .as_deref()
-                .or(std::str::from_utf8(path).ok())
-                .unwrap_or("/");
-            let query = std::str::from_utf8(query).unwrap_or("");
+            let uri = &session.req_header().uri;
+            let path = journey.path.as_deref().unwrap_or(uri.path());
+            let query = uri.query().unwrap_or_default();
             let location = rewrite::location(location, *keep_path, path, query);
             let mut head = ResponseHeader::build(*status, Some(5))?;
             head.insert_header(header::LOCATION, location)?;

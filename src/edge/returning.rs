@@ -2,9 +2,9 @@
 //! client.
 
 use super::context::Journey;
-use super::fields::{elements, is_padded};
+use super::fields::is_padded;
 use super::{forward, plugins, policies};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
+use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use smallvec::SmallVec;
@@ -75,18 +75,23 @@ pub fn clean(head: &mut ResponseHeader, to_http10: bool, journey: &Journey) -> R
     // These have no content, and must not say how long it is (RFC 9110, section 8.6).
     let bare = head.status.is_informational() || head.status == StatusCode::NO_CONTENT;
     let color = &journey.snapshot.config.coloring.header;
-    let gone = head.headers.keys().filter(|name| match **name {
-        header::CONNECTION => !switches,
-        // A client that has to upgrade hears to what (RFC 9110, section 15.5.22).
-        header::UPGRADE => !switches && head.status != StatusCode::UPGRADE_REQUIRED,
-        header::CONTENT_LENGTH => bare,
-        // HTTP/1.0 has no transfer codings: the end of the connection is the end of the body.
-        header::TRANSFER_ENCODING => bare || to_http10,
-        _ => [&KEEP_ALIVE, &PROXY_CONNECTION, color].contains(name),
-    });
-    let mut gone: SmallVec<[HeaderName; 4]> = gone.cloned().collect();
-    if gone.contains(&header::CONNECTION) {
-        gone.extend(nominated(&head.headers));
+    let mut gone: SmallVec<[HeaderName; 4]> = SmallVec::new();
+    for (name, value) in &head.headers {
+        let goes = match *name {
+            header::CONNECTION => !switches,
+            // A client that has to upgrade hears to what (RFC 9110, section 15.5.22).
+            header::UPGRADE => !switches && head.status != StatusCode::UPGRADE_REQUIRED,
+            header::CONTENT_LENGTH => bare,
+            // HTTP/1.0 has no transfer codings: the end of the connection is the end of the body.
+            header::TRANSFER_ENCODING => bare || to_http10,
+            _ => [&KEEP_ALIVE, &PROXY_CONNECTION, color].contains(&name),
+        };
+        if goes {
+            gone.push(name.clone());
+        }
+        if goes && *name == header::CONNECTION {
+            gone.extend(nominated(value));
+        }
     }
     for name in &gone {
         head.remove_header(name);
@@ -99,9 +104,14 @@ pub fn clean(head: &mut ResponseHeader, to_http10: bool, journey: &Journey) -> R
     Ok(())
 }
 
-/// The fields that `Connection` names: they are for the neighbour alone (RFC 9110, section 7.6.1).
-fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
-    let options = elements(headers, &header::CONNECTION);
+/// The fields that a line of `Connection` names: they are for the neighbour alone (RFC 9110, section
+/// 7.6.1).
+fn nominated(line: &HeaderValue) -> impl Iterator<Item = HeaderName> {
+    let options = line.as_bytes().split(|byte| *byte == b',');
+    let options = options.map(<[u8]>::trim_ascii).filter(|option| {
+        // Most upstreams say one of these, and there is no field to be found by it that stays.
+        !option.eq_ignore_ascii_case(b"keep-alive") && !option.eq_ignore_ascii_case(b"close")
+    });
     let names = options.filter_map(|option| HeaderName::from_bytes(option).ok());
     // What says how the message is cut is not up to anybody's choice.
     names.filter(|name| {
@@ -171,7 +181,8 @@ pub fn stick(head: &mut ResponseHeader, journey: &Journey) -> Result<()> {
 /// What every answer tells: the request's id, and to trusted peers its color.
 pub fn stamp(head: &mut ResponseHeader, journey: &Journey) -> Result<()> {
     if let Some(id) = &journey.request_id {
-        head.insert_header(forward::X_REQUEST_ID.clone(), id.clone())?;
+        // By its spelling, which the core need not copy then.
+        head.insert_header(forward::X_REQUEST_ID_SPELT, id.clone())?;
     }
     if let Some(cookie) = &journey.set_color {
         head.append_header(header::SET_COOKIE, cookie.clone())?;

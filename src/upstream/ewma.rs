@@ -21,12 +21,12 @@ impl Latency {
     pub fn observe(&self, took: Duration) {
         let now = clock::millis();
         let took = took.as_nanos() as f64;
-        let faded = self.faded(now);
-        let weight = 1.0 - decay(now.saturating_sub(self.at.load(Relaxed)));
+        let left = self.left(now);
+        let faded = self.average.load(Relaxed) as f64 * left;
         let average = if took > faded {
             took
         } else {
-            faded + (took - faded) * weight.max(0.05)
+            faded + (took - faded) * (1.0 - left).max(0.05)
         };
         self.average.store(average as u64, Relaxed);
         self.at.store(now, Relaxed);
@@ -34,17 +34,16 @@ impl Latency {
 
     /// The average now, in nanoseconds.
     pub fn now(&self) -> f64 {
-        self.faded(clock::millis())
+        self.average.load(Relaxed) as f64 * self.left(clock::millis())
     }
 
-    fn faded(&self, now: u64) -> f64 {
-        let since = now.saturating_sub(self.at.load(Relaxed));
-        self.average.load(Relaxed) as f64 * decay(since)
+    /// How much of the last measurement's weight is left, 0 to 1.
+    fn left(&self, now: u64) -> f64 {
+        match now.saturating_sub(self.at.load(Relaxed)) {
+            0 => 1.0, // most of the time under load
+            since => (-(since as f64) / TAU).exp(),
+        }
     }
-}
-
-fn decay(millis: u64) -> f64 {
-    (-(millis as f64) / TAU).exp()
 }
 
 #[cfg(test)]
