@@ -3,7 +3,7 @@
 
 use crate::config::listener::Bind;
 use crate::config::{Config, Name};
-use crate::edge::{Road, Server as Edge, listener};
+use crate::edge::{FIRST_WORD, Road, Server as Edge, listener};
 use crate::live::Doors;
 use crate::snapshot::{Current, Snapshot};
 use crate::sockets::{self, Inherited, Listening};
@@ -181,10 +181,13 @@ impl Serving {
                 false => open.end(),
             }
         }
-        let deadline = Instant::now() + limit;
+        let began = Instant::now();
+        let metrics = &self.edge.metrics;
         loop {
-            let left = self.edge.metrics.active.load(Relaxed);
-            if left <= 0 || Instant::now() >= deadline {
+            let left = metrics.active.load(Relaxed);
+            // Who connected a moment ago may have asked something that nobody has read yet.
+            let unheard = metrics.connections.load(Relaxed) > 0 && began.elapsed() < FIRST_WORD;
+            if (left <= 0 && !unheard) || began.elapsed() >= limit {
                 return left.max(0);
             }
             tokio::time::sleep(DRAIN_POLL).await;

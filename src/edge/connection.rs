@@ -34,6 +34,9 @@ const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Longest wait for the rest of a refused request's body before the connection is given up.
 pub const DRAIN_BODY: Duration = Duration::from_secs(2);
 
+/// How long a draining process listens to whoever has just connected: what it asks may be on its way.
+pub const FIRST_WORD: Duration = Duration::from_secs(1);
+
 /// What every connection needs.
 #[derive(Clone)]
 pub struct Server {
@@ -76,12 +79,7 @@ pub async fn serve(server: Server, listener: Name, transport: Transport, peer: S
         return http2::serve(&server, stream, &settings).await;
     }
     let mut first = true;
-    let mut drain = server.drain.clone();
-    let drains = async move {
-        // An error: whoever tells of it is gone, and with it the process.
-        let _ = drain.wait_for(|draining| *draining).await;
-    };
-    let mut drains = pin!(drains);
+    let mut drains = pin!(drained(server.drain.clone(), FIRST_WORD));
     loop {
         let Some(settings) = server.current.load().listener(&listener) else {
             return;
@@ -99,7 +97,19 @@ pub async fn serve(server: Server, listener: Name, transport: Transport, peer: S
             }
             Next::Closed => return,
         }
+        if first {
+            drains.set(drained(server.drain.clone(), Duration::ZERO));
+        }
         first = false;
+    }
+}
+
+/// Returns so long after the process has begun to drain.
+async fn drained(mut drain: ShutdownWatch, after: Duration) {
+    // An error: whoever tells of it is gone, and with it the process.
+    let _ = drain.wait_for(|draining| *draining).await;
+    if !after.is_zero() {
+        tokio::time::sleep(after).await;
     }
 }
 

@@ -50,5 +50,5 @@ mod watch;
 mod websocket;
 mod wire;
 
-pub use connection::Server;
+pub use connection::{FIRST_WORD, Server};
 pub use road::Road;
