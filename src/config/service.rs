@@ -193,7 +193,7 @@ table! {
         /// to the head of the answer.
         "request" => request: Option<Duration> = none "no limit but silence" within WAIT,
         /// Longest silence of the upstream.
-        "idle" => idle: Option<Duration> = none "\"60s\"" within WAIT,
+        "idle" => idle: Option<Duration> = none "\"60s\", or `request` if that is longer" within WAIT,
     }
 }
 
@@ -212,6 +212,23 @@ impl Timeouts {
         request: None,
         idle: None,
     };
+
+    /// These, and the wider level's where they say nothing.
+    pub fn or(self, wider: Self) -> Self {
+        Self {
+            connect: self.connect.or(wider.connect),
+            request: self.request.or(wider.request),
+            idle: self.idle.or(wider.idle),
+        }
+    }
+
+    /// Longest silence of the upstream. Whoever lets the whole take longer than that usually may
+    /// does not mean a part of it.
+    pub fn silence(self) -> Duration {
+        const USUAL: Duration = Duration::from_mins(1);
+        let whole = self.request.unwrap_or_default();
+        self.idle.unwrap_or(whole.max(USUAL))
+    }
 }
 
 table! {
@@ -381,5 +398,31 @@ words! {
         "h2c" => H2c,
         /// HTTP/2 if the upstream offers it (ALPN), else HTTP/1.1.
         "auto" => Auto,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Timeouts;
+    use std::time::Duration;
+
+    #[test]
+    fn silence_may_last_as_long_as_the_whole_unless_somebody_says_otherwise() {
+        let seconds = |limit: u64| Some(Duration::from_secs(limit));
+        let timeouts = |request, idle| Timeouts {
+            request,
+            idle,
+            ..Timeouts::NONE
+        };
+        for (own, wider, silence) in [
+            (timeouts(None, None), timeouts(None, None), 60),
+            (timeouts(seconds(3), None), timeouts(None, None), 60),
+            (timeouts(seconds(300), None), timeouts(None, None), 300),
+            (timeouts(None, None), timeouts(seconds(300), None), 300),
+            (timeouts(seconds(300), None), timeouts(None, seconds(5)), 5),
+            (timeouts(None, seconds(7)), timeouts(None, seconds(5)), 7),
+        ] {
+            assert_eq!(own.or(wider).silence(), Duration::from_secs(silence));
+        }
     }
 }

@@ -20,8 +20,6 @@ use std::time::Duration;
 
 /// One TCP connection attempt, unless configured.
 const CONNECT: Duration = Duration::from_secs(1);
-/// Longest silence of an upstream, unless configured.
-const IDLE: Duration = Duration::from_mins(1);
 
 /// One route, built.
 #[derive(Debug)]
@@ -66,13 +64,13 @@ impl Route {
         previous: Option<&Self>,
     ) -> Self {
         let wider = service.map(|(_, timeouts)| timeouts).unwrap_or_default();
-        let own = config.timeouts;
+        let timeouts = config.timeouts.or(wider);
         Self {
             name: name.clone(),
             service: service.map(|(id, _)| id),
-            connect_timeout: own.connect.or(wider.connect).unwrap_or(CONNECT),
-            idle_timeout: own.idle.or(wider.idle).unwrap_or(IDLE),
-            request_timeout: own.request.or(wider.request),
+            connect_timeout: timeouts.connect.unwrap_or(CONNECT),
+            idle_timeout: timeouts.silence(),
+            request_timeout: timeouts.request,
             body_max: config.body_max.map(|max| max.0),
             rewrite: (service.is_some() && config.rewrite != Rewrite::default())
                 .then(|| Box::new((config.rewrite.clone(), config.matches.path.clone()))),
