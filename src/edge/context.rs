@@ -78,9 +78,6 @@ pub struct Journey {
     pub endless: bool,
     /// When the try, or once that has answered, the exchange must be over.
     pub until: Option<Instant>,
-    /// Silence is watched here: the core would count it from the head of the request on, however long
-    /// its body takes.
-    pub patient: bool,
     /// The answer has no content, by its status.
     pub bare: bool,
     /// On its way to an upstream: from here on the core closes the connection where it fails.
@@ -194,7 +191,6 @@ impl Journey {
             body_bytes: 0,
             endless: false,
             until: None,
-            patient: false,
             bare: false,
             proxied: false,
             active: Active::enter(metrics),

@@ -24,7 +24,10 @@ pub struct Secured {
     pub forwards: bool,
 }
 
-/// Fixed for the life of a connection, but for the deadline.
+/// Stands for a time that does not come.
+const NEVER: u64 = u64::MAX;
+
+/// Fixed for the life of a connection, but for how long the exchange in progress may take.
 #[derive(Debug)]
 pub struct Facts {
     /// Whose settings count.
@@ -36,9 +39,14 @@ pub struct Facts {
     /// `None`: a connection without TLS.
     pub secured: Option<Secured>,
     since: Instant,
-    /// When the exchange in progress must be over, in nanoseconds after `since`; 0: never. The
-    /// stream looks at it, because it is the one who is polled while an upstream drips.
+    /// When the exchange in progress must be over, in nanoseconds after `since`. The stream looks
+    /// at it, because it is the one who is polled while an upstream drips.
     deadline: AtomicU64,
+    /// Longest silence of the upstream, in nanoseconds.
+    patience: AtomicU64,
+    /// Since when it is silent, in nanoseconds after `since`; `NEVER`: nobody listens to it, since the
+    /// client takes nothing for now.
+    silent: AtomicU64,
 }
 
 impl Facts {
@@ -52,20 +60,42 @@ impl Facts {
             peer_text,
             secured: None,
             since: Instant::now(),
-            deadline: AtomicU64::new(0),
+            deadline: AtomicU64::new(NEVER),
+            patience: AtomicU64::new(NEVER),
+            silent: AtomicU64::new(NEVER),
         }
     }
 
     /// Says when the exchange in progress must be over.
     pub fn set_deadline(&self, deadline: Option<Instant>) {
-        let after = deadline.map_or(0, |at| at.saturating_duration_since(self.since).as_nanos());
-        self.deadline.store(after as u64, Relaxed);
+        let after = |at: Instant| at.saturating_duration_since(self.since).as_nanos() as u64;
+        self.deadline.store(deadline.map_or(NEVER, after), Relaxed);
     }
 
-    /// When the exchange in progress must be over.
+    /// Says how long the upstream may be silent from now on.
+    pub fn set_patience(&self, patience: Option<Duration>) {
+        let patience = patience.map_or(NEVER, |limit| limit.as_nanos() as u64);
+        self.patience.store(patience, Relaxed);
+        self.hears();
+    }
+
+    /// The upstream has said something, or is listened to again.
+    pub fn hears(&self) {
+        let now = self.since.elapsed().as_nanos() as u64;
+        self.silent.store(now, Relaxed);
+    }
+
+    /// Nobody listens to the upstream, until the client has taken what it was sent.
+    pub fn waits_for_client(&self) {
+        self.silent.store(NEVER, Relaxed);
+    }
+
+    /// When the exchange in progress must be over, as things stand.
     pub fn deadline(&self) -> Option<Instant> {
-        match self.deadline.load(Relaxed) {
-            0 => None,
+        let (silent, patience) = (self.silent.load(Relaxed), self.patience.load(Relaxed));
+        let silenced = silent.saturating_add(patience);
+        match silenced.min(self.deadline.load(Relaxed)) {
+            NEVER => None,
             after => Some(self.since + Duration::from_nanos(after)),
         }
     }
@@ -81,7 +111,9 @@ impl Facts {
             peer_text: self.peer_text.clone(),
             secured: self.secured.clone(),
             since: self.since,
-            deadline: AtomicU64::new(0),
+            deadline: AtomicU64::new(NEVER),
+            patience: AtomicU64::new(NEVER),
+            silent: AtomicU64::new(NEVER),
         };
         own.into_digest()
     }

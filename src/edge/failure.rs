@@ -191,10 +191,9 @@ pub fn on_exchange(session: &mut Session, journey: &mut Journey, error: &mut Err
             // A client that is slow to send its body says nothing about the upstream.
             let sent = session.is_body_empty() || session.is_body_done();
             journey.attempt.verdict = sent.then_some(Ended::TimedOut);
-            let whole = journey
-                .deadline
-                .is_some_and(|deadline| deadline <= Instant::now());
-            !whole && may_repeat(session, journey) && may_retry(journey, RetryOn::Timeout)
+            !is_over(journey)
+                && may_repeat(session, journey)
+                && may_retry(journey, RetryOn::Timeout)
         }
         _ if unseen(error) && is_at_hand(session, journey) && !journey.attempt.unseen => {
             journey.attempt.unseen = true;
@@ -219,6 +218,13 @@ pub fn on_exchange(session: &mut Session, journey: &mut Journey, error: &mut Err
     journey.attempt.backs_off |= retry && fresh && !reused;
     journey.end_try();
     error.set_retry(retry);
+}
+
+/// Whether there is no time left for the whole of a request.
+fn is_over(journey: &Journey) -> bool {
+    journey
+        .deadline
+        .is_some_and(|deadline| deadline <= Instant::now())
 }
 
 /// The same endpoint may be tried again, over a fresh connection; nothing is held against it.
@@ -270,7 +276,7 @@ pub fn reason(journey: &Journey, error: &Error) -> Refusal {
             Refusal::new(Reason::UpstreamReset, "the upstream ended the stream")
         }
         ErrorSource::Upstream => upstream(error.etype()),
-        ErrorSource::Downstream => downstream(error),
+        ErrorSource::Downstream => downstream(journey, error),
         ErrorSource::Internal | ErrorSource::Unset => {
             Refusal::new(Reason::InternalError, "the gateway failed")
         }
@@ -300,13 +306,17 @@ fn upstream(kind: &ErrorType) -> Refusal {
     }
 }
 
-fn downstream(error: &Error) -> Refusal {
+fn downstream(journey: &Journey, error: &Error) -> Refusal {
     use std::io::ErrorKind::{InvalidData, TimedOut};
     let cause = cause(error);
     match error.etype() {
-        // Said by the client's stream, which watches over the deadline of the whole exchange.
+        // Said by the client's stream, which watches over the whole exchange, and the upstream's silence.
         _ if cause == Some(TimedOut) => {
-            Refusal::new(Reason::UpstreamTimeout, "the request took too long")
+            let what = match is_over(journey) {
+                true => "the request took too long",
+                false => "the upstream took too long",
+            };
+            Refusal::new(Reason::UpstreamTimeout, what)
         }
         _ if cause == Some(InvalidData) => {
             Refusal::new(Reason::BadRequest, "the request body is malformed")

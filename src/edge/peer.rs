@@ -7,7 +7,6 @@ use super::unhurried;
 use crate::config::service::UpstreamHttp;
 use crate::reason::Reason;
 use crate::upstream::{self, Address, EndpointState};
-use http::Version;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::{ALPN, HttpPeer, HttpUpstreamRequestPolicy};
 use std::sync::Arc;
@@ -58,7 +57,7 @@ pub fn describe(
     if let Some(version) = version {
         speak(&mut peer, version);
     }
-    limit(&mut peer, session, journey);
+    limit(&mut peer, journey);
     if !session.req_header().headers.keys().any(is_hop_by_hop) {
         // Else the core looks for each of them by its name.
         peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
@@ -83,16 +82,7 @@ fn speak(peer: &mut HttpPeer, version: &upstream::Version) {
     options.h2_connection_window_size = Some(CONNECTION_WINDOW);
 }
 
-/// Whether the core's limit of silence does not fit: towards HTTP/2 it runs from the head of a request
-/// on, while its body may take longer. Streams of HTTP/2 clients are watched in any case.
-pub fn is_patient(session: &mut Session, journey: &Journey) -> bool {
-    let version = journey.version();
-    let http2 = version.is_some_and(|version| version.http != UpstreamHttp::H1);
-    session.req_header().version == Version::HTTP_2
-        || journey.deadline.is_none() && http2 && !session.is_body_empty()
-}
-
-fn limit(peer: &mut HttpPeer, session: &mut Session, journey: &Journey) {
+fn limit(peer: &mut HttpPeer, journey: &Journey) {
     let options = &mut peer.options;
     options.idle_timeout = journey.service().map(|service| service.pool_idle);
     let Some(route) = journey.route() else { return };
@@ -105,10 +95,7 @@ fn limit(peer: &mut HttpPeer, session: &mut Session, journey: &Journey) {
     let within = |limit: Duration| left.map_or(limit, |left| left.min(limit));
     options.connection_timeout = Some(within(route.connect_timeout));
     options.total_connection_timeout = Some(within(route.connect_timeout));
-    // The client's stream watches the deadline and the silence of what has none, which spares a timer
-    // for each read.
-    if left.is_none() && !is_patient(session, journey) {
-        options.read_timeout = Some(route.idle_timeout);
-    }
+    // How long a read may take, the client's stream watches: the core would count from the head of a
+    // request on, however long its body takes, and need a timer for each.
     options.write_timeout = Some(within(route.idle_timeout));
 }

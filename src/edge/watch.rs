@@ -4,17 +4,19 @@
 use super::context::Journey;
 use super::facts::Facts;
 use super::grpc::Call;
-use super::{peer, target};
+use super::target;
 use http::{HeaderMap, StatusCode, header};
 use pingora::proxy::Session;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A try begins: it must be over, or have answered, in time.
 pub fn begin(session: &mut Session, journey: &mut Journey) {
-    journey.patient = peer::is_patient(session, journey);
-    journey.until = target::try_deadline(journey);
-    until(session, journey.until);
     let sent = session.is_body_done();
+    journey.until = target::try_deadline(journey);
+    if let Some(facts) = Facts::of(session.digest()) {
+        facts.set_deadline(journey.until);
+        facts.set_patience(None);
+    }
     sends(session, journey, sent);
 }
 
@@ -22,40 +24,33 @@ pub fn begin(session: &mut Session, journey: &mut Journey) {
 /// sides rest in turn, from the start.
 pub fn sends(session: &Session, journey: &Journey, sent: bool) {
     let rests = || journey.call == Some(Call::Grpc) || session.response_written().is_some();
-    if journey.patient && (sent || rests()) {
-        silence(session, journey);
+    if (sent || rests())
+        && let Some(facts) = Facts::of(session.digest())
+    {
+        facts.set_patience(patience(journey));
     }
 }
 
 /// What one try may take ends with the head of its answer; of streams, what the whole may take too.
 pub fn answered(session: &Session, journey: &mut Journey) {
     journey.until = journey.deadline.filter(|_| !journey.endless);
-    match journey.endless || journey.patient {
-        true => silence(session, journey),
-        false => until(session, journey.until),
+    if let Some(facts) = Facts::of(session.digest()) {
+        facts.set_deadline(journey.until);
+        facts.set_patience(patience(journey));
     }
 }
 
 /// A part of the answer has come. Returns whether there was time for it.
 pub fn answers(session: &Session, journey: &Journey) -> bool {
-    if journey.endless || journey.patient {
-        silence(session, journey);
+    if let Some(facts) = Facts::of(session.digest()) {
+        facts.hears();
     }
     journey.until.is_none_or(|at| at > Instant::now())
 }
 
-/// No longer than this is either side silent.
-fn silence(session: &Session, journey: &Journey) {
-    let limit = journey.route().map(|route| route.idle_timeout);
-    let silent = limit.map(|limit| Instant::now() + limit);
-    until(session, [silent, journey.until].into_iter().flatten().min());
-}
-
-/// Lets the client's stream end the exchange in time.
-fn until(session: &Session, deadline: Option<Instant>) {
-    if let Some(facts) = Facts::of(session.digest()) {
-        facts.set_deadline(deadline);
-    }
+/// How long the upstream may be silent.
+fn patience(journey: &Journey) -> Option<Duration> {
+    journey.route().map(|route| route.idle_timeout)
 }
 
 /// Streams and upgrades have no end to wait for: only silence ends them.

@@ -2,13 +2,14 @@
 
 use crate::client::Connection;
 use crate::gateway::{Gateway, PATIENCE, listeners};
+use crate::h2::{self, DATA, END_STREAM, RST_STREAM, WINDOW_UPDATE};
 use crate::upstream::Upstream;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 fn service(upstream: &Upstream) -> String {
@@ -181,6 +182,53 @@ fn slow_bodies_and_slow_readers_are_given_up() {
     assert!(rest.len() < long.len(), "the answer was cut");
 }
 
+#[test]
+fn a_reader_who_rests_is_no_silent_upstream() {
+    let upstream = Upstream::start("v1");
+    let gateway = Gateway::start(&format!(
+        "{}\n[services.a]\ntimeouts = {{ idle = \"300ms\" }}\n{}",
+        listeners(""),
+        service(&upstream)
+    ));
+    let rest = || std::thread::sleep(Duration::from_secs(1));
+    let long = 64 << 20; // more than the kernel keeps for both sides
+    let mut one = gateway.connect();
+    let get = format!("GET /large/{long} HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    one.send(get.as_bytes());
+    assert_eq!(one.head().unwrap().status, 200);
+    for _ in 0..3 {
+        rest();
+        assert_eq!(one.take(long / 8).len(), long / 8);
+    }
+    assert_eq!(one.take(long / 8 * 5).len(), long / 8 * 5);
+    // Windows are a client's way to rest over HTTP/2.
+    let mut two = h2::Client::start(&gateway);
+    two.get(1, "a.example", "/large/262140");
+    let mut read = 0;
+    while let Some(frame) = two.wait(|frame| frame.stream == 1) {
+        read += if frame.kind == DATA {
+            frame.payload.len()
+        } else {
+            0
+        };
+        if frame.flags & END_STREAM != 0 || frame.kind == RST_STREAM {
+            break;
+        }
+        if read.is_multiple_of(65_535) && read > 0 {
+            rest();
+            for stream in [0, 1] {
+                two.send(&h2::frame(
+                    WINDOW_UPDATE,
+                    0,
+                    stream,
+                    &65_535_u32.to_be_bytes(),
+                ));
+            }
+        }
+    }
+    assert_eq!(read, 262_140);
+}
+
 /// A WebSocket's handshake; the upstream echoes from then on.
 fn websocket(gateway: &Gateway) -> Connection {
     let mut connection = gateway.connect();
@@ -244,22 +292,26 @@ fn listeners_follow_a_reload() {
     assert_eq!(gateway.get("/", "").status, 200, "the other one goes on");
 }
 
-/// Requests on fresh and kept connections until told to stop; counts what fails.
-fn load(address: std::net::SocketAddr, stop: &Arc<AtomicBool>, failed: &Arc<AtomicU32>) {
+/// Requests on fresh and kept connections until told to stop. Returns what failed.
+fn load(address: std::net::SocketAddr, stop: &AtomicBool) -> Vec<String> {
+    let mut failed = Vec::new();
     let mut kept = Connection::to(address);
     while !stop.load(Ordering::Relaxed) {
         let mut fresh = Connection::to(address);
         let close = b"GET /f HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-        if fresh.exchange(close).status != 200 {
-            failed.fetch_add(1, Ordering::Relaxed);
+        let answer = fresh.exchange(close);
+        if answer.status != 200 {
+            failed.push(format!("on a fresh connection: {answer:?}"));
         }
         // A kept connection may be closed between two requests; never within one.
-        match kept.exchange(GET).status {
+        let answer = kept.exchange(GET);
+        match answer.status {
             200 => {}
             0 => kept = Connection::to(address),
-            _ => drop(failed.fetch_add(1, Ordering::Relaxed)),
+            _ => failed.push(format!("on a kept connection: {answer:?}")),
         }
     }
+    failed
 }
 
 #[test]
@@ -267,14 +319,11 @@ fn sockets_are_handed_over_and_no_request_fails() {
     let upstream = Upstream::start("v1");
     let mut gateway = Gateway::start(&format!("{}{}", listeners(""), service(&upstream)));
     let address = gateway.address("web");
-    let (stop, failed) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicU32::new(0)),
-    );
+    let stop = Arc::new(AtomicBool::new(false));
     let loads: Vec<_> = (0..4)
         .map(|_| {
-            let (stop, failed) = (stop.clone(), failed.clone());
-            std::thread::spawn(move || load(address, &stop, &failed))
+            let stop = stop.clone();
+            std::thread::spawn(move || load(address, &stop))
         })
         .collect();
     let mut process = gateway.pid();
@@ -294,12 +343,13 @@ fn sockets_are_handed_over_and_no_request_fails() {
         std::thread::sleep(Duration::from_millis(200));
     }
     stop.store(true, Ordering::Relaxed);
-    for load in loads {
-        load.join().unwrap();
-    }
+    let failed: Vec<String> = loads
+        .into_iter()
+        .flat_map(|load| load.join().unwrap())
+        .collect();
     let status = gateway.api("GET", "/v1/status", "").0;
     signal("KILL", process);
-    assert_eq!(failed.load(Ordering::Relaxed), 0);
+    assert_eq!(failed, <[String; 0]>::default());
     assert_eq!(status, 200, "the administration is handed over too");
 }
 

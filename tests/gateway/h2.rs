@@ -161,8 +161,8 @@ impl Client {
         }
     }
 
-    /// Asks for a path of an authority, on a stream of its own; the body of the answer.
-    pub fn ask(&mut self, stream: u32, authority: &str, path: &str) -> String {
+    /// Asks for a path of an authority, on a stream of its own.
+    pub fn get(&mut self, stream: u32, authority: &str, path: &str) {
         let fields = [
             (":method", "GET"),
             (":scheme", "http"),
@@ -175,6 +175,11 @@ impl Client {
             stream,
             &block(&fields),
         ));
+    }
+
+    /// The same; the body of the answer.
+    pub fn ask(&mut self, stream: u32, authority: &str, path: &str) -> String {
+        self.get(stream, authority, path);
         let mut body = Vec::new();
         while let Some(frame) = self.wait(|frame| frame.stream == stream) {
             if frame.kind == DATA {

@@ -191,7 +191,15 @@ impl Exchange {
             return Ok(());
         };
         let length = data.len();
-        down(v2::write_body(writer, data, end, self.write_timeout).await)?;
+        let facts = Facts::in_digest_of(&self.digest);
+        if let Some(facts) = facts {
+            facts.waits_for_client();
+        }
+        let written = v2::write_body(writer, data, end, self.write_timeout).await;
+        if let Some(facts) = facts {
+            facts.hears();
+        }
+        down(written)?;
         self.sent += length;
         self.ended = end;
         Ok(())

@@ -127,6 +127,7 @@ impl ClientStream {
         self.answered = false;
         if let Some(facts) = self.facts() {
             facts.set_deadline(None);
+            facts.set_patience(None);
         }
         self.pace.restart();
         self.websocket = match websocket {

@@ -17,7 +17,7 @@ impl ClientStream {
                 Poll::Ready(sent) => sent?,
                 Poll::Pending => return self.poll_stalled(cx),
             };
-            self.stalled = None;
+            self.moves();
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -25,15 +25,29 @@ impl ClientStream {
         }
         match Pin::new(&mut self.socket).poll_flush(cx) {
             Poll::Ready(flushed) => {
-                self.stalled = None;
+                self.moves();
                 Poll::Ready(flushed)
             }
             Poll::Pending => self.poll_stalled(cx),
         }
     }
 
+    /// The client has taken something: the upstream is listened to again.
+    fn moves(&mut self) {
+        if self.stalled.take().is_some()
+            && let Some(facts) = self.facts()
+        {
+            facts.hears();
+        }
+    }
+
     /// The client takes nothing: for how long already?
     fn poll_stalled<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if self.stalled.is_none()
+            && let Some(facts) = self.facts()
+        {
+            facts.waits_for_client();
+        }
         let timeout = self.write_timeout;
         let alarm = self
             .stalled
@@ -108,7 +122,7 @@ impl AsyncWrite for ClientStream {
             Poll::Ready(sent) => sent?,
             Poll::Pending => return this.poll_stalled(cx),
         };
-        this.stalled = None;
+        this.moves();
         let own = sent.min(this.gathered.len());
         bytes::Buf::advance(&mut this.gathered, own);
         if sent > own {
