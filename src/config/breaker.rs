@@ -69,7 +69,7 @@ table! {
         /// How long it stays open; doubled each time its probes fail.
         "open_for" => open_for: Duration = (Duration::from_secs(15)) "\"15s\"",
         /// Longest time it stays open.
-        "open_max" => open_max: Option<Duration> = none "\"5m\", or `open_for` if that is longer",
+        "open_max" => open_max: Option<Duration> = none "`\"5m\"`, or `open_for` if that is longer",
         /// Requests let through to see whether it may close.
         "probes" => probes: u32 = (3) "3",
         /// What is answered while it is open.

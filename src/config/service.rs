@@ -193,7 +193,7 @@ table! {
         /// to the head of the answer.
         "request" => request: Option<Duration> = none "no limit but silence" within WAIT,
         /// Longest silence of the upstream.
-        "idle" => idle: Option<Duration> = none "\"60s\", or `request` if that is longer" within WAIT,
+        "idle" => idle: Option<Duration> = none "`\"60s\"`, or `request` if that is longer" within WAIT,
     }
 }
 

@@ -312,7 +312,7 @@ fn downstream(journey: &Journey, error: &Error) -> Refusal {
     match error.etype() {
         // Said by the client's stream, which watches over the whole exchange, and the upstream's silence.
         _ if cause == Some(TimedOut) => {
-            let what = match is_over(journey) {
+            let what = match is_over(journey) && !journey.endless {
                 true => "the request took too long",
                 false => "the upstream took too long",
             };

@@ -7,6 +7,7 @@ use super::unhurried;
 use crate::config::service::UpstreamHttp;
 use crate::reason::Reason;
 use crate::upstream::{self, Address, EndpointState};
+use http::Version;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::{ALPN, HttpPeer, HttpUpstreamRequestPolicy};
 use std::sync::Arc;
@@ -57,7 +58,7 @@ pub fn describe(
     if let Some(version) = version {
         speak(&mut peer, version);
     }
-    limit(&mut peer, journey);
+    limit(&mut peer, sends_body(session, journey), journey);
     if !session.req_header().headers.keys().any(is_hop_by_hop) {
         // Else the core looks for each of them by its name.
         peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
@@ -82,7 +83,16 @@ fn speak(peer: &mut HttpPeer, version: &upstream::Version) {
     options.h2_connection_window_size = Some(CONNECTION_WINDOW);
 }
 
-fn limit(peer: &mut HttpPeer, journey: &Journey) {
+/// Whether a body goes from HTTP/1 to HTTP/1. Towards HTTP/2 the core would count from the head of a
+/// request on, however long its body takes; clients of HTTP/2 may rest within one.
+fn sends_body(session: &mut Session, journey: &Journey) -> bool {
+    let http = journey.version().map(|version| version.http);
+    http == Some(UpstreamHttp::H1)
+        && session.req_header().version != Version::HTTP_2
+        && !session.is_body_empty()
+}
+
+fn limit(peer: &mut HttpPeer, sends_body: bool, journey: &Journey) {
     let options = &mut peer.options;
     options.idle_timeout = journey.service().map(|service| service.pool_idle);
     let Some(route) = journey.route() else { return };
@@ -95,7 +105,10 @@ fn limit(peer: &mut HttpPeer, journey: &Journey) {
     let within = |limit: Duration| left.map_or(limit, |left| left.min(limit));
     options.connection_timeout = Some(within(route.connect_timeout));
     options.total_connection_timeout = Some(within(route.connect_timeout));
-    // How long a read may take, the client's stream watches: the core would count from the head of a
-    // request on, however long its body takes, and need a timer for each.
+    // How long a read may take, the client's stream watches, which spares a timer for each. While a body
+    // waits for an upstream that takes nothing, nobody looks at that stream; streams outlive the deadline.
+    if sends_body {
+        options.read_timeout = Some(left.unwrap_or_default().max(route.idle_timeout));
+    }
     options.write_timeout = Some(within(route.idle_timeout));
 }

@@ -2,15 +2,12 @@
 //! client.
 
 use super::context::Journey;
-use super::fields::is_padded;
+use super::fields::{KEEP_ALIVE, PROXY_CONNECTION, is_padded};
 use super::{forward, plugins, policies};
 use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use smallvec::SmallVec;
-
-static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Largest head of an answer, in bytes of names and values; clients take less, most of them.
 const ANSWER_HEAD_MAX: usize = 256 * 1024;
@@ -109,7 +106,7 @@ pub fn clean(head: &mut ResponseHeader, to_http10: bool, journey: &Journey) -> R
 fn nominated(line: &HeaderValue) -> impl Iterator<Item = HeaderName> {
     let options = line.as_bytes().split(|byte| *byte == b',');
     let options = options.map(<[u8]>::trim_ascii).filter(|option| {
-        // Most upstreams say one of these, and there is no field to be found by it that stays.
+        // Most upstreams say one of these, which name no field, or one that goes anyway.
         !option.eq_ignore_ascii_case(b"keep-alive") && !option.eq_ignore_ascii_case(b"close")
     });
     let names = options.filter_map(|option| HeaderName::from_bytes(option).ok());

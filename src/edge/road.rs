@@ -224,6 +224,7 @@ impl ProxyHttp for Road {
             return Err(broken(journey, what));
         }
         if returning::is_interim(head) {
+            watch::hears(session);
             return self.shield(journey, |journey| {
                 returning::clean(head, false, journey)?;
                 returning::stamp(head, journey)
@@ -269,6 +270,9 @@ impl ProxyHttp for Road {
         let shared = peer.options.alpn.get_max_http_version() > 1;
         let stale = reused && !shared && !failure::is_harmless(session) && !failure::is_quiet(fd);
         journey.connected(reused, stale);
+        if !reused {
+            watch::hears(session); // connecting is not being silent
+        }
         (!stale)
             .then_some(())
             .ok_or_else(|| Error::new_up(failure::STALE))

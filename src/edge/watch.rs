@@ -1,5 +1,5 @@
-//! How long an exchange may take: until when the client's stream, which is polled all the while, is
-//! to end it.
+//! How long an exchange may take: until when the client's stream, which is polled while anything is
+//! waited for but an upstream that takes no body (`peer`), is to end it.
 
 use super::context::Journey;
 use super::facts::Facts;
@@ -42,10 +42,15 @@ pub fn answered(session: &Session, journey: &mut Journey) {
 
 /// A part of the answer has come. Returns whether there was time for it.
 pub fn answers(session: &Session, journey: &Journey) -> bool {
+    hears(session);
+    journey.until.is_none_or(|at| at > Instant::now())
+}
+
+/// The upstream is not silent.
+pub fn hears(session: &Session) {
     if let Some(facts) = Facts::of(session.digest()) {
         facts.hears();
     }
-    journey.until.is_none_or(|at| at > Instant::now())
 }
 
 /// How long the upstream may be silent.

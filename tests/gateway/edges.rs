@@ -2,7 +2,6 @@
 
 use crate::client::Connection;
 use crate::gateway::{Gateway, PATIENCE, listeners};
-use crate::h2::{self, DATA, END_STREAM, RST_STREAM, WINDOW_UPDATE};
 use crate::upstream::Upstream;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -180,53 +179,6 @@ fn slow_bodies_and_slow_readers_are_given_up() {
     let mut rest = Vec::new();
     let _ = stalled.read_to_end(&mut rest);
     assert!(rest.len() < long.len(), "the answer was cut");
-}
-
-#[test]
-fn a_reader_who_rests_is_no_silent_upstream() {
-    let upstream = Upstream::start("v1");
-    let gateway = Gateway::start(&format!(
-        "{}\n[services.a]\ntimeouts = {{ idle = \"300ms\" }}\n{}",
-        listeners(""),
-        service(&upstream)
-    ));
-    let rest = || std::thread::sleep(Duration::from_secs(1));
-    let long = 64 << 20; // more than the kernel keeps for both sides
-    let mut one = gateway.connect();
-    let get = format!("GET /large/{long} HTTP/1.1\r\nHost: a.example\r\n\r\n");
-    one.send(get.as_bytes());
-    assert_eq!(one.head().unwrap().status, 200);
-    for _ in 0..3 {
-        rest();
-        assert_eq!(one.take(long / 8).len(), long / 8);
-    }
-    assert_eq!(one.take(long / 8 * 5).len(), long / 8 * 5);
-    // Windows are a client's way to rest over HTTP/2.
-    let mut two = h2::Client::start(&gateway);
-    two.get(1, "a.example", "/large/262140");
-    let mut read = 0;
-    while let Some(frame) = two.wait(|frame| frame.stream == 1) {
-        read += if frame.kind == DATA {
-            frame.payload.len()
-        } else {
-            0
-        };
-        if frame.flags & END_STREAM != 0 || frame.kind == RST_STREAM {
-            break;
-        }
-        if read.is_multiple_of(65_535) && read > 0 {
-            rest();
-            for stream in [0, 1] {
-                two.send(&h2::frame(
-                    WINDOW_UPDATE,
-                    0,
-                    stream,
-                    &65_535_u32.to_be_bytes(),
-                ));
-            }
-        }
-    }
-    assert_eq!(read, 262_140);
 }
 
 /// A WebSocket's handshake; the upstream echoes from then on.

@@ -42,6 +42,7 @@ mod replay;
 mod rollouts;
 mod shares;
 mod signed;
+mod silence;
 mod streams;
 mod tokens;
 mod traces;

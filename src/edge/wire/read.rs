@@ -142,8 +142,9 @@ impl AsyncRead for ClientStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // Whoever waits for the client has nothing more to say for now: let it go out.
-        if !self.gathered.is_empty()
+        // Whoever waits for the client has nothing more to say for now: let it go out. TLS may still
+        // have some of it.
+        if (!self.gathered.is_empty() || self.stalled.is_some())
             && let Poll::Ready(Err(error)) = self.poll_send(cx)
         {
             return Poll::Ready(Err(error));

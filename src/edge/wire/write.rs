@@ -43,9 +43,7 @@ impl ClientStream {
 
     /// The client takes nothing: for how long already?
     fn poll_stalled<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if self.stalled.is_none()
-            && let Some(facts) = self.facts()
-        {
+        if let Some(facts) = self.facts() {
             facts.waits_for_client();
         }
         let timeout = self.write_timeout;
