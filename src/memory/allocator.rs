@@ -1,8 +1,8 @@
 //! The allocator, as Rust asks for one.
 //!
-//! The crate that has it asks it for alignment each time: what is not a power of two in size takes the way
-//! of odd alignments then, though hardly anything has one. And where memory may always be refused, whatever is boxed is kept
-//! on the stack until there is a box, and copied whole: 13 kB with each request, the proxy core's future.
+//! The allocator's own crate asks for an alignment with each block. Most have it anyway, and those whose
+//! size is no power of two take a longer way for it. And where memory may always be refused, whatever is boxed stays on the
+//! stack until there is a box, and is copied whole then: 13 kB with each request, the proxy core's future.
 
 use libmimalloc_sys::{
     mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_realloc_aligned, mi_zalloc,
@@ -16,7 +16,7 @@ const ALIGNED: usize = 16;
 const VITAL: usize = 64 * 1024;
 
 /// mimalloc.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Allocator;
 
 /// Whether a block of this size has this alignment anyway.
@@ -34,13 +34,14 @@ fn vital(block: *mut u8, size: usize) -> *mut u8 {
     block
 }
 
-// SAFETY: mimalloc's blocks are apart from each other, stay where they are until they are freed, and are of the
-// size that was asked for or larger; any thread may free them. Where `fits` says so, they have the alignment without being asked:
-// blocks of 16 bytes and more begin at multiples of 16 (`_mi_page_malloc_zero` asserts it), smaller ones at
-// multiples of their size, 8. Else they are asked for it, by functions that take any power of two. What
-// `mi_malloc` and `mi_malloc_aligned` gave may be passed to `mi_free`, `mi_realloc` and `mi_realloc_aligned`
-// alike. `mi_realloc` keeps the alignment of what `fits` in its new size, since that is a block like any
-// other, moved or not. Nothing here unwinds: mimalloc is C, and `abort` ends the process.
+// SAFETY: mimalloc's blocks are apart from each other, stay where they are until they are freed, and are
+// of the size that was asked for or larger; any thread may free them. Where `fits` says so, they have the
+// alignment without being asked: blocks of 16 bytes and more begin at multiples of 16
+// (`_mi_page_malloc_zero` asserts it), smaller ones at multiples of a word, which is their size. Else they
+// are asked for it, by functions that take any power of two. What `mi_malloc` and `mi_malloc_aligned` gave
+// may be passed to `mi_free`, `mi_realloc` and `mi_realloc_aligned` alike. `mi_realloc` keeps the alignment
+// of what `fits` in its new size: where it moves, the new block is like any other; where it does not, the
+// old one had it. Nothing here unwinds: mimalloc is C, and `abort` ends the process.
 #[expect(unsafe_code, reason = "there is no other way to be an allocator")]
 unsafe impl GlobalAlloc for Allocator {
     #[inline]
