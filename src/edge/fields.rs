@@ -7,8 +7,12 @@ pub fn elements<'h>(
     headers: &'h HeaderMap,
     name: &HeaderName,
 ) -> impl Iterator<Item = &'h [u8]> + use<'h> {
-    let lines = headers.get_all(name).iter();
-    let elements = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    headers.get_all(name).iter().flat_map(elements_of)
+}
+
+/// The elements of a list that stand in one line.
+pub fn elements_of(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let elements = line.as_bytes().split(|byte| *byte == b',');
     elements.map(<[u8]>::trim_ascii)
 }
 

@@ -2,7 +2,7 @@
 //! client.
 
 use super::context::Journey;
-use super::fields::{KEEP_ALIVE, PROXY_CONNECTION, is_padded};
+use super::fields::{KEEP_ALIVE, PROXY_CONNECTION, elements_of, is_padded};
 use super::{forward, plugins, policies};
 use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 use pingora::Result;
@@ -104,8 +104,7 @@ pub fn clean(head: &mut ResponseHeader, to_http10: bool, journey: &Journey) -> R
 /// The fields that a line of `Connection` names: they are for the neighbour alone (RFC 9110, section
 /// 7.6.1).
 fn nominated(line: &HeaderValue) -> impl Iterator<Item = HeaderName> {
-    let options = line.as_bytes().split(|byte| *byte == b',');
-    let options = options.map(<[u8]>::trim_ascii).filter(|option| {
+    let options = elements_of(line).filter(|option| {
         // Most upstreams say one of these, which name no field, or one that goes anyway.
         !option.eq_ignore_ascii_case(b"keep-alive") && !option.eq_ignore_ascii_case(b"close")
     });

@@ -1,8 +1,9 @@
 //! The allocator, as Rust asks for one.
 //!
 //! The allocator's own crate asks for an alignment with each block. Most have it anyway, and those whose
-//! size is no power of two take a longer way for it. And where memory may always be refused, whatever is boxed stays on the
-//! stack until there is a box, and is copied whole then: 13 kB with each request, the proxy core's future.
+//! size is no power of two take a longer way for it. And where memory may always be refused, whatever is
+//! boxed stays on the stack until there is a box, and is copied whole then: 13 kB with each request, the
+//! proxy core's future.
 
 use libmimalloc_sys::{
     mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_realloc_aligned, mi_zalloc,

@@ -40,7 +40,7 @@ pub enum PathError {
 }
 
 /// Path and query of a target in origin-form, as they came; the query without its `?`.
-pub fn split(target: &[u8]) -> (&[u8], &[u8]) {
+fn split(target: &[u8]) -> (&[u8], &[u8]) {
     match memchr::memchr(b'?', target) {
         Some(at) => (
             target.get(..at).unwrap_or(&[]),
