@@ -177,7 +177,7 @@ pub fn view<'v>(head: &'v RequestHeader, journey: &'v Journey) -> View<'v> {
     View {
         method: &head.method,
         host: host.unwrap_or_default(),
-        path: journey.path.as_deref().unwrap_or(head.uri.path()),
+        path: path(head, journey),
         query: head.uri.query().unwrap_or_default(),
         headers: &head.headers,
         client: journey.client.ip,
@@ -186,6 +186,11 @@ pub fn view<'v>(head: &'v RequestHeader, journey: &'v Journey) -> View<'v> {
         vouched: journey.vouched,
         bucket: None,
     }
+}
+
+/// The path that is asked for, in normal form once it has one.
+pub fn path<'p>(head: &'p RequestHeader, journey: &'p Journey) -> &'p str {
+    journey.path.as_deref().unwrap_or(head.uri.path())
 }
 
 /// The port that was asked for, as it was sent; empty when none was.

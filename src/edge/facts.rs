@@ -66,17 +66,20 @@ impl Facts {
         }
     }
 
-    /// Says when the exchange in progress must be over.
-    pub fn set_deadline(&self, deadline: Option<Instant>) {
+    /// Says when the exchange in progress must be over, and how long the upstream may be silent.
+    pub fn set_limits(&self, deadline: Option<Instant>, patience: Option<Duration>) {
         let after = |at: Instant| at.saturating_duration_since(self.since).as_nanos() as u64;
         self.deadline.store(deadline.map_or(NEVER, after), Relaxed);
+        self.set_patience(patience);
     }
 
     /// Says how long the upstream may be silent from now on.
     pub fn set_patience(&self, patience: Option<Duration>) {
-        let patience = patience.map_or(NEVER, |limit| limit.as_nanos() as u64);
-        self.patience.store(patience, Relaxed);
-        self.hears();
+        let limit = patience.map_or(NEVER, |limit| limit.as_nanos() as u64);
+        self.patience.store(limit, Relaxed);
+        if patience.is_some() {
+            self.hears();
+        }
     }
 
     /// The upstream has said something, or is listened to again.

@@ -1,6 +1,7 @@
 //! The end of the road: metrics by handles that the snapshot prepared, and the facts for the access
 //! log and whoever watches.
 
+use super::admit;
 use super::connection::Server;
 use super::context::{Journey, Refusal};
 use super::facts::Facts;
@@ -124,8 +125,7 @@ fn asked(out: &mut Vec<u8>, head: &RequestHeader, journey: &Journey) {
     let authority = head.uri.authority().map(http::uri::Authority::as_str);
     let field = || head.headers.get(header::HOST)?.to_str().ok();
     string_field(out, "host", authority.or_else(field).unwrap_or(""));
-    let path = journey.path.as_deref().unwrap_or(head.uri.path());
-    string_field(out, "path", path);
+    string_field(out, "path", admit::path(head, journey));
 }
 
 /// A request as its decision saw it.
@@ -170,7 +170,7 @@ fn gathered(
     tell(&Exchange {
         method: head.method.as_str(),
         host: authority.unwrap_or_else(|| header(&header::HOST)),
-        path: journey.path.as_deref().unwrap_or(head.uri.path()),
+        path: admit::path(head, journey),
         query: head.uri.query().unwrap_or_default(),
         protocol: protocol(head.version),
         scheme: Facts::of(session.digest()).map_or("http", Facts::scheme),

@@ -1,7 +1,7 @@
 //! Answers that need no upstream: fixed texts and redirects.
 
 use super::context::Journey;
-use super::{answer, returning};
+use super::{admit, answer, returning};
 use crate::config::route::Target;
 use crate::routing::rewrite;
 use bytes::Bytes;
@@ -32,9 +32,9 @@ pub async fn from_route(session: &mut Session, journey: &Journey) -> Result<u16>
             location,
             keep_path,
         }) => {
-            let uri = &session.req_header().uri;
-            let path = journey.path.as_deref().unwrap_or(uri.path());
-            let query = uri.query().unwrap_or_default();
+            let head = session.req_header();
+            let path = admit::path(head, journey);
+            let query = head.uri.query().unwrap_or_default();
             let location = rewrite::location(location, *keep_path, path, query);
             let mut head = ResponseHeader::build(*status, Some(5))?;
             head.insert_header(header::LOCATION, location)?;

@@ -13,30 +13,32 @@ use std::time::{Duration, Instant};
 pub fn begin(session: &mut Session, journey: &mut Journey) {
     let sent = session.is_body_done();
     journey.until = target::try_deadline(journey);
+    let patience = patience(journey).filter(|_| sent || rests(session, journey));
     if let Some(facts) = Facts::of(session.digest()) {
-        facts.set_deadline(journey.until);
-        facts.set_patience(None);
+        facts.set_limits(journey.until, patience);
     }
-    sends(session, journey, sent);
 }
 
 /// A part of the request goes up. Silence counts from when the upstream has all of it, or, where both
 /// sides rest in turn, from the start.
 pub fn sends(session: &Session, journey: &Journey, sent: bool) {
-    let rests = || journey.call == Some(Call::Grpc) || session.response_written().is_some();
-    if (sent || rests())
+    if (sent || rests(session, journey))
         && let Some(facts) = Facts::of(session.digest())
     {
         facts.set_patience(patience(journey));
     }
 }
 
+/// Whether both sides may rest in turn.
+fn rests(session: &Session, journey: &Journey) -> bool {
+    journey.call == Some(Call::Grpc) || session.response_written().is_some()
+}
+
 /// What one try may take ends with the head of its answer; of streams, what the whole may take too.
 pub fn answered(session: &Session, journey: &mut Journey) {
     journey.until = journey.deadline.filter(|_| !journey.endless);
     if let Some(facts) = Facts::of(session.digest()) {
-        facts.set_deadline(journey.until);
-        facts.set_patience(patience(journey));
+        facts.set_limits(journey.until, patience(journey));
     }
 }
 

@@ -126,8 +126,7 @@ impl ClientStream {
     pub fn begin(&mut self, body: Body, websocket: bool) {
         self.answered = false;
         if let Some(facts) = self.facts() {
-            facts.set_deadline(None);
-            facts.set_patience(None);
+            facts.set_limits(None, None);
         }
         self.pace.restart();
         self.websocket = match websocket {
