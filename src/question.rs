@@ -2,10 +2,10 @@
 
 use crate::config::Config;
 use crate::routing::claims::Claims;
+use crate::routing::client_fields;
 use crate::routing::explain::Explanation;
 use crate::routing::host::normalise_host;
 use crate::routing::path::normalise_target;
-use crate::routing::selftest::trusted;
 use crate::routing::{Availability, Table, View};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -60,15 +60,16 @@ impl Question {
         let method =
             Method::from_bytes(method.as_bytes()).map_err(|_| "the method is malformed")?;
         let (authority, target) = split(&self.url);
-        let headers = self.fields()?;
+        let mut headers = self.fields()?;
         let field = headers
             .get(http::header::HOST)
-            .and_then(|host| host.to_str().ok());
-        let authority = authority.or(field).unwrap_or("");
+            .and_then(|host| host.to_str().ok())
+            .map(str::to_owned);
+        let authority = authority.or(field.as_deref()).unwrap_or("");
         let host = normalise_host(authority).map_err(|error| format!("the host: {error}"))?;
         let target =
             normalise_target(target.as_bytes()).map_err(|error| format!("the path: {error}"))?;
-        let client = self
+        let from = self
             .from
             .unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
         let assumed = Self::assumed_claims(&headers);
@@ -76,6 +77,7 @@ impl Question {
         let now = now.unwrap_or_default().as_secs();
         let vouched = table.vouched(&headers, target.query, now, by);
         let vouched = vouched.map(|vouched| vouched.color);
+        let (client, trusted) = client_fields::arrive(config, &mut headers, from, authority)?;
         let view = View {
             method: &method,
             host: &host,
@@ -83,7 +85,7 @@ impl Question {
             query: target.query,
             headers: &headers,
             client,
-            trusted: trusted(config, client),
+            trusted,
             claims: self.claims.as_ref().or(assumed.as_ref()),
             vouched,
             bucket: None,

@@ -1,6 +1,7 @@
 //! `[listeners.NAME]`: where clients connect, and what is believed of them.
 
 use super::diagnostic::Diagnostic;
+use super::proxy_fields::MayBeKept;
 use super::reader::{Cx, Node, Read, ReadNamed};
 use super::rule::Bounds;
 use super::shape::Shape;
@@ -8,6 +9,7 @@ use super::tls::Tls;
 use super::units::Bytes;
 use super::{Name, Place};
 use crate::{table, words};
+use http::HeaderName;
 use ipnet::IpNet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -189,6 +191,9 @@ table! {
     pub struct Clients {
         /// Networks whose forwarded headers, request ids and carried colors are believed.
         "trust" => trust: Vec<IpNet> = (Vec::new()) "[]",
+        /// Fields of proxies, such as `x-real-ip`, that clients outside `trust` may send all the
+        /// same. All others of them are taken off; `docs/security.md` lists them.
+        "keep" => keep: Vec<HeaderName> = (Vec::new()) "[]" within MayBeKept,
         /// Networks that may connect; others are closed as they come.
         "allow" => allow: Vec<IpNet> = (Vec::new()) "everybody",
         /// Networks that may not.
@@ -221,6 +226,7 @@ impl Default for Clients {
     fn default() -> Self {
         Self {
             trust: Vec::new(),
+            keep: Vec::new(),
             allow: Vec::new(),
             deny: Vec::new(),
             max_connections: 20_000,

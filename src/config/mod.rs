@@ -27,6 +27,7 @@ pub mod mirror;
 pub mod place;
 pub mod plugin;
 pub mod policy;
+pub mod proxy_fields;
 pub mod reader;
 pub mod reference;
 mod render;

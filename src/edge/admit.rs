@@ -3,19 +3,18 @@
 
 use super::context::{Host, Journey, Refusal};
 use super::facts::Facts;
-use super::{forward, mirror, request_id, trail};
+use super::{forward, request_id, trail};
 use crate::config::color::Source;
 use crate::reason::Reason;
+use crate::routing::client_fields::{self, Arrival, CLIENT_CERT, CLIENT_CERT_NAME, Own};
 use crate::routing::host::normalise_host;
 use crate::routing::path::normalise_target;
 use crate::routing::{Decision, RouteId, View};
-use crate::snapshot::Snapshot;
-use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Version, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
-use smallvec::SmallVec;
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What is known of a request before its credentials are.
@@ -31,23 +30,10 @@ pub enum Found {
 /// # Errors
 /// The refusal to answer with.
 pub fn request(session: &mut Session, journey: &mut Journey) -> Result<Found, Refusal> {
-    identify(session, journey);
+    let peer = identify(session, journey);
     let head = session.req_header_mut();
-    forward::forget_spelling(head)
-        .map_err(|_| Refusal::new(Reason::BadRequest, "the request target is malformed"))?;
-    show_authority(head);
-    if journey.client.trusted {
-        journey.client.ip = client_behind(&head.headers, journey);
-        journey.secure = forward::says_secure(&head.headers).unwrap_or(journey.secure);
-        journey.request_id = request_id::kept(head.headers.get(&forward::X_REQUEST_ID));
-    }
-    journey.request_id.get_or_insert_with(request_id::fresh);
-    trail::begin(&head.headers, journey);
-    if journey.snapshot.table.signs() {
-        vouch(head, journey);
-    }
-    remove_impostors(head, journey);
-    show_certificate(head, journey);
+    let read = forward::reworked(head, |parts| arrive(parts, peer, journey));
+    read.map_err(|_| Refusal::new(Reason::BadRequest, "the request target is malformed"))??;
     normalise(head, journey)?;
     let snapshot = &journey.snapshot;
     let view = view(head, journey);
@@ -62,35 +48,87 @@ pub fn request(session: &mut Session, journey: &mut Journey) -> Result<Found, Re
     })
 }
 
-fn identify(session: &Session, journey: &mut Journey) {
-    if let Some(facts) = Facts::of(session.digest()) {
-        journey.arrived_by(facts);
-    }
+/// What `X-Forwarded-For` and `-Proto` say of the peer: its address, and how it connected.
+type PeerFields = Option<(HeaderValue, &'static str)>;
+
+fn identify(session: &Session, journey: &mut Journey) -> PeerFields {
+    let facts = Facts::of(session.digest())?;
+    journey.arrived_by(facts);
+    Some((facts.peer_text.clone(), facts.scheme()))
 }
+
+/// Takes the client's fields to what routes, policies and the upstream may see: what only a proxy
+/// or the gateway may say goes, and the gateway's own fields come. In this order, so that a client
+/// cannot name the gateway's fields in its `Connection`.
+fn arrive(parts: &mut Parts, peer: PeerFields, journey: &mut Journey) -> Result<(), Refusal> {
+    let refused = |what| Refusal::new(Reason::BadRequest, what);
+    client_fields::strip_named(&mut parts.headers).map_err(refused)?;
+    show_authority(parts);
+    let headers = &mut parts.headers;
+    if journey.client.trusted {
+        let (snapshot, listener) = (&journey.snapshot, &journey.client.listener);
+        let trusts = |address| snapshot.trusts(listener, address);
+        journey.client.ip = client_fields::client_behind(headers, journey.client.ip, trusts);
+        journey.secure = client_fields::says_secure(headers).unwrap_or(journey.secure);
+        journey.request_id = request_id::kept(headers.get(&forward::X_REQUEST_ID));
+    }
+    let id = journey.request_id.get_or_insert_with(request_id::fresh);
+    let id = id.clone();
+    trail::begin(headers, journey);
+    if journey.snapshot.table.signs() {
+        vouch(headers, parts.uri.query().unwrap_or_default(), journey);
+    }
+    let snapshot = &journey.snapshot;
+    let trusted = journey.client.trusted;
+    let trust = client_fields::Peer {
+        trusted,
+        tells_certificate: trusted && journey.certificate.is_none(),
+        keep: snapshot.kept_fields(&journey.client.listener),
+    };
+    let own = Own::of(&snapshot.config, &snapshot.guarded);
+    client_fields::strip(headers, trust, own);
+    headers.reserve(FIELDS_ADDED);
+    if let Some((peer, scheme)) = peer {
+        let host = headers.get(header::HOST).cloned();
+        let arrival = Arrival {
+            trusted,
+            peer,
+            scheme,
+            host,
+        };
+        client_fields::set_forwarded(headers, arrival);
+    }
+    headers.insert(&forward::X_REQUEST_ID, id);
+    show_certificate(headers, journey);
+    Ok(())
+}
+
+/// Fields that every request gets: where it comes from, and its id.
+const FIELDS_ADDED: usize = 4;
 
 /// HTTP/2 names the host in its target (RFC 9113, section 8.3.1). From here on it stands in `Host`
 /// too, so that whatever looks at fields finds it there by any protocol.
-fn show_authority(head: &mut RequestHeader) {
-    let authority = head
+fn show_authority(parts: &mut Parts) {
+    let authority = parts
         .uri
         .authority()
-        .filter(|_| head.version == Version::HTTP_2);
+        .filter(|_| parts.version == Version::HTTP_2);
     if let Some(Ok(host)) = authority.map(|authority| HeaderValue::from_str(authority.as_str())) {
-        let _ = head.insert_header(header::HOST, host);
+        parts.headers.insert(header::HOST, host);
     }
 }
 
 /// Who the client is by its certificate stands in fields of the gateway's own, so that whatever
 /// looks at fields (routes, colors, limits, upstreams) can go by it.
-fn show_certificate(head: &mut RequestHeader, journey: &Journey) {
+fn show_certificate(headers: &mut HeaderMap, journey: &Journey) {
     if let Some(certificate) = &journey.certificate {
         let fields = [
-            (&forward::CLIENT_CERT, certificate.forwarded.as_str()),
-            (&forward::CLIENT_CERT_NAME, certificate.name()),
+            (&CLIENT_CERT, certificate.forwarded.as_str()),
+            (&CLIENT_CERT_NAME, certificate.name()),
         ];
         for (name, value) in fields {
             if let Ok(value) = HeaderValue::from_str(value) {
-                let _ = head.insert_header(name.clone(), value);
+                headers.insert(name, value);
             }
         }
     }
@@ -98,13 +136,12 @@ fn show_certificate(head: &mut RequestHeader, journey: &Journey) {
 
 /// Believes a color that is signed; one that a link brought is kept in a cookie, if colors are
 /// read from one.
-fn vouch(head: &RequestHeader, journey: &mut Journey) {
+fn vouch(headers: &HeaderMap, query: &str, journey: &mut Journey) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.unwrap_or_default().as_secs();
-    let query = head.uri.query().unwrap_or_default();
     let snapshot = &journey.snapshot;
     let by = |token: &str| snapshot.color_by_token(token, now);
-    let Some(vouched) = snapshot.table.vouched(&head.headers, query, now, by) else {
+    let Some(vouched) = snapshot.table.vouched(headers, query, now, by) else {
         return;
     };
     let sources = &snapshot.config.coloring.sources;
@@ -214,148 +251,9 @@ fn authority(head: &RequestHeader) -> Result<&str, Refusal> {
         .map_err(|_| Refusal::new(Reason::BadRequest, "the host is malformed"))
 }
 
-/// The rightmost address that no trusted proxy vouches for; the peer itself is trusted.
-fn client_behind(headers: &HeaderMap, journey: &Journey) -> IpAddr {
-    let mut client = journey.client.ip;
-    let lines: SmallVec<[&HeaderValue; 2]> =
-        headers.get_all(&forward::X_FORWARDED_FOR).iter().collect();
-    let hops = lines
-        .iter()
-        .rev()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|l| l.rsplit(','));
-    for hop in hops {
-        let Some(address) = parse_hop(hop.trim()) else {
-            return client;
-        };
-        client = address;
-        if !journey.snapshot.trusts(&journey.client.listener, address) {
-            return client;
-        }
-    }
-    client
-}
-
-/// `1.2.3.4`, `1.2.3.4:5`, `::1`, `[::1]` or `[::1]:5`.
-fn parse_hop(hop: &str) -> Option<IpAddr> {
-    let bare = hop
-        .strip_prefix('[')
-        .and_then(|rest| rest.split(']').next())
-        .unwrap_or(hop);
-    let address = bare.parse().ok().or_else(|| {
-        let (host, port) = bare.rsplit_once(':')?;
-        port.parse::<u16>().ok()?;
-        host.parse().ok()
-    });
-    address.map(|address: IpAddr| address.to_canonical())
-}
-
-/// Removes what only we may say: names that other software reads as ours (`x_request_id`), and,
-/// from strangers, colors and forwarding claims.
-fn remove_impostors(head: &mut RequestHeader, journey: &Journey) {
-    let color = &journey.snapshot.config.coloring.header;
-    let guarded = &journey.snapshot.guarded;
-    let stranger = !journey.client.trusted;
-    // A proxy in front that is believed may have made the handshake.
-    let secured = stranger || journey.certificate.is_some();
-    let ours = |name: &HeaderName| {
-        guarded.contains(name)
-            || stranger && (name == header::FORWARDED || name == color)
-            || stranger && (name == forward::X_FORWARDED_PORT || name == mirror::MIRRORED)
-            || secured && [&forward::CLIENT_CERT, &forward::CLIENT_CERT_NAME].contains(&name)
-            || is_alias(name.as_str(), color.as_str(), guarded)
-    };
-    let names = head.headers.keys().filter(|name| ours(name));
-    let names: SmallVec<[HeaderName; 2]> = names.cloned().collect();
-    for name in &names {
-        head.remove_header(name);
-    }
-    if stranger && head.headers.contains_key(&forward::BAGGAGE) {
-        remove_baggage_colors(head, &journey.snapshot);
-    }
-}
-
-/// Names that become ours where `_` or `.` count as `-` (CGI, some frameworks).
-fn is_alias(name: &str, color_header: &str, guarded: &[HeaderName]) -> bool {
-    if !name.bytes().any(|byte| matches!(byte, b'_' | b'.')) {
-        return false;
-    }
-    let same = |ours: &str| {
-        let ours = ours.bytes().map(|byte| {
-            if byte == b'_' || byte == b'.' {
-                b'-'
-            } else {
-                byte
-            }
-        });
-        let theirs = name.bytes().map(|byte| {
-            if byte == b'_' || byte == b'.' {
-                b'-'
-            } else {
-                byte
-            }
-        });
-        ours.eq(theirs)
-    };
-    (name != color_header && same(color_header))
-        || GUARDED.iter().any(|ours| same(ours))
-        || guarded.iter().any(|ours| same(ours.as_str()))
-}
-
-/// Names whose look-alikes are dropped.
-const GUARDED: [&str; 17] = [
-    "baggage",
-    "content-length",
-    "forwarded",
-    "host",
-    "traceparent",
-    "tracestate",
-    "transfer-encoding",
-    "via",
-    "x-client-cert-name",
-    "x-forwarded-client-cert",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-real-ip",
-    "x-request-id",
-    "x-tyrian-mirrored",
-];
-
-/// Takes the members that could carry a color out of a stranger's baggage; the rest stays.
-fn remove_baggage_colors(head: &mut RequestHeader, snapshot: &Snapshot) {
-    let sources = &snapshot.config.coloring.sources;
-    let keys: SmallVec<[&str; 2]> = sources
-        .iter()
-        .filter_map(|source| match source {
-            Source::Baggage(key) => Some(key.as_str()),
-            Source::Header | Source::Cookie(_) | Source::Query(_) | Source::Jwt(_) => None,
-        })
-        .collect();
-    if keys.is_empty() {
-        return;
-    }
-    let lines: SmallVec<[HeaderValue; 2]> = head
-        .headers
-        .get_all(&forward::BAGGAGE)
-        .iter()
-        .cloned()
-        .collect();
-    head.remove_header(&forward::BAGGAGE);
-    for line in lines {
-        // A line that is not text cannot be searched for our members, so it cannot stay.
-        let Ok(text) = line.to_str() else { continue };
-        let kept = crate::routing::carried::strip_baggage_members(text, &keys);
-        if let Some(value) = kept.and_then(|kept| HeaderValue::from_str(&kept).ok()) {
-            let _ = head.append_header(forward::BAGGAGE.clone(), value);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{HeaderName, RequestHeader, is_alias, parse_hop, port};
+    use super::{RequestHeader, port};
     use http::header::HOST;
 
     #[test]
@@ -375,40 +273,5 @@ mod tests {
             head.insert_header(HOST, sent).unwrap();
             assert_eq!(port(&head), asked, "{sent}");
         }
-    }
-
-    #[test]
-    fn hops_are_addresses_with_or_without_port() {
-        for (text, address) in [
-            ("192.0.2.1", "192.0.2.1"),
-            ("192.0.2.1:80", "192.0.2.1"),
-            ("2001:db8::1", "2001:db8::1"),
-            ("[2001:db8::1]", "2001:db8::1"),
-            ("[2001:db8::1]:443", "2001:db8::1"),
-            ("::ffff:192.0.2.1", "192.0.2.1"),
-        ] {
-            assert_eq!(parse_hop(text), Some(address.parse().unwrap()), "{text}");
-        }
-        for text in ["", "unknown", "192.0.2.1:x", "_hidden", "192.0.2"] {
-            assert_eq!(parse_hop(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn names_that_pass_for_ours_elsewhere_are_aliases() {
-        for name in [
-            "x_request_id",
-            "x.forwarded.for",
-            "x_tyrian-color",
-            "content_length",
-        ] {
-            assert!(is_alias(name, "x-tyrian-color", &[]), "{name}");
-        }
-        for name in ["x-request-id", "x_user", "x-tyrian-color", "a.b"] {
-            assert!(!is_alias(name, "x-tyrian-color", &[]), "{name}");
-        }
-        let guarded = [HeaderName::from_static("x-user-id")];
-        assert!(is_alias("x_user_id", "x-tyrian-color", &guarded));
-        assert!(!is_alias("team_color", "team_color", &[]));
     }
 }

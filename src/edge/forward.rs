@@ -1,8 +1,8 @@
 //! What leaves for the upstream: forwarding headers, ids, colors, paths.
 
 use super::context::Journey;
-use super::facts::Facts;
 use super::trail;
+use crate::routing::client_fields::{BAGGAGE, CLIENT_CERT, CLIENT_CERT_NAME};
 use crate::routing::{carried, rewrite};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
@@ -13,15 +13,6 @@ use std::borrow::Cow;
 
 pub const X_REQUEST_ID_SPELT: &str = "x-request-id";
 pub static X_REQUEST_ID: HeaderName = HeaderName::from_static(X_REQUEST_ID_SPELT);
-pub static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-pub static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-pub static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-pub static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-pub static BAGGAGE: HeaderName = HeaderName::from_static("baggage");
-/// The client's certificate, in the form that proxies agree on.
-pub static CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
-/// The first URI (a SPIFFE id), DNS name or subject of the client's certificate.
-pub static CLIENT_CERT_NAME: HeaderName = HeaderName::from_static("x-client-cert-name");
 
 /// Dresses the request for the upstream.
 pub fn outgoing(session: &Session, head: &mut RequestHeader, journey: &Journey) -> Result<()> {
@@ -37,12 +28,6 @@ pub fn outgoing(session: &Session, head: &mut RequestHeader, journey: &Journey) 
         // The gateway answers expectations itself, so the upstream has none to meet.
         headers.remove(&header::EXPECT);
         via(headers, session.req_header().version);
-        if let Some(facts) = Facts::of(session.digest()) {
-            forwarded(session, headers, journey, facts);
-        }
-        if let Some(id) = &journey.request_id {
-            headers.insert(&X_REQUEST_ID, id.clone());
-        }
         if !journey.forwards_certificate {
             headers.remove(&CLIENT_CERT);
             headers.remove(&CLIENT_CERT_NAME);
@@ -61,25 +46,16 @@ pub fn outgoing(session: &Session, head: &mut RequestHeader, journey: &Journey) 
     target(head, journey)
 }
 
-/// Fields that every request gets: who it comes from, its id, its color.
-const FIELDS_ADDED: usize = 6;
+/// Fields that most requests get here: the hop, the trace, the color.
+const FIELDS_ADDED: usize = 3;
 
-/// Forgets how the client spells the names of its fields: they have no case (RFC 9110, section 5.1). The
-/// core keeps spellings in a second map, which every copy of a head and every change to it would cost
-/// once more.
+/// Works on the parts of a head. The core's own calls change fields one by one, by names that they
+/// read anew each time. Spellings of names are forgotten, since names have no case (RFC 9110,
+/// section 5.1): the core keeps them in a second map, which every copy of a head would cost again.
 ///
 /// # Errors
 /// Never in practice: the target has been read before.
-pub fn forget_spelling(head: &mut RequestHeader) -> Result<()> {
-    match head.has_case() {
-        true => reworked(head, |_| ()),
-        false => Ok(()),
-    }
-}
-
-/// Works on the parts of a head: the core lets nobody change its fields but one by one, by names that it
-/// reads anew each time.
-fn reworked(head: &mut RequestHeader, work: impl FnOnce(&mut Parts)) -> Result<()> {
+pub fn reworked<T>(head: &mut RequestHeader, work: impl FnOnce(&mut Parts) -> T) -> Result<T> {
     let (empty, ()) = http::Request::new(()).into_parts();
     let spelt = std::mem::replace(head, empty.into());
     let raw = spelt.raw_path();
@@ -90,12 +66,12 @@ fn reworked(head: &mut RequestHeader, work: impl FnOnce(&mut Parts)) -> Result<(
     // A target that is no URI lives beside the parts, and would be lost with the spelling.
     let raw = (!same).then(|| raw.to_vec());
     let mut parts: Parts = spelt.into();
-    work(&mut parts);
+    let done = work(&mut parts);
     *head = parts.into();
-    match raw {
-        Some(raw) => head.set_raw_path(&raw),
-        None => Ok(()),
+    if let Some(raw) = raw {
+        head.set_raw_path(&raw)?;
     }
+    Ok(done)
 }
 
 /// HTTP/2 names the host in its target, which a rewrite replaces. HTTP/1.0 need not name any, and
@@ -182,54 +158,6 @@ fn via(headers: &mut HeaderMap, received: Version) {
         _ => "1.1 tyrian",
     };
     headers.append(header::VIA, HeaderValue::from_static(hop));
-}
-
-/// `X-Forwarded-*`: appended to what a trusted peer says, in place of what a stranger says.
-fn forwarded(session: &Session, headers: &mut HeaderMap, journey: &Journey, facts: &Facts) {
-    let trusted = journey.client.trusted;
-    let chain = match trusted && headers.contains_key(&X_FORWARDED_FOR) {
-        false => facts.peer_text.clone(),
-        true => appended(headers, &facts.peer_text),
-    };
-    headers.insert(&X_FORWARDED_FOR, chain);
-    if !trusted || !headers.contains_key(&X_FORWARDED_PROTO) {
-        let scheme = HeaderValue::from_static(facts.scheme());
-        headers.insert(&X_FORWARDED_PROTO, scheme);
-    }
-    if !trusted || !headers.contains_key(&X_FORWARDED_HOST) {
-        let asked = session.req_header();
-        let authority = asked.uri.authority();
-        let host = match authority {
-            Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
-            None => asked.headers.get(header::HOST).cloned(),
-        };
-        match host {
-            Some(host) => drop(headers.insert(&X_FORWARDED_HOST, host)),
-            None => drop(headers.remove(&X_FORWARDED_HOST)),
-        }
-    }
-}
-
-/// Whether the client came by TLS, by what a trusted peer says: its first word is of the first hop.
-pub fn says_secure(headers: &HeaderMap) -> Option<bool> {
-    let said = headers.get(&X_FORWARDED_PROTO)?.as_bytes();
-    let first = said.split(|byte| *byte == b',').next()?.trim_ascii();
-    match first {
-        word if word.eq_ignore_ascii_case(b"https") => Some(true),
-        word if word.eq_ignore_ascii_case(b"http") => Some(false),
-        _ => None,
-    }
-}
-
-/// All lines of the chain in one, with the peer at its end.
-fn appended(headers: &HeaderMap, peer: &HeaderValue) -> HeaderValue {
-    let mut chain = Vec::with_capacity(64);
-    for line in headers.get_all(&X_FORWARDED_FOR) {
-        chain.extend_from_slice(line.as_bytes());
-        chain.extend_from_slice(b", ");
-    }
-    chain.extend_from_slice(peer.as_bytes());
-    HeaderValue::from_bytes(&chain).unwrap_or_else(|_| peer.clone())
 }
 
 /// The color goes up whatever version serves it here, so that the next hop can still honour it.

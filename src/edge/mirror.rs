@@ -5,9 +5,10 @@ use super::context::Journey;
 use super::{grpc, watch};
 use crate::config::mirror::Compare;
 use crate::policy::mirror::{Answer, Asked, Mirror, Place, Reading, Side};
+use crate::routing::client_fields::MIRRORED;
 use crate::upstream::{Errand, Errands};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -16,9 +17,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
-
-/// Tells the mirror that nobody waits for its answer.
-pub static MIRRORED: HeaderName = HeaderName::from_static("x-tyrian-mirrored");
 
 /// What one request holds for its mirror, as far as it has come.
 #[derive(Debug, Default)]

@@ -4,6 +4,7 @@
 
 pub mod carried;
 pub mod claims;
+pub mod client_fields;
 mod coloring;
 pub mod conditions;
 mod cursor;

@@ -4,6 +4,7 @@
 //! status can be expected of what the gateway answers itself; an upstream's cannot be known.
 
 use super::claims::Claims;
+use super::client_fields;
 use super::host::normalise_host;
 use super::path::normalise_target;
 use super::{Availability, Decision, Outcome, ServiceId, Table, VersionId, View, rewrite};
@@ -211,7 +212,11 @@ fn find(table: &Table, config: &Config, test: &Test, up: &AllHealthy) -> Found {
     ) else {
         return refused(Reason::BadRequest);
     };
-    let headers = test.headers.iter().cloned().collect();
+    let mut headers = test.headers.iter().cloned().collect();
+    let Ok((client, trusted)) = client_fields::arrive(config, &mut headers, test.from, &test.host)
+    else {
+        return refused(Reason::BadRequest);
+    };
     let claims = test.claims.as_deref().map(claims_of);
     let vouched = test
         .signed
@@ -223,8 +228,8 @@ fn find(table: &Table, config: &Config, test: &Test, up: &AllHealthy) -> Found {
         path: &target.path,
         query: target.query,
         headers: &headers,
-        client: test.from,
-        trusted: trusted(config, test.from),
+        client,
+        trusted,
         claims: claims.as_ref(),
         vouched,
         bucket: test.bucket,
@@ -299,15 +304,6 @@ fn claims_of(claims: &[(String, Vec<String>)]) -> Claims {
         .iter()
         .map(|(name, values)| (name.clone(), value(values)))
         .collect()
-}
-
-/// Whether any listener believes this client.
-pub fn trusted(config: &Config, client: std::net::IpAddr) -> bool {
-    let mut networks = config
-        .listeners
-        .values()
-        .flat_map(|listener| &listener.clients.trust);
-    networks.any(|network| network.contains(&client))
 }
 
 impl Found {

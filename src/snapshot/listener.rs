@@ -3,6 +3,7 @@
 use crate::config::listener::{Http2, Listener, Protocol};
 use crate::config::tls::Tls;
 use crate::tls::ListenerTls;
+use http::HeaderName;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct ListenerSettings {
     pub proxy_protocol: bool,
     pub http2: Http2,
     pub tls: Option<ListenerTlsSettings>,
+    /// Fields of proxies that clients may send though they are not trusted.
+    pub keep: Vec<HeaderName>,
     trust: Vec<IpNet>,
     allow: Vec<IpNet>,
     deny: Vec<IpNet>,
@@ -76,6 +79,7 @@ impl ListenerSettings {
             tls: tls
                 .zip(config.tls.as_ref())
                 .map(|(tls, config)| ListenerTlsSettings::new(tls, config)),
+            keep: clients.keep.clone(),
             trust: clients.trust.clone(),
             allow: clients.allow.clone(),
             deny: clients.deny.clone(),

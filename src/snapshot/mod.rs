@@ -149,6 +149,12 @@ impl Snapshot {
         })
     }
 
+    /// Fields of proxies that clients of a listener may send though they are not trusted.
+    pub fn kept_fields(&self, listener: &str) -> &[HeaderName] {
+        let settings = self.listeners.get(listener);
+        settings.map_or(&[], |settings| &settings.keep)
+    }
+
     /// Whether a peer's forwarded headers, request id and color are believed.
     pub fn trusts(&self, listener: &str, peer: std::net::IpAddr) -> bool {
         self.listeners

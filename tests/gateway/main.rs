@@ -43,6 +43,7 @@ mod rollouts;
 mod shares;
 mod signed;
 mod silence;
+mod strangers;
 mod streams;
 mod tokens;
 mod traces;
