@@ -34,6 +34,12 @@ impl From<&Arc<str>> for Detail {
     }
 }
 
+impl From<String> for Detail {
+    fn from(words: String) -> Self {
+        Self::Prepared(words.into())
+    }
+}
+
 /// One reason; its name and status are a promise (see `docs/reference`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {

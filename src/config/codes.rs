@@ -82,6 +82,8 @@ codes! {
     "A route's providers are asked in their order, and a service that is asked (`forward_auth`) always has an answer: it lets the request pass or refuses it. Whoever stands behind it is never asked, and `optional` beside it means nothing. Put it last.";
     "TY0330" "a certificate that clients may refuse"
     "It has expired, is not valid yet, expires within a week, or its chain has a gap. It is shown all the same: renew the file, and the gateway takes the new one up by itself.";
+    "TY0336" "a path that another parser reads differently"
+    "Servers and frameworks disagree about `%2F`, `%5C`, `;parameters` and text that is encoded twice: `/admin%2Fx` is one segment here, and may be `/admin/x` to the service. Where such a path takes one route and its other reading would take another one with other policies, the request is refused with 400 `bad_request`. `ambiguous_paths = \"allow\"` on a route, or in `server`, lets it pass: safe where the service reads paths as the gateway does.";
     "TY0401" "a secret in the file"
     "Secrets are named by their place, never written down: { file = \"…\" }, { env = \"…\" } or { credential = \"…\" }.";
     "TY0402" "the admin API can be reached by others"

@@ -1,5 +1,6 @@
 //! What is allowed but probably not meant: warnings, each with a reason.
 
+mod ambiguity;
 mod colors;
 mod identity;
 mod overlaps;
@@ -27,6 +28,7 @@ pub fn all(config: &Config, out: &mut Vec<Diagnostic>) {
     nothing_served(config, out);
     colors::all(config, out);
     overlaps::all(config, out);
+    ambiguity::all(config, out);
     policies::all(config, out);
     identity::all(config, out);
     expiry::lint(config, now(), out);

@@ -14,7 +14,8 @@ use super::units::Bytes;
 use super::upkeep::Importance;
 use super::values::parsed;
 use super::{Name, Place};
-use crate::table;
+use crate::{table, words};
+use std::fmt::Write;
 
 pub use super::matches::{HostMatch, Match, PathMatch, Segment, ValueMatch};
 
@@ -37,7 +38,52 @@ pub struct Route {
     pub compress: Option<Compress>,
     pub expires: Option<Expiry>,
     pub plugins: Vec<Name>,
+    /// `None`: what `server.ambiguous_paths` says.
+    pub ambiguous_paths: Option<AmbiguousPaths>,
     pub at: Place,
+}
+
+impl Route {
+    /// Everything that the route enforces, in words: equal texts stand for equal policies. Empty
+    /// for a route that lets every request pass.
+    pub fn policies(&self) -> String {
+        let mut words = String::new();
+        if let Target::Respond { status, .. } = self.target
+            && status >= 400
+        {
+            let _ = write!(words, "refuses with {status};");
+        }
+        if let Some(Auth {
+            providers,
+            optional,
+        }) = &self.auth
+        {
+            let _ = write!(words, "auth {providers:?} {optional};");
+        }
+        for limit in &self.limits {
+            let _ = write!(words, "limit {} {};", limit.name, limit.cost);
+        }
+        if !self.plugins.is_empty() {
+            let _ = write!(words, "plugins {:?};", self.plugins);
+        }
+        if let Some(max) = self.body_max {
+            let _ = write!(words, "body {max:?};");
+        }
+        if let Some(cap) = self.max_in_flight {
+            let _ = write!(words, "in flight {cap:?};");
+        }
+        words
+    }
+}
+
+words! {
+    /// What becomes of a path that another parser may read as one of a route with other policies.
+    pub enum AmbiguousPaths {
+        /// The request is refused with 400 `bad_request`.
+        "refuse" => Refuse,
+        /// The request takes the route that its path names as it stands.
+        "allow" => Allow,
+    }
 }
 
 /// What becomes of a request.
@@ -93,6 +139,9 @@ table! {
         "expires" => expires: Option<Expiry> = none,
         /// Most requests in flight: a number, or `{ max = 100, queue = 10, wait = "50ms" }`.
         "max_in_flight" => max_in_flight: Option<InFlightCap> = none "no limit",
+        /// What becomes of a path that another parser may read as one of a route with other
+        /// policies (`%2F`, `%5C`, `;`, encoded twice): `refuse` or `allow`.
+        "ambiguous_paths" => ambiguous_paths: Option<AmbiguousPaths> = none "what `server.ambiguous_paths` says",
     }
 }
 
@@ -114,6 +163,7 @@ impl ReadNamed for Route {
             compress,
             expires,
             plugins,
+            ambiguous_paths,
             ..
         } = table;
         if rewrite.strip_prefix.is_some() && rewrite.replace_prefix.is_some() {
@@ -141,6 +191,7 @@ impl ReadNamed for Route {
             compress,
             expires,
             plugins: plugins.into_iter().map(|name| name.0.into()).collect(),
+            ambiguous_paths,
             at,
         })
     }

@@ -1,6 +1,7 @@
 //! `[server]`: the process as a whole.
 
 use super::compress::Compress;
+use super::route::AmbiguousPaths;
 use super::units::Percent;
 use crate::table;
 use std::time::Duration;
@@ -12,6 +13,7 @@ impl Default for Server {
             drain: Drain::default(),
             compress: Compress(None),
             reload_guard: None,
+            ambiguous_paths: AmbiguousPaths::Refuse,
         }
     }
 }
@@ -27,6 +29,9 @@ table! {
         "compress" => compress: Compress = (Compress(None)) "false",
         /// Refuses reloads that would move too many recent requests.
         "reload_guard" => reload_guard: Option<ReloadGuard> = none,
+        /// What becomes of a path that another parser may read as one of a route with other
+        /// policies, where the route does not say: `refuse` or `allow`.
+        "ambiguous_paths" => ambiguous_paths: AmbiguousPaths = (AmbiguousPaths::Refuse) "\"refuse\"",
     }
 }
 

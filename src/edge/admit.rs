@@ -181,6 +181,29 @@ pub fn allowed_methods(head: &RequestHeader, journey: &Journey) -> String {
         .join(", ")
 }
 
+/// The refusal of a request whose path another parser may read as one of another route. The log
+/// says which; the client is not told about routes.
+pub fn ambiguous_path(head: &RequestHeader, journey: &Journey) -> Refusal {
+    let table = &journey.snapshot.table;
+    let refusal = Refusal::new(
+        Reason::BadRequest,
+        "the path has another meaning to other parsers",
+    );
+    let other = journey
+        .route_id()
+        .and_then(|route| table.other_reading(route, &view(head, journey)));
+    let Some((path, route)) = other else {
+        return refusal;
+    };
+    let route = journey
+        .snapshot
+        .route(route)
+        .map_or("", |route| &route.name);
+    refusal.telling(format!(
+        "the path may be read as `{path}`, which is of route `{route}`"
+    ))
+}
+
 /// Takes what is asked for to its normal form, once per request: whatever differs from the head is
 /// kept. Nothing that plugins or policies may change in a head has a part in it.
 fn normalise(head: &RequestHeader, journey: &mut Journey) -> Result<(), Refusal> {

@@ -123,6 +123,10 @@ impl ProxyHttp for Road {
                 respond::to_options(session, journey).await?;
                 Ok(true)
             }
+            Outcome::Refuse(Reason::BadRequest) => {
+                let refusal = admit::ambiguous_path(session.req_header(), journey);
+                Err(refused(journey, refusal))
+            }
             Outcome::Refuse(reason) => Err(refused(journey, refusal_of(reason))),
             Outcome::Respond | Outcome::Redirect => {
                 respond::from_route(session, journey).await?;

@@ -20,16 +20,22 @@ impl Table {
     /// The route of a request: the first half of the decision, which no color has a say in.
     ///
     /// # Errors
-    /// The refusal when there is none.
+    /// The refusal when there is none, or when another parser may read the path as one of a route
+    /// with other policies.
     pub fn route(&self, view: &View) -> Result<RouteId, Decision> {
-        self.find(view).map_err(|MethodOnly(method_only)| {
+        let route = self.find(view).map_err(|MethodOnly(method_only)| {
             let reason = if method_only {
                 Reason::MethodNotAllowed
             } else {
                 Reason::NoRoute
             };
             refuse(None, ColorChoice::default(), reason)
-        })
+        })?;
+        if self.refuses_path(route, view) {
+            let color = ColorChoice::default();
+            return Err(refuse(Some(route), color, Reason::BadRequest));
+        }
+        Ok(route)
     }
 
     /// Color and version on a route: the second half, which may look at a token's claims.

@@ -16,6 +16,9 @@ pub struct Explanation {
     pub request: Request,
     /// Absent when no route matches.
     pub route: Option<Chosen>,
+    /// How another parser may read the path, where that meets a route with other policies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_reading: Option<OtherReading>,
     pub color: Color,
     pub service: Option<String>,
     pub version: Option<String>,
@@ -49,6 +52,16 @@ pub struct Chosen {
     pub matched: String,
     pub file: String,
     pub line: u32,
+}
+
+/// A path as another parser may read it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OtherReading {
+    pub path: String,
+    /// The route that it meets.
+    pub route: String,
+    /// Whether the request passes all the same.
+    pub allowed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,6 +128,7 @@ impl Table {
                 file: route.at.file.to_string(),
                 line: route.at.line,
             }),
+            other_reading: self.reading(config, view, &decision),
             color: self.color(config, view, &decision),
             service: None,
             version: None,
@@ -137,6 +151,17 @@ impl Table {
             });
         }
         explanation
+    }
+
+    fn reading(&self, config: &Config, view: &View, decision: &Decision) -> Option<OtherReading> {
+        let chosen = decision.route?;
+        let (path, route) = self.other_reading(chosen, view)?;
+        let (name, _) = config.routes.iter().nth(route.0 as usize)?;
+        Some(OtherReading {
+            path,
+            route: name.to_string(),
+            allowed: !self.refuses_path(chosen, view),
+        })
     }
 
     fn color(&self, config: &Config, view: &View, decision: &Decision) -> Color {

@@ -2,6 +2,7 @@
 //!
 //! Not here: sockets, upstream health (asked through [`Availability`]), metrics.
 
+pub mod ambiguity;
 pub mod carried;
 pub mod claims;
 pub mod client_fields;

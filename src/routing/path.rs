@@ -5,8 +5,9 @@
 //! - `.` and `..` segments are resolved (RFC 3986, section 5.2.4); climbing above the root is
 //!   refused. Empty segments are merged, so that `//admin` cannot dodge a rule for `/admin/*`.
 //! - `%2F` and `%5C` stay as they are and never separate. A path that would turn into a dot
-//!   segment if somebody behind us decoded it once more, or read `\` or `;` in its own way, is
-//!   refused: nobody sends one in good faith.
+//!   segment if a parser behind us decoded it once more, or read `\` or `;` in its own way, is
+//!   refused: no client sends one in good faith. Paths that would meet another route in such a
+//!   reading are the matter of `ambiguity`.
 //! - Control characters, spaces, raw backslashes, `#` and broken triplets are refused.
 //!
 //! **Invariant:** normalising a normal path changes nothing and allocates nothing.
@@ -14,7 +15,7 @@
 use std::borrow::Cow;
 
 /// How many times a path is decoded in search of hidden dot segments.
-const ROUNDS: usize = 3;
+pub(super) const ROUNDS: usize = 3;
 
 /// A request target, split and normalised.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,7 +111,7 @@ fn is_plain(path: &[u8]) -> bool {
 }
 
 /// Bytes that a path keeps as they are: unreserved, sub-delims, `:`, `@` and `/` (RFC 3986).
-const fn is_kept(byte: u8) -> bool {
+pub(super) const fn is_kept(byte: u8) -> bool {
     is_unreserved(byte)
         || matches!(
             byte,
@@ -166,7 +167,7 @@ fn triplet(bytes: &[u8]) -> Option<(u8, &[u8])> {
     Some((u8::try_from(value).ok()?, rest))
 }
 
-fn push_encoded(out: &mut String, byte: u8) {
+pub(super) fn push_encoded(out: &mut String, byte: u8) {
     out.push('%');
     for nibble in [byte >> 4, byte & 15] {
         out.extend(char::from_digit(u32::from(nibble), 16).map(|digit| digit.to_ascii_uppercase()));
@@ -174,7 +175,7 @@ fn push_encoded(out: &mut String, byte: u8) {
 }
 
 /// Takes out dot segments and empty ones.
-fn resolve(path: &str) -> Result<String, PathError> {
+pub(super) fn resolve(path: &str) -> Result<String, PathError> {
     let mut kept: Vec<&str> = Vec::new();
     let mut ends_in_slash = true;
     for segment in path.split('/').skip(1) {
@@ -223,7 +224,7 @@ fn hides_dots(path: &str) -> bool {
     true
 }
 
-fn decode_once(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn decode_once(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((byte, after)) = rest.split_first() {

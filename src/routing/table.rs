@@ -6,7 +6,7 @@ use super::matcher::{Judge, Paths};
 use super::shares::{Key, Shares, Split};
 use super::signed::Vouched;
 use super::{ColorId, RouteId, ServiceId, VersionId, View};
-use crate::config::route::{HostMatch, Route, Target};
+use crate::config::route::{AmbiguousPaths, HostMatch, Route, Target};
 use crate::config::{Config, Name};
 use http::{HeaderMap, Method};
 use rustc_hash::FxHashMap;
@@ -30,6 +30,10 @@ pub struct Table {
 pub struct Rule {
     pub conditions: Conditions,
     pub action: Action,
+    /// Equal numbers stand for equal policies.
+    pub policies: u32,
+    /// Whether a path that other parsers read differently passes.
+    pub allows_ambiguous_paths: bool,
     /// Past its end: as if it were not there.
     expired: AtomicBool,
 }
@@ -85,6 +89,7 @@ impl Table {
             .map(|(index, name)| (name.as_ref(), ServiceId(index as u32)))
             .collect();
         let mut routes = Vec::with_capacity(config.routes.len());
+        let mut policies: FxHashMap<String, u32> = FxHashMap::default();
         let mut order = Vec::with_capacity(config.routes.len());
         for (index, (name, route)) in config.routes.iter().enumerate() {
             let fail = |source| InvalidRegex {
@@ -94,9 +99,15 @@ impl Table {
             let conditions = Conditions::build(&route.matches).map_err(fail)?;
             // Within one path: more conditions first, then by name (the order of the map).
             order.push((Reverse(conditions.count()), index, name, route));
+            let number = policies.len() as u32;
             routes.push(Rule {
                 conditions,
                 action: action(route, &ids),
+                policies: *policies.entry(route.policies()).or_insert(number),
+                allows_ambiguous_paths: route
+                    .ambiguous_paths
+                    .unwrap_or(config.server.ambiguous_paths)
+                    == AmbiguousPaths::Allow,
                 expired: AtomicBool::new(false),
             });
         }

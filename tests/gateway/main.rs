@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod ambiguous_paths;
 mod breaking;
 mod certificates;
 mod challenges;

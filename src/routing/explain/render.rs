@@ -25,6 +25,10 @@ pub fn render(explanation: &Explanation, color: bool) -> String {
         "",
     );
     picture.route(explanation);
+    if let Some(other) = &explanation.other_reading {
+        let text = format!("{} by other parsers: route {}", other.path, other.route);
+        picture.row(other.allowed, "may be read as", &text, "");
+    }
     picture.color(explanation);
     picture.target(explanation);
     for policy in &explanation.policies {
