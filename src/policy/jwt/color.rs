@@ -2,9 +2,9 @@
 //! color, and when it expires. It opens nothing but its color, and no token of another type does.
 
 use super::keys::{algorithm, name_of};
-use super::provider::{Provider, Verified};
+use super::claims;
+use super::provider::{Provider, Verified, signed_by_any};
 use super::token::{Parts, decoded};
-use super::{claims, crypto};
 use crate::config::jwt::{Jwt, Keys};
 use crate::routing::claims::Claims;
 use base64::Engine;
@@ -62,15 +62,13 @@ impl Provider {
         if !self.algorithms.contains(&algorithm) {
             return None;
         }
-        let keys = self.keys(now);
-        let key = keys.as_ref();
-        let key = key.and_then(|keys| keys.find(parts.header.kid.as_deref(), algorithm));
-        let Some(key) = key else {
+        let id = parts.header.kid.as_deref();
+        let keys = self.keys(now).filter(|keys| keys.knows(id, algorithm));
+        let Some(keys) = keys else {
             self.want_keys(now);
             return None;
         };
-        let message = parts.message.as_bytes();
-        crypto::verify(parts.signature, message, key, algorithm).then_some(())?;
+        signed_by_any(parts, &keys, algorithm).then_some(())?;
         let claims: Claims = decoded(parts.payload).ok()?;
         let expires = claims::check_color(&claims, &self.config, now).ok()?;
         Some(Verified {

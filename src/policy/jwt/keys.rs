@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 /// Most keys of one provider.
 const KEYS_MAX: usize = 100;
+/// Most keys that one token is held against: each costs a verification.
+pub const TRIED_MAX: usize = 8;
 /// What a key is for. A key is never used with an algorithm of another kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -290,23 +292,26 @@ impl KeySet {
         }
     }
 
-    /// The key for a token: by its id, else one that has none; without an id, the only key that
-    /// fits.
-    pub fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&DecodingKey> {
-        let mut fitting = self.fitting(algorithm);
-        match id {
-            Some(id) => {
-                let mut named = fitting.clone();
-                named
-                    .find(|key| key.id.as_deref() == Some(id))
-                    .or_else(|| fitting.find(|key| key.id.is_none()))
-                    .map(|key| &key.key)
-            }
-            None => match (fitting.next(), fitting.next()) {
-                (Some(only), None) => Some(&only.key),
-                _ => None,
-            },
-        }
+    /// Returns the keys that a token is held against, at most [`TRIED_MAX`], in the order of the
+    /// set. A token with an id: the keys of this id, else those that have none. A token without
+    /// an id: every key that fits its algorithm.
+    pub fn candidates(
+        &self,
+        id: Option<&str>,
+        algorithm: Algorithm,
+    ) -> impl Iterator<Item = &DecodingKey> {
+        let known = id.filter(|id| {
+            let mut fitting = self.fitting(algorithm);
+            fitting.any(|key| key.id.as_deref() == Some(id))
+        });
+        let fits = move |key: &&Key| id.is_none() || key.id.as_deref() == known;
+        let fitting = self.fitting(algorithm).filter(fits);
+        fitting.map(|key| &key.key).take(TRIED_MAX)
+    }
+
+    /// Whether any key of the set could be the one that has signed such a token.
+    pub fn knows(&self, id: Option<&str>, algorithm: Algorithm) -> bool {
+        self.candidates(id, algorithm).next().is_some()
     }
 }
 

@@ -117,6 +117,13 @@ impl Results {
     }
 }
 
+/// Whether one of the keys that a token is held against has signed it.
+pub(super) fn signed_by_any(parts: &Parts, keys: &KeySet, algorithm: Algorithm) -> bool {
+    let message = parts.message.as_bytes();
+    let mut candidates = keys.candidates(parts.header.kid.as_deref(), algorithm);
+    candidates.any(|key| crypto::verify(parts.signature, message, key, algorithm))
+}
+
 /// Seconds since 1970.
 pub(super) fn now() -> u64 {
     SystemTime::now()
@@ -240,15 +247,13 @@ impl Provider {
         }
         let id = parts.header.kid.as_deref();
         let mut keys = self.keys(now);
-        let fits = |keys: &Arc<KeySet>| keys.find(id, algorithm).is_some();
+        let fits = |keys: &Arc<KeySet>| keys.knows(id, algorithm);
         if !keys.as_ref().is_some_and(fits) {
             self.ask_for_keys(now).await;
             keys = self.keys(now);
         }
-        let keys = keys.ok_or(Reason::JwtUnknownKey)?;
-        let key = keys.find(id, algorithm).ok_or(Reason::JwtUnknownKey)?;
-        let message = parts.message.as_bytes();
-        if !crypto::verify(parts.signature, message, key, algorithm) {
+        let keys = keys.filter(fits).ok_or(Reason::JwtUnknownKey)?;
+        if !signed_by_any(&parts, &keys, algorithm) {
             return Err(Reason::JwtBadSignature.into());
         }
         let claims: Claims = decoded(parts.payload)?;

@@ -4,6 +4,7 @@ use super::{
     KeySet, Keys, RSA_PUBLIC_PEM, Reason, SECRET, build, by_secret, claims, encode, provider,
     verdict, with,
 };
+use super::super::keys::TRIED_MAX;
 use crate::config::jwt::Algorithm;
 use serde_json::json;
 
@@ -152,6 +153,58 @@ async fn the_key_of_a_tokens_id_comes_before_one_without_an_id() {
     let by = |keys: &Keys, id: &str| keys.sign(&json!({ "alg": "ES256", "kid": id }), &claims());
     assert_eq!(verdict(&provider, &by(&new, "e1")).await, Ok(()));
     assert_eq!(verdict(&provider, &by(&old, "e0")).await, Ok(()));
+}
+
+/// A set of P-256 keys under these ids, in this order.
+fn set(keys: &[(&Keys, Option<&str>)]) -> KeySet {
+    let key = |(keys, id): &(&Keys, Option<&str>)| with(keys.jwks()["keys"][1].clone(), "kid", json!(id));
+    let keys: Vec<_> = keys.iter().map(key).collect();
+    KeySet::from_jwks(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
+}
+
+#[tokio::test]
+async fn a_token_without_an_id_is_held_against_the_keys_that_fit_up_to_a_bound() {
+    let all: Vec<Keys> = (0..=TRIED_MAX).map(|_| Keys::new()).collect();
+    let ids: Vec<String> = (0..=TRIED_MAX).map(|index| format!("k{index}")).collect();
+    let named: Vec<_> = all.iter().zip(&ids).map(|(keys, id)| (keys, Some(id.as_str()))).collect();
+    let nameless: Vec<_> = all.iter().map(|keys| (keys, None)).collect();
+    let provider = provider(&all[0], "");
+    let by = |keys: &Keys, header| keys.sign(&header, &claims());
+    for (set_of, header) in [
+        (&named, json!({ "alg": "ES256" })),
+        // A token may name a key of a set that has no names.
+        (&nameless, json!({ "alg": "ES256", "kid": "any" })),
+    ] {
+        provider.renew(set(set_of));
+        for keys in &all[..TRIED_MAX] {
+            assert_eq!(verdict(&provider, &by(keys, header.clone())).await, Ok(()));
+        }
+        let beyond = by(&all[TRIED_MAX], header.clone());
+        assert_eq!(verdict(&provider, &beyond).await, Err(Reason::JwtBadSignature));
+        let stranger = by(&Keys::new(), header);
+        assert_eq!(verdict(&provider, &stranger).await, Err(Reason::JwtBadSignature));
+    }
+    // An id leads to its key, however many stand before it, and to no other one.
+    provider.renew(set(&named));
+    let last = json!({ "alg": "ES256", "kid": ids[TRIED_MAX] });
+    assert_eq!(verdict(&provider, &by(&all[TRIED_MAX], last.clone())).await, Ok(()));
+    assert_eq!(verdict(&provider, &by(&all[0], last)).await, Err(Reason::JwtBadSignature));
+    let unknown = by(&all[0], json!({ "alg": "ES256", "kid": "other" }));
+    assert_eq!(verdict(&provider, &unknown).await, Err(Reason::JwtUnknownKey));
+    // A key of another kind is never one of them.
+    let eddsa = by(&all[0], json!({ "alg": "EdDSA" }));
+    assert_eq!(verdict(&provider, &eddsa).await, Err(Reason::JwtUnknownKey));
+}
+
+#[tokio::test]
+async fn keys_that_share_an_id_are_all_tried() {
+    let (one, two) = (Keys::new(), Keys::new());
+    let provider = provider(&one, "");
+    provider.renew(set(&[(&one, Some("k")), (&two, Some("k"))]));
+    let header = json!({ "alg": "ES256", "kid": "k" });
+    for keys in [&one, &two] {
+        assert_eq!(verdict(&provider, &keys.sign(&header, &claims())).await, Ok(()));
+    }
 }
 
 #[test]
