@@ -57,6 +57,8 @@ pub enum Reason {
     JwtBadClaims,
     JwtBadSignature,
     JwtExpired,
+    /// Keys of its issuer have never been there, so no token can be verified.
+    JwtKeysUnavailable,
     JwtMalformed,
     JwtMissing,
     JwtNotYetValid,
@@ -78,7 +80,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the enum; the index of one is `reason as usize`.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::ApiKey,
         Self::AuthDenied,
         Self::AuthUnavailable,
@@ -93,6 +95,7 @@ impl Reason {
         Self::JwtBadClaims,
         Self::JwtBadSignature,
         Self::JwtExpired,
+        Self::JwtKeysUnavailable,
         Self::JwtMalformed,
         Self::JwtMissing,
         Self::JwtNotYetValid,
@@ -129,6 +132,7 @@ impl Reason {
             Self::JwtBadClaims => "jwt_bad_claims",
             Self::JwtBadSignature => "jwt_bad_signature",
             Self::JwtExpired => "jwt_expired",
+            Self::JwtKeysUnavailable => "jwt_keys_unavailable",
             Self::JwtMalformed => "jwt_malformed",
             Self::JwtMissing => "jwt_missing",
             Self::JwtNotYetValid => "jwt_not_yet_valid",
@@ -174,6 +178,7 @@ impl Reason {
             Self::UpstreamConnect | Self::UpstreamProtocol | Self::UpstreamReset => 502,
             Self::AuthUnavailable
             | Self::BreakerOpen
+            | Self::JwtKeysUnavailable
             | Self::NoHealthyEndpoint
             | Self::Overloaded
             | Self::TooManyInFlight => 503,

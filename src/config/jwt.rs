@@ -248,6 +248,13 @@ pub enum Keys {
     Hmac(Secret),
 }
 
+impl Keys {
+    /// Whether they are fetched from their issuer, and not at hand.
+    pub fn are_fetched(&self) -> bool {
+        matches!(self, Self::Url(_))
+    }
+}
+
 /// A JWKS document that is fetched.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeysByUrl {

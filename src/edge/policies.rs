@@ -114,6 +114,9 @@ fn denied(denial: Denial) -> Refusal {
     if let Some(answer) = denial.answer {
         return refusal.answering(answer.status, answer.headers, answer.body);
     }
+    if let Some(seconds) = denial.retry_after {
+        return refusal.with(vec![(header::RETRY_AFTER, HeaderValue::from(seconds))]);
+    }
     let realm = denial.realm.as_deref().unwrap_or("tyrian");
     let detail = denial.detail;
     let challenge = match denial.reason {

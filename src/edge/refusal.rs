@@ -141,6 +141,9 @@ fn usual_status(reason: Reason) -> &'static str {
         Reason::AuthUnavailable => {
             "tyrian; error=proxy_internal_error; details=\"auth_unavailable\""
         }
+        Reason::JwtKeysUnavailable => {
+            "tyrian; error=proxy_internal_error; details=\"jwt_keys_unavailable\""
+        }
         Reason::BreakerOpen => "tyrian; error=destination_unavailable; details=\"breaker_open\"",
         Reason::TooManyInFlight => "tyrian; error=connection_limit_reached",
         Reason::NoRoute => "tyrian; error=destination_not_found",
@@ -218,6 +221,7 @@ fn grpc_status(refusal: &Refusal) -> &'static str {
         Reason::NoHealthyEndpoint | Reason::Overloaded => "14", // UNAVAILABLE
         Reason::UpstreamConnect | Reason::UpstreamProtocol | Reason::UpstreamReset => "14",
         Reason::AuthUnavailable | Reason::BreakerOpen | Reason::TooManyInFlight => "14",
+        Reason::JwtKeysUnavailable => "14",
     }
 }
 

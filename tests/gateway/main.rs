@@ -28,6 +28,7 @@ mod grpc;
 mod h2;
 mod heads;
 mod identity;
+mod issuers;
 mod kept;
 mod limits;
 mod malformed;

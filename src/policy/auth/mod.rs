@@ -54,6 +54,8 @@ pub struct Denial {
     pub realm: Option<Name>,
     /// Scopes that would be enough, for `WWW-Authenticate`.
     pub scope: Option<String>,
+    /// Seconds after which another try may succeed, for `Retry-After`.
+    pub retry_after: Option<u64>,
     /// The answer of a service that was asked, in place of ours.
     pub answer: Option<Box<Answer>>,
 }
@@ -66,6 +68,7 @@ impl Denial {
             told: None,
             realm: None,
             scope: None,
+            retry_after: None,
             answer: None,
         }
     }
@@ -152,6 +155,8 @@ impl Guard {
         Some(provider.verify(&token).await.map_err(|fault| Denial {
             told: fault.told,
             scope: (fault.reason == Reason::JwtScope).then(|| wanted_scope(provider)),
+            retry_after:
+                (fault.reason == Reason::JwtKeysUnavailable).then(|| provider.keys_expected_in()),
             ..Denial::of(fault.reason, &provider.name)
         }))
     }
@@ -216,6 +221,7 @@ const fn words(reason: Reason) -> &'static str {
         Reason::JwtBadSignature => "the token's signature is wrong",
         Reason::JwtBadClaims => "the token's claims are not acceptable",
         Reason::JwtUnknownKey => "the token's key is not known",
+        Reason::JwtKeysUnavailable => "the token cannot be checked now",
         Reason::JwtAlgorithm => "the token's algorithm is not accepted",
         Reason::JwtScope => "the token does not grant enough",
         Reason::ApiKey => "a valid API key is required",

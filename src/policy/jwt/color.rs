@@ -1,8 +1,8 @@
 //! Colors that a key of a provider has signed: a token of a type of its own, with the issuer, the
 //! color, and when it expires. It opens nothing but its color, and no token of another type does.
 
-use super::keys::{algorithm, name_of};
 use super::claims;
+use super::keys::{algorithm, name_of};
 use super::provider::{Provider, Verified, signed_by_any};
 use super::token::{Parts, decoded};
 use crate::config::jwt::{Jwt, Keys};

@@ -43,6 +43,7 @@ async fn keep(provider: Weak<Provider>, source: KeysByUrl, stash: Option<PathBuf
             return;
         };
         current.state.asked.store(now(), Relaxed);
+        current.state.next.store(0, Relaxed);
         let pause = match attempt(&source).await {
             Ok((keys, fetched)) => {
                 if failures > 0 {
@@ -69,20 +70,26 @@ async fn keep(provider: Weak<Provider>, source: KeysByUrl, stash: Option<PathBuf
                 (RETRY_FIRST * 2_u32.saturating_pow(failures.min(16) - 1)).min(RETRY_LONGEST)
             }
         };
+        let pause = jittered(pause);
+        let next = now().saturating_add(pause.as_secs_f64().ceil() as u64);
+        current.state.next.store(next, Relaxed);
         current.state.ended.notify_waiters();
-        wait(current, jittered(pause)).await;
+        wait(current, pause).await;
     }
 }
 
-/// Until it is time again, or somebody meets an unknown key; never sooner than allowed.
+/// Waits until it is time again, or a token names an unknown key; then as long as the pause
+/// between two such fetches asks for, but never longer than planned.
 async fn wait(provider: Arc<Provider>, pause: Duration) {
     let weak = Arc::downgrade(&provider);
     let asked = provider.state.asked.load(Relaxed);
+    let planned = tokio::time::Instant::now() + pause;
     tokio::select! {
-        () = tokio::time::sleep(pause) => {}
+        () = tokio::time::sleep_until(planned) => {}
         () = provider.state.wanted.notified() => {
             let since = now().saturating_sub(asked);
-            tokio::time::sleep(Duration::from_secs(ASK_PAUSE.saturating_sub(since))).await;
+            let left = Duration::from_secs(ASK_PAUSE.saturating_sub(since));
+            tokio::time::sleep_until(planned.min(tokio::time::Instant::now() + left)).await;
         }
         () = unused(weak) => {}
     }

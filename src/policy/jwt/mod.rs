@@ -18,6 +18,7 @@ mod keys;
 mod pem;
 mod provider;
 pub mod revoked;
+mod state;
 #[cfg(test)]
 mod tests;
 mod token;

@@ -4,6 +4,7 @@ use super::cache::Cache;
 use super::claims::{self, Fault};
 use super::keys::{self, KeySet};
 use super::revoked::Revoked;
+use super::state::State;
 use super::token::{Parts, decoded};
 use super::{TOKEN_MAX, crypto, fetch};
 use crate::config::Name;
@@ -11,7 +12,7 @@ use crate::config::jwt::{Jwt, Keys};
 use crate::config::policy::Mode;
 use crate::reason::Reason;
 use crate::routing::claims::Claims;
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue};
 use jsonwebtoken::Algorithm;
 use std::path::PathBuf;
@@ -19,7 +20,6 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
-use tokio::sync::Notify;
 
 /// Longest a request waits for keys that are being fetched.
 const KEYS_WAIT: Duration = Duration::from_secs(2);
@@ -60,24 +60,6 @@ pub struct Provider {
     pub(super) cache: Cache,
     /// Tokens that bring a color. Apart from the others, since they say nothing of who asks.
     pub(super) colors: Cache,
-}
-
-/// The keys and their life.
-#[derive(Debug, Default)]
-pub(super) struct State {
-    pub keys: ArcSwapOption<KeySet>,
-    /// Grows with each set, so that cached verdicts die with their keys.
-    pub generation: AtomicU64,
-    /// Seconds since 1970; 0: never.
-    pub fetched: AtomicU64,
-    /// Fetches that have failed since the last one that did not.
-    pub failures: AtomicU64,
-    /// When a fetch last began, in seconds since 1970.
-    pub asked: AtomicU64,
-    /// Somebody met a key that is not known.
-    pub wanted: Notify,
-    /// A fetch has ended, one way or the other.
-    pub ended: Notify,
 }
 
 /// Verifications by result.
@@ -252,7 +234,9 @@ impl Provider {
             self.ask_for_keys(now).await;
             keys = self.keys(now);
         }
-        let keys = keys.filter(fits).ok_or(Reason::JwtUnknownKey)?;
+        let Some(keys) = keys.filter(fits) else {
+            return Err(self.without_key());
+        };
         if !signed_by_any(&parts, &keys, algorithm) {
             return Err(Reason::JwtBadSignature.into());
         }
@@ -279,25 +263,43 @@ impl Provider {
     /// Asks for fresh keys, but not too often. Returns whether it did.
     pub(super) fn want_keys(&self, now: u64) -> bool {
         let due = now.saturating_sub(self.state.asked.load(Relaxed)) >= ASK_PAUSE;
-        let wanted = due && matches!(self.config.keys, Keys::Url(_));
+        let wanted = due && self.config.keys.are_fetched();
         if wanted {
             self.state.wanted.notify_one();
         }
         wanted
     }
 
-    /// Asks for fresh keys, and waits a little for the answer.
+    /// Asks for fresh keys, and waits a little for the answer. While there have been none yet, it
+    /// also waits for a fetch that is under way; never for one that is only planned.
     async fn ask_for_keys(&self, now: u64) {
-        if !matches!(self.config.keys, Keys::Url(_)) {
+        if !self.config.keys.are_fetched() {
             return;
         }
         // Registered first, so that an answer that comes at once is not missed.
         let ended = self.state.ended.notified();
-        let never = self.state.fetched.load(Relaxed) == 0;
-        if !self.want_keys(now) && !never {
+        let under_way = self.state.never_had() && self.state.next.load(Relaxed) == 0;
+        if !self.want_keys(now) && !under_way {
             return;
         }
         let _ = tokio::time::timeout(KEYS_WAIT, ended).await;
+    }
+
+    /// Why no key is found for a token: either the set has none for it, or there has not been any
+    /// set yet, which says nothing about the token.
+    fn without_key(&self) -> Fault {
+        match self.state.never_had() {
+            true => Fault::telling(Reason::JwtKeysUnavailable, "no keys have been fetched yet"),
+            false => Reason::JwtUnknownKey.into(),
+        }
+    }
+
+    /// Seconds until the next fetch of keys begins, at least one: as planned, or earlier, since a
+    /// token whose key is not known asks for one.
+    pub fn keys_expected_in(&self) -> u64 {
+        let may_be_asked = self.state.asked.load(Relaxed) + ASK_PAUSE;
+        let next = self.state.next.load(Relaxed).min(may_be_asked);
+        next.saturating_sub(now()).max(1)
     }
 
     fn forward(&self, claims: &Claims) -> Vec<(HeaderName, HeaderValue)> {
@@ -324,14 +326,14 @@ impl Provider {
 
     /// How many fetches have failed in a row; `None`: keys are at hand, and not fetched.
     pub fn failed_fetches(&self) -> Option<u64> {
-        let fetched = matches!(self.config.keys, Keys::Url(_));
+        let fetched = self.config.keys.are_fetched();
         fetched.then(|| self.state.failures.load(Relaxed))
     }
 
     /// Age of fetched keys in seconds; `None` while there are none. Those at hand are as good as on
     /// their first day.
     pub fn keys_age(&self) -> Option<u64> {
-        if !matches!(self.config.keys, Keys::Url(_)) {
+        if !self.config.keys.are_fetched() {
             return None;
         }
         match self.state.fetched.load(Relaxed) {

@@ -1,10 +1,10 @@
 //! Which keys are taken, for which algorithms, and which of them a token is held against.
 
+use super::super::keys::TRIED_MAX;
 use super::{
     KeySet, Keys, RSA_PUBLIC_PEM, Reason, SECRET, build, by_secret, claims, encode, provider,
     verdict, with,
 };
-use super::super::keys::TRIED_MAX;
 use crate::config::jwt::Algorithm;
 use serde_json::json;
 
@@ -157,7 +157,8 @@ async fn the_key_of_a_tokens_id_comes_before_one_without_an_id() {
 
 /// A set of P-256 keys under these ids, in this order.
 fn set(keys: &[(&Keys, Option<&str>)]) -> KeySet {
-    let key = |(keys, id): &(&Keys, Option<&str>)| with(keys.jwks()["keys"][1].clone(), "kid", json!(id));
+    let key =
+        |(keys, id): &(&Keys, Option<&str>)| with(keys.jwks()["keys"][1].clone(), "kid", json!(id));
     let keys: Vec<_> = keys.iter().map(key).collect();
     KeySet::from_jwks(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
 }
@@ -166,7 +167,11 @@ fn set(keys: &[(&Keys, Option<&str>)]) -> KeySet {
 async fn a_token_without_an_id_is_held_against_the_keys_that_fit_up_to_a_bound() {
     let all: Vec<Keys> = (0..=TRIED_MAX).map(|_| Keys::new()).collect();
     let ids: Vec<String> = (0..=TRIED_MAX).map(|index| format!("k{index}")).collect();
-    let named: Vec<_> = all.iter().zip(&ids).map(|(keys, id)| (keys, Some(id.as_str()))).collect();
+    let named: Vec<_> = all
+        .iter()
+        .zip(&ids)
+        .map(|(keys, id)| (keys, Some(id.as_str())))
+        .collect();
     let nameless: Vec<_> = all.iter().map(|keys| (keys, None)).collect();
     let provider = provider(&all[0], "");
     let by = |keys: &Keys, header| keys.sign(&header, &claims());
@@ -180,17 +185,32 @@ async fn a_token_without_an_id_is_held_against_the_keys_that_fit_up_to_a_bound()
             assert_eq!(verdict(&provider, &by(keys, header.clone())).await, Ok(()));
         }
         let beyond = by(&all[TRIED_MAX], header.clone());
-        assert_eq!(verdict(&provider, &beyond).await, Err(Reason::JwtBadSignature));
+        assert_eq!(
+            verdict(&provider, &beyond).await,
+            Err(Reason::JwtBadSignature)
+        );
         let stranger = by(&Keys::new(), header);
-        assert_eq!(verdict(&provider, &stranger).await, Err(Reason::JwtBadSignature));
+        assert_eq!(
+            verdict(&provider, &stranger).await,
+            Err(Reason::JwtBadSignature)
+        );
     }
     // An id leads to its key, however many stand before it, and to no other one.
     provider.renew(set(&named));
     let last = json!({ "alg": "ES256", "kid": ids[TRIED_MAX] });
-    assert_eq!(verdict(&provider, &by(&all[TRIED_MAX], last.clone())).await, Ok(()));
-    assert_eq!(verdict(&provider, &by(&all[0], last)).await, Err(Reason::JwtBadSignature));
+    assert_eq!(
+        verdict(&provider, &by(&all[TRIED_MAX], last.clone())).await,
+        Ok(())
+    );
+    assert_eq!(
+        verdict(&provider, &by(&all[0], last)).await,
+        Err(Reason::JwtBadSignature)
+    );
     let unknown = by(&all[0], json!({ "alg": "ES256", "kid": "other" }));
-    assert_eq!(verdict(&provider, &unknown).await, Err(Reason::JwtUnknownKey));
+    assert_eq!(
+        verdict(&provider, &unknown).await,
+        Err(Reason::JwtUnknownKey)
+    );
     // A key of another kind is never one of them.
     let eddsa = by(&all[0], json!({ "alg": "EdDSA" }));
     assert_eq!(verdict(&provider, &eddsa).await, Err(Reason::JwtUnknownKey));
@@ -203,7 +223,10 @@ async fn keys_that_share_an_id_are_all_tried() {
     provider.renew(set(&[(&one, Some("k")), (&two, Some("k"))]));
     let header = json!({ "alg": "ES256", "kid": "k" });
     for keys in [&one, &two] {
-        assert_eq!(verdict(&provider, &keys.sign(&header, &claims())).await, Ok(()));
+        assert_eq!(
+            verdict(&provider, &keys.sign(&header, &claims())).await,
+            Ok(())
+        );
     }
 }
 
