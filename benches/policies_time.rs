@@ -17,6 +17,8 @@ use futures::FutureExt;
 use policed::Policed;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use std::hint::black_box;
+use std::sync::Arc;
+use tyrian::policy::held::Held;
 use tyrian::policy::jwt::{Materials, Provider};
 
 fn rs256(criterion: &mut Criterion) {
@@ -32,7 +34,7 @@ fn rs256(criterion: &mut Criterion) {
     // New keys: what the old ones have verified is not believed any more.
     let forget = || {
         let keys = Materials {
-            keys: Some(policed.issuer.keys()),
+            keys: Some(Held::Read(Arc::new(policed.issuer.keys()))),
             revoked: Default::default(),
         };
         let config = &provider.config;

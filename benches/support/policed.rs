@@ -15,6 +15,7 @@ use tyrian::config::load_text;
 use tyrian::policy::Materials;
 use tyrian::policy::auth::{Authority, Entry, Question};
 use tyrian::policy::breaker::Outcome;
+use tyrian::policy::held::Held;
 use tyrian::policy::in_flight::Place;
 use tyrian::policy::jwt::{KeySet, Provider, Verified};
 use tyrian::policy::limit::{Facts, Verdict};
@@ -137,7 +138,7 @@ impl Policed {
         let config = Arc::new(loaded.config.unwrap());
         let mut materials = Materials::default();
         let keys = tyrian::policy::jwt::Materials {
-            keys: Some(issuer.keys()),
+            keys: Some(Held::Read(Arc::new(issuer.keys()))),
             revoked: Default::default(),
         };
         materials.jwt.insert("users".into(), keys);

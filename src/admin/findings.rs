@@ -47,6 +47,7 @@ pub fn all(snapshot: &Snapshot, metrics: &Metrics) -> Vec<String> {
             ));
         }
     }
+    found.extend(snapshot.stale.iter().cloned());
     let lines = metrics.access_log_dropped.load(Relaxed);
     if lines > 0 {
         found.push(format!("lines of the access log were lost: {lines}"));

@@ -60,7 +60,14 @@ fn keys(provider: &Provider) -> String {
         count => format!("{count} keys"),
     };
     let Keys::Url(source) = &provider.config.keys else {
-        return format!("✓ jwt {name}: {keys}\n");
+        let max_stale = provider.config.keys.max_stale().as_secs();
+        return match provider.keys_age() {
+            None => format!("✓ jwt {name}: {keys}\n"),
+            Some(age) if age >= max_stale => {
+                format!("✗ jwt {name}: {keys}, lost {age} s ago: too stale to be believed\n")
+            }
+            Some(age) => format!("✓ jwt {name}: {keys}, lost {age} s ago, and still believed\n"),
+        };
     };
     match provider.keys_age() {
         None => format!("✗ jwt {name}: no keys yet\n"),

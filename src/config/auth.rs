@@ -69,6 +69,8 @@ pub struct ApiKeys {
     pub file: PathBuf,
     pub header: HeaderName,
     pub forward: Option<HeaderName>,
+    /// How long the keys of the last good file are believed while it cannot be used.
+    pub max_stale: Duration,
     pub at: Place,
 }
 
@@ -81,6 +83,8 @@ table! {
         "header" => header: HeaderName = (HeaderName::from_static("x-api-key")) "\"x-api-key\"" within Wish::Key,
         /// The header in which the consumer's name goes up; clients cannot set it.
         "forward" => forward: Option<HeaderName> = none "not sent" within Wish::Set,
+        /// How long the keys of the last good file are believed while it cannot be used.
+        "max_stale" => max_stale: Duration = (Duration::from_hours(24)) "\"24h\"",
     }
 }
 
@@ -92,6 +96,7 @@ impl ReadNamed for ApiKeys {
             file: table.file,
             header: table.header,
             forward: table.forward,
+            max_stale: table.max_stale,
             at,
         })
     }

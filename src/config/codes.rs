@@ -100,6 +100,12 @@ codes! {
     "The configuration is sound, but something it needs is not there: a log file that cannot be opened, for example.";
     "TY0504" "something a policy needs cannot be used"
     "A file of keys, a secret or a list that the configuration names is missing, unreadable or malformed. A configuration that needs it never goes live.";
+    "TY0505" "a file that cannot be read anew"
+    "A file of keys, a secret, a list or a certificate is missing, unreadable or malformed, and what the gateway has read of it before goes on: keys for as long as `max_stale` says, lists and certificates until the file is good again. Nothing else waits for it. A process that starts now would have nothing to go on with, and refuse.";
+    "TY0506" "a line of a list that is odd"
+    "The line of a list (revoked tokens, API keys) is not what the list consists of, so it is passed over, or is not taken literally. The other lines count. `#` begins a comment, at the beginning of a line or after white space.";
+    "TY0507" "a file that takes something away"
+    "The file is sound, and holds no key for an algorithm that the provider accepts, so that tokens of this algorithm are refused; or it is a list of revoked tokens that has lost all its entries, so that they are accepted again.";
     "TY0510" "the machine is too small, or its ports are taken"
     "Found by `check --online`: a listener's port cannot be bound, or fewer file descriptors are allowed than the connections of all listeners may need (one for the client, one for the upstream).";
     "TY0511" "an endpoint or collector that does not answer"

@@ -75,7 +75,8 @@ table! {
         /// Where tokens are looked for, the first present one counts: `header:NAME` (with or without
         /// `Bearer`), `cookie:NAME`, `query:NAME`. Headers and cookies that carry tokens stay.
         "token" => token: Vec<TokenPlace> = (vec![TokenPlace::default()]) "\"header:authorization\"",
-        /// File with one `jti:ID`, `sub:ID` or `sub:ID before TIME` per line; watched.
+        /// File with one `jti:ID`, `sub:ID` or `sub:ID before TIME` per line; watched. While it
+        /// cannot be read, the last list that could be stays in force.
         "revoked" => revoked: Option<PathBuf> = none,
         /// Claims that the access log shows, as `jwt.CLAIM`.
         "log" => log: Vec<String> = (Vec::new()) "[]",
@@ -186,7 +187,10 @@ fn doubts(name: &Name, table: &Table, node: &Node, cx: &Cx) {
 
 /// An algorithm that the keys are not for (RFC 8725, section 3.1).
 fn mismatch(name: &Name, table: &Table) -> Option<String> {
-    let shared = matches!(table.keys, Keys::Hmac(_));
+    let shared = match &table.keys {
+        Keys::Url(_) => false,
+        Keys::AtHand(keys) => matches!(keys.place, KeyPlace::Hmac(_)),
+    };
     let mut algorithms = table.algorithms.iter();
     let odd = algorithms.find(|algorithm| algorithm.is_hmac() != shared)?;
     let (keys, use_) = match shared {
@@ -240,12 +244,7 @@ impl Algorithm {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Keys {
     Url(KeysByUrl),
-    /// A JWKS document.
-    File(PathBuf),
-    /// One public key or certificate in PEM.
-    Pem(PathBuf),
-    /// A shared secret.
-    Hmac(Secret),
+    AtHand(KeysAtHand),
 }
 
 impl Keys {
@@ -253,6 +252,33 @@ impl Keys {
     pub fn are_fetched(&self) -> bool {
         matches!(self, Self::Url(_))
     }
+
+    /// How long keys are believed while they cannot be had anew.
+    pub fn max_stale(&self) -> Duration {
+        match self {
+            Self::Url(keys) => keys.max_stale,
+            Self::AtHand(keys) => keys.max_stale,
+        }
+    }
+}
+
+/// Keys of this machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeysAtHand {
+    pub place: KeyPlace,
+    /// How long the last good keys are believed while these cannot be read.
+    pub max_stale: Duration,
+}
+
+/// Where keys of this machine are.
+#[derive(Debug, Clone, PartialEq)]
+pub enum KeyPlace {
+    /// A JWKS document.
+    File(PathBuf),
+    /// One public key or certificate in PEM.
+    Pem(PathBuf),
+    /// A shared secret.
+    Hmac(Secret),
 }
 
 /// A JWKS document that is fetched.
@@ -280,7 +306,8 @@ table! {
         "hmac" => hmac: Option<Secret> = none,
         /// How often keys are fetched again.
         "refresh" => refresh: Duration = (Duration::from_mins(10)) "\"10m\"" within REFRESH,
-        /// How long keys are believed while they cannot be fetched.
+        /// How long the last good keys are believed while new ones cannot be fetched, or while
+        /// their file cannot be used.
         "max_stale" => max_stale: Duration = (Duration::from_hours(24)) "\"24h\"",
         /// PEM file of the authorities that are believed for `jwks_url`.
         "ca" => ca: Option<PathBuf> = none "the system's",
@@ -296,16 +323,18 @@ impl Read for Keys {
         {
             cx.names_file(path.clone());
         }
+        let max_stale = table.max_stale;
+        let at_hand = |place| Some(Self::AtHand(KeysAtHand { place, max_stale }));
         match (table.jwks_url, table.jwks_file, table.pem, table.hmac) {
             (Some(Url(url)), None, None, None) => Some(Self::Url(KeysByUrl {
                 url,
                 refresh: table.refresh,
-                max_stale: table.max_stale,
+                max_stale,
                 ca: table.ca,
             })),
-            (None, Some(path), None, None) => Some(Self::File(path)),
-            (None, None, Some(path), None) => Some(Self::Pem(path)),
-            (None, None, None, Some(secret)) => Some(Self::Hmac(secret)),
+            (None, Some(path), None, None) => at_hand(KeyPlace::File(path)),
+            (None, None, Some(path), None) => at_hand(KeyPlace::Pem(path)),
+            (None, None, None, Some(secret)) => at_hand(KeyPlace::Hmac(secret)),
             _ => {
                 let message = format!(
                     "`{}` needs exactly one of jwks_url, jwks_file, pem, hmac",

@@ -1,6 +1,6 @@
 //! What can be asked of the live configuration without changing it.
 
-use super::{Entry, Live, Outcome, Rejected, Source, Verdict, checked, guard};
+use super::{Entry, Live, Outcome, Rejected, Source, Verdict, guard};
 use crate::config::{Loaded, diff, environment, load_text};
 use crate::upstream::Carried;
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ impl Live {
         let running = self.loaded().await;
         let name = self.name();
         let started = Instant::now();
-        self.aside(|| match checked(load_text(&name, text, &environment)) {
+        self.aside(|| match self.beside(load_text(&name, text, &environment)) {
             Ok((loaded, table, _)) => {
                 let live = self.current.load();
                 let generation = live.generation;

@@ -4,6 +4,7 @@ use crate::config::diagnostic::Diagnostic;
 use crate::config::{Loaded, environment, load, load_text};
 use crate::policy::Materials;
 use crate::routing::{Table, selftest};
+use crate::snapshot::Snapshot;
 use std::path::PathBuf;
 
 /// Where the configuration comes from.
@@ -20,11 +21,15 @@ pub type Checked = (Loaded, Table, Materials);
 
 /// Loads and checks a source, runs its tests included. `Err` holds what is wrong.
 pub fn check(source: &Source) -> Result<Checked, Box<Loaded>> {
-    let loaded = match source {
+    checked(read(source))
+}
+
+/// Loads a source.
+pub(super) fn read(source: &Source) -> Loaded {
+    match source {
         Source::Path(path) => load(path, &environment),
         Source::Text(text) => load_text("command line", text, &environment),
-    };
-    checked(loaded)
+    }
 }
 
 /// Builds the table of what has been loaded: enough to decide, not to serve.
@@ -52,12 +57,22 @@ pub fn decides(mut loaded: Loaded) -> Result<(Loaded, Table), Box<Loaded>> {
 /// # Errors
 /// What is wrong, in what has been loaded.
 pub fn checked(loaded: Loaded) -> Result<Checked, Box<Loaded>> {
+    checked_beside(loaded, None)
+}
+
+/// As [`checked`], beside a generation that serves: where a file cannot be used, what that one has
+/// read of it goes on.
+///
+/// # Errors
+/// What is wrong, in what has been loaded.
+pub fn checked_beside(loaded: Loaded, live: Option<&Snapshot>) -> Result<Checked, Box<Loaded>> {
     let (mut loaded, table) = decides(loaded)?;
     let Some(config) = &loaded.config else {
         return Err(Box::new(loaded));
     };
     let failures = selftest::run_tests(&table, config);
-    let materials = Materials::read(config);
+    let in_use = live.map(Snapshot::in_use);
+    let materials = Materials::read(config, in_use.as_ref());
     loaded.add(failures);
     match materials {
         Ok(mut materials) if !loaded.has_errors() => {

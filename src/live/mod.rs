@@ -153,6 +153,7 @@ impl Live {
         snapshot.start_plugins();
         history.add(generation, Trigger::Start, &loaded, Vec::new());
         metrics.reload_succeeded(generation);
+        verdict::warn_of_files(&loaded);
         let seen = loaded.hash;
         let state = State {
             loaded: Arc::new(loaded),
@@ -176,6 +177,11 @@ impl Live {
             rejected: parking_lot::Mutex::default(),
             trial: parking_lot::Mutex::default(),
         }))
+    }
+
+    /// Checks what has been loaded, beside what serves now.
+    fn beside(&self, loaded: Loaded) -> Result<Checked, Box<Loaded>> {
+        checking::checked_beside(loaded, Some(&self.current.load()))
     }
 
     /// Has a configuration put to work, refused or looked at where it holds up no request. A panic is
@@ -211,7 +217,7 @@ impl Live {
     async fn read_again(&self, trigger: Trigger, force: bool) -> Verdict {
         let mut state = self.state.lock().await;
         let started = Instant::now();
-        let Some(checked) = apart(|| check(&self.source)) else {
+        let Some(checked) = apart(|| self.beside(checking::read(&self.source))) else {
             return self.failed("the check itself failed");
         };
         let found = match &checked {
@@ -230,7 +236,7 @@ impl Live {
             // Whatever was refused before, the file says again what serves.
             *self.rejected.lock() = None;
             self.metrics.reload_settled();
-            return Verdict::unchanged(self.current.load().generation);
+            return Verdict::settled(self.current.load().generation, found);
         }
         if seen && trigger == Trigger::FileChange {
             return Verdict::unchanged(self.current.load().generation);
@@ -275,7 +281,7 @@ impl Live {
         let started = Instant::now();
         let back_to = Some(generation);
         Some(
-            self.aside(|| match checked(load_sources(sources, &environment)) {
+            self.aside(|| match self.beside(load_sources(sources, &environment)) {
                 Ok(checked) => self.apply(&mut state, checked, trigger, started, back_to),
                 Err(loaded) => self.refuse(&loaded, trigger),
             }),
@@ -288,7 +294,7 @@ impl Live {
         let mut state = self.state.lock().await;
         let started = Instant::now();
         let name = self.name();
-        self.aside(|| match checked(load_text(&name, text, &environment)) {
+        self.aside(|| match self.beside(load_text(&name, text, &environment)) {
             Ok((loaded, ..)) if loaded.values == state.loaded.values => {
                 Verdict::unchanged(self.current.load().generation)
             }
@@ -371,6 +377,7 @@ impl Live {
             changes = verdict.changes.len(),
             "configuration live"
         );
+        verdict::warn_of_files(&state.loaded);
         verdict
     }
 

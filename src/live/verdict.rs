@@ -1,6 +1,7 @@
 //! What a reload has come to: told to whoever asked, in the same words everywhere.
 
 use super::Trial;
+use crate::config::diagnostic::Diagnostic;
 use crate::config::{Change, Loaded};
 use crate::replay::Report;
 use crate::upstream::Carried;
@@ -64,6 +65,23 @@ impl Rejected {
     }
 }
 
+/// Codes of what is wrong with files that a live configuration names.
+const FILES: [&str; 3] = ["TY0505", "TY0506", "TY0507"];
+
+/// What is wrong with files that a configuration names, though it can be put to work.
+fn of_files(loaded: &Loaded) -> impl Iterator<Item = &Diagnostic> {
+    let found = loaded.diagnostics.iter();
+    found.filter(|found| FILES.contains(&found.code))
+}
+
+/// Logs it, a line each.
+pub fn warn_of_files(loaded: &Loaded) {
+    for found in of_files(loaded) {
+        let help = found.help.as_deref();
+        tracing::warn!(code = found.code, help, "{}", found.message);
+    }
+}
+
 impl Verdict {
     fn new(outcome: Outcome, generation: u64) -> Self {
         Self {
@@ -82,6 +100,14 @@ impl Verdict {
 
     pub fn unchanged(generation: u64) -> Self {
         Self::new(Outcome::Unchanged, generation)
+    }
+
+    /// Nothing has changed; what is wrong with files is told all the same, as long as it is.
+    pub fn settled(generation: u64, loaded: &Loaded) -> Self {
+        match of_files(loaded).next() {
+            None => Self::unchanged(generation),
+            Some(_) => Self::rejected(generation, loaded).with(Outcome::Unchanged),
+        }
     }
 
     pub fn failed(generation: u64, why: &str) -> Self {

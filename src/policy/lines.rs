@@ -1,10 +1,18 @@
-//! Lists in files, one entry per line: white space around it is ignored, `#` begins a comment.
+//! Lists in files, one entry per line.
+//!
+//! White space around an entry is ignored, and so are a byte order mark and blank lines. `#` begins
+//! a comment, at the beginning of a line or after white space. A line that is not understood is
+//! passed over and told with its place: the other entries count.
 
 use std::io::Read;
 use std::path::Path;
 
 /// Largest file, in bytes.
 const FILE_MAX: u64 = 64 << 20;
+/// Most lines of one file that are told by their number; further ones are counted.
+const TOLD_MAX: usize = 8;
+/// What some editors put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A list that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -14,43 +22,163 @@ pub enum Unreadable {
         path: String,
         source: std::io::Error,
     },
-    #[error("{path}, line {line}: expected {expected}")]
-    Line {
+    #[error("{path} is larger than 64 MiB")]
+    TooLarge { path: String },
+    #[error("{path}:{line}: expected {expected}, and no other line is one either")]
+    NoEntry {
         path: String,
         line: usize,
         expected: &'static str,
     },
 }
 
-/// Gives each entry of a file to `take`, which says `None` to one that is not `expected`.
+/// What became of one line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    Taken,
+    /// Taken, and probably not meant as it stands there.
+    Doubtful(&'static str),
+    /// Passed over, for this reason.
+    Odd(&'static str),
+}
+
+/// What there is to say about the lines of a list.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// The number of a line, from 1, and what is wrong with it; at most [`TOLD_MAX`].
+    pub told: Vec<(usize, String)>,
+    /// Lines beyond those.
+    pub more: usize,
+    /// Lines that were taken.
+    taken: usize,
+}
+
+impl Remarks {
+    fn note(&mut self, line: usize, what: String) {
+        match self.told.len() < TOLD_MAX {
+            true => self.told.push((line, what)),
+            false => self.more += 1,
+        }
+    }
+}
+
+/// Gives each entry of a file to `take`. Lines are never quoted in what is returned: they may hold
+/// what only the gateway should know.
 ///
 /// # Errors
-/// When the file cannot be read, or an entry is not taken.
-pub fn read(
-    path: &Path,
-    expected: &'static str,
-    take: impl FnMut(&str) -> Option<()>,
-) -> Result<(), Unreadable> {
+/// When the file cannot be read, or has lines of which none is an entry: it is another file, or
+/// half of one.
+pub fn read(path: &Path, take: impl FnMut(&str) -> Line) -> Result<Remarks, Unreadable> {
     let name = || path.display().to_string();
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     std::fs::File::open(path)
-        .and_then(|file| file.take(FILE_MAX).read_to_string(&mut text))
+        .and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes))
         .map_err(|source| Unreadable::File {
             path: name(),
             source,
         })?;
-    each(&text, take).map_err(|line| Unreadable::Line {
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(Unreadable::TooLarge { path: name() });
+    }
+    each(&bytes, take).map_err(|(line, expected)| Unreadable::NoEntry {
         path: name(),
         line,
         expected,
     })
 }
 
-/// The same for a text; the error is the 1-based line.
-pub fn each(text: &str, mut take: impl FnMut(&str) -> Option<()>) -> Result<(), usize> {
-    let lines = text.lines().map(str::trim).enumerate();
-    for (index, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
-        take(line).ok_or(index + 1)?;
+/// The same for the content of a file.
+///
+/// # Errors
+/// The first line that is not understood, if none is.
+pub fn each(
+    bytes: &[u8],
+    mut take: impl FnMut(&str) -> Line,
+) -> Result<Remarks, (usize, &'static str)> {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    let (mut remarks, mut first_odd) = (Remarks::default(), None);
+    for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        let number = index + 1;
+        let result = match std::str::from_utf8(line).map(entry) {
+            Ok("") => continue,
+            Ok(entry) => take(entry),
+            Err(_) => Line::Odd("text in UTF-8"),
+        };
+        match result {
+            Line::Taken => remarks.taken += 1,
+            Line::Doubtful(what) => {
+                remarks.taken += 1;
+                remarks.note(number, what.to_owned());
+            }
+            Line::Odd(expected) => {
+                first_odd = first_odd.or(Some((number, expected)));
+                remarks.note(number, format!("passed over: expected {expected}"));
+            }
+        }
     }
-    Ok(())
+    match first_odd.filter(|_| remarks.taken == 0) {
+        Some(odd) => Err(odd),
+        None => Ok(remarks),
+    }
+}
+
+/// A line without its comment and the white space around it.
+fn entry(line: &str) -> &str {
+    let mut hashes = line.match_indices('#').map(|(at, _)| at);
+    let comment = hashes.find(|at| {
+        let before = line
+            .get(..*at)
+            .and_then(|before| before.chars().next_back());
+        before.is_none_or(char::is_whitespace)
+    });
+    let entry = comment.and_then(|at| line.get(..at)).unwrap_or(line);
+    entry.trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Line, TOLD_MAX, each, read};
+
+    fn entries(bytes: &[u8]) -> Vec<String> {
+        let mut found = Vec::new();
+        let taken = each(bytes, |entry| {
+            found.push(entry.to_owned());
+            Line::Taken
+        });
+        assert!(taken.unwrap().told.is_empty());
+        found
+    }
+
+    #[test]
+    fn comments_blank_lines_a_byte_order_mark_and_line_ends_are_no_entries() {
+        let text = b"\xef\xbb\xbf# all\r\n\r\n a \r\n\tb # why\nc#d\n  #e\n\x20\n\x0c\nf\t#";
+        assert_eq!(entries(text), ["a", "b", "c#d", "f"]);
+        assert_eq!(entries(b"\xef\xbb\xbfa"), ["a"]);
+        assert!(entries(b"").is_empty() && entries(b"\xef\xbb\xbf").is_empty());
+    }
+
+    #[test]
+    fn an_odd_line_is_told_by_its_number_and_the_others_count() {
+        let take = |entry: &str| match entry {
+            "odd" => Line::Odd("something"),
+            "doubtful" => Line::Doubtful("hm"),
+            _ => Line::Taken,
+        };
+        let told = each(b"a\nodd\n\xff\xfe\ndoubtful\n", take).unwrap().told;
+        let lines: Vec<usize> = told.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [2, 3, 4]);
+        assert_eq!(told[0].1, "passed over: expected something");
+        assert_eq!(each(b"#\nodd\nodd\n", take), Err((2, "something")));
+        let many = [b"a\n".as_slice(), &b"odd\n".repeat(TOLD_MAX + 3)].concat();
+        let remarks = each(&many, take).unwrap();
+        assert_eq!((remarks.told.len(), remarks.more), (TOLD_MAX, 3));
+    }
+
+    #[test]
+    fn a_file_that_is_larger_than_allowed_is_not_taken_in_part() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(super::FILE_MAX + 1).unwrap();
+        let error = read(file.path(), |_| Line::Taken).unwrap_err();
+        assert!(error.to_string().contains("larger than"), "{error}");
+    }
 }

@@ -4,6 +4,7 @@
 pub mod adaptive;
 pub mod auth;
 pub mod breaker;
+pub mod held;
 pub mod in_flight;
 pub mod jwt;
 pub mod last_good;
@@ -13,4 +14,4 @@ mod materials;
 pub mod mirror;
 pub mod overload;
 
-pub use materials::Materials;
+pub use materials::{InUse, Materials};

@@ -15,6 +15,8 @@ use std::borrow::Cow;
 
 /// Longest token.
 const TOKEN_MAX: usize = 256;
+/// Shortest secret that signs colors, in bytes.
+pub const KEY_MIN: usize = 16;
 /// What is signed begins with this, so that no signature made for something else fits.
 const PURPOSE: &str = "tyrian color ";
 
@@ -33,10 +35,11 @@ pub struct Vouched {
 }
 
 impl Keys {
-    /// Reads the secrets; those that cannot be read have been reported by the check.
+    /// Reads the secrets. Those that cannot be used have been reported by the check, and vouch for
+    /// nothing.
     pub fn build(config: &Config) -> Self {
         let keys = config.coloring.keys.iter().filter_map(|(id, secret)| {
-            let secret = Secret::text(&secret.value)?;
+            let secret = Secret::text(&secret.value).filter(|text| text.len() >= KEY_MIN)?;
             Some((
                 id.clone(),
                 hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()),

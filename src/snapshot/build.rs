@@ -74,6 +74,7 @@ impl Snapshot {
         let metrics = &surroundings.metrics;
         let made = std::mem::take(&mut materials.plugins);
         let plugins = plugins::host(&config, made, previous.map(|previous| &previous.plugins));
+        let stale = std::mem::take(&mut materials.stale);
         let mut carried = Carried::default();
         let listeners = config.listeners.iter().map(|(name, listener)| {
             let before = previous.and_then(|previous| previous.listener(name));
@@ -129,6 +130,7 @@ impl Snapshot {
             limiters,
             plugins,
             overload: surroundings.overload.clone(),
+            stale,
             table,
             config,
         };

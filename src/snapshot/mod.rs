@@ -19,6 +19,7 @@ pub use watched::{Ended, Watched, grpc_fails};
 
 use crate::config::units::Percent;
 use crate::config::{Config, Name};
+use crate::policy::InUse;
 use crate::policy::auth::{Authorities, Authority};
 use crate::policy::limit::Limiter;
 use crate::policy::overload::Overload;
@@ -64,6 +65,8 @@ pub struct Snapshot {
     /// Headers that carry credentials of the gateway's own, and never go up.
     pub secret_headers: Vec<HeaderName>,
     pub overload: Arc<Overload>,
+    /// What cannot be read anew, in sentences.
+    pub stale: Vec<String>,
     listeners: BTreeMap<Name, Arc<ListenerSettings>>,
 }
 
@@ -119,6 +122,28 @@ impl Snapshot {
     /// Listeners by name.
     pub fn listeners(&self) -> impl Iterator<Item = (&Name, &Arc<ListenerSettings>)> {
         self.listeners.iter()
+    }
+
+    /// What it has in use of files, which goes on where they cannot be read anew.
+    pub fn in_use(&self) -> InUse<'_> {
+        let listeners = self.listeners.iter();
+        let versions = self.services.iter().flat_map(|service| {
+            let versions = service.versions.iter();
+            versions.map(move |version| (service, version))
+        });
+        InUse {
+            config: &self.config,
+            authorities: &self.authorities,
+            listeners: listeners
+                .filter_map(|(name, settings)| Some((name, &settings.tls.as_ref()?.of)))
+                .collect(),
+            upstreams: versions
+                .filter_map(|(service, version)| {
+                    let key = (service.name.clone(), version.name.clone());
+                    Some((key, version.tls.clone()?))
+                })
+                .collect(),
+        }
     }
 
     /// Its plugins begin to run.

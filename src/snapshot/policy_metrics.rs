@@ -24,6 +24,8 @@ pub struct PolicyState {
     mirrors: Vec<(Name, Arc<Mirror>)>,
     caps: Vec<(Name, Arc<crate::policy::in_flight::Cap>)>,
     overload: Arc<Overload>,
+    /// How many files cannot be read anew.
+    stale: usize,
 }
 
 fn count(counter: &AtomicU64) -> f64 {
@@ -45,6 +47,7 @@ impl PolicyState {
                 .filter_map(|route| Some((route.name.clone(), route.cap.clone()?)))
                 .collect(),
             overload: snapshot.overload.clone(),
+            stale: snapshot.stale.len(),
         }
     }
 
@@ -52,6 +55,7 @@ impl PolicyState {
         self.breakers(encoder)?;
         self.limits(encoder)?;
         self.tokens(encoder)?;
+        self.files(encoder)?;
         self.other_authorities(encoder)?;
         self.places(encoder)?;
         self.mirrors(encoder)?;
@@ -144,7 +148,7 @@ impl PolicyState {
         }
         let help = "Tokens by what came of them";
         family(encoder, "tyrian_jwt_verifications", help, Counter, &results)?;
-        let help = "Seconds since keys were last fetched, where they are";
+        let help = "Seconds since keys were last fetched, or since their file was last good";
         family(encoder, "tyrian_jwt_keys_age_seconds", help, Gauge, &ages)?;
         let help = "Fetches of keys that have failed since the last one that did not";
         family(encoder, "tyrian_jwt_failed_fetches", help, Gauge, &failures)?;
@@ -152,6 +156,13 @@ impl PolicyState {
         family(encoder, "tyrian_jwt_keys", help, Gauge, &keys)?;
         let help = "Verified tokens that are remembered";
         family(encoder, "tyrian_jwt_cached_tokens", help, Gauge, &cached)
+    }
+
+    fn files(&self, encoder: &mut DescriptorEncoder) -> Result {
+        let help =
+            "Keys, lists, secrets and certificates that cannot be read anew from their files";
+        let stale = [([], self.stale as f64)];
+        family(encoder, "tyrian_stale_files", help, Gauge, &stale)
     }
 
     fn other_authorities(&self, encoder: &mut DescriptorEncoder) -> Result {

@@ -18,6 +18,8 @@ pub enum Unusable {
     File { path: String, error: String },
     #[error("{0} holds no certificate")]
     Empty(String),
+    #[error("{0} holds no revocation list")]
+    NoList(String),
     #[error("the key of {0} cannot be read; is it there, and PEM?")]
     Key(String),
     #[error("the key does not belong to the certificate in {0}")]

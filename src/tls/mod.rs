@@ -9,7 +9,7 @@ mod upstream;
 
 pub use certificate::{Certified, Unusable};
 pub use identity::Identity;
-pub use server::ListenerTls;
+pub use server::{InUse as ListenerInUse, ListenerTls};
 pub use upstream::UpstreamTls;
 
 use rustls::crypto::CryptoProvider;

@@ -3,7 +3,7 @@
 use super::PROVIDER;
 use super::certificate::{Certified, Unusable, certificates};
 use crate::config::listener::{Listener, Protocol};
-use crate::config::tls::{ClientAuth, ClientAuthMode, MinVersion, Tls};
+use crate::config::tls::{Certificate, ClientAuth, ClientAuthMode, MinVersion, Tls};
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::server::danger::ClientCertVerifier;
@@ -22,30 +22,76 @@ pub struct ListenerTls {
     pub certificates: Vec<Certified>,
     /// Whether the client's certificate goes up.
     pub forwards: bool,
-    /// What client authentication was asked for; tickets are good only as long as it stays.
-    admission: [u8; 32],
+    admission: Admission,
+}
+
+/// Who lets clients in; `None`: everybody comes in.
+#[derive(Debug, Clone)]
+struct Admission {
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    /// Hash of the rules it goes by; tickets are good only as long as it stays.
+    rules: [u8; 32],
+}
+
+/// The TLS that a listener has in use: parts of it go on where their files cannot be used.
+#[derive(Debug)]
+pub struct InUse<'a> {
+    /// What it was made of.
+    pub table: &'a Tls,
+    pub made: &'a ListenerTls,
+}
+
+impl InUse<'_> {
+    /// The certificate of the same files.
+    fn certified(&self, config: &Certificate) -> Option<Certified> {
+        let mut certificates = self.table.certs.0.iter();
+        let position = certificates.position(|known| known == config)?;
+        self.made.certificates.get(position).cloned()
+    }
+
+    /// Who lets in by the same files and rules.
+    fn admission(&self, asked: &ClientAuth) -> Option<Admission> {
+        let same = self.table.client_auth.as_ref() == Some(asked);
+        same.then(|| self.made.admission.clone())
+    }
 }
 
 impl ListenerTls {
-    /// Reads and checks everything that a listener's `tls` names.
+    /// Reads and checks everything that a listener's `tls` names. Where files cannot be used, what
+    /// was made of them before goes on; the second value says which.
     ///
     /// # Errors
-    /// Whatever keeps it from serving.
-    pub fn read(listener: &Listener, tls: &Tls) -> Result<Self, Unusable> {
-        let read: Result<Vec<_>, _> = tls.certs.0.iter().map(Certified::read).collect();
-        let certified = read?;
+    /// What keeps it from serving.
+    pub fn read(
+        listener: &Listener,
+        tls: &Tls,
+        in_use: Option<&InUse>,
+    ) -> Result<(Self, Vec<Unusable>), Unusable> {
+        let mut kept = Vec::new();
+        let mut certified = Vec::new();
+        for certificate in &tls.certs.0 {
+            let before = in_use.and_then(|in_use| in_use.certified(certificate));
+            certified.push(or_kept(Certified::read(certificate), before, &mut kept)?);
+        }
         let versions: &[_] = match tls.min_version {
             MinVersion::V12 => &[&TLS13, &TLS12],
             MinVersion::V13 => &[&TLS13],
         };
         let builder = ServerConfig::builder_with_provider(PROVIDER.clone())
             .with_protocol_versions(versions)?;
-        let (builder, admission) = match &tls.client_auth {
-            None => (builder.with_no_client_auth(), [0; 32]),
+        let admission = match &tls.client_auth {
+            None => Admission {
+                verifier: None,
+                rules: [0; 32],
+            },
             Some(asked) => {
-                let (verifier, admission) = verifier(asked)?;
-                (builder.with_client_cert_verifier(verifier), admission)
+                let before = in_use.and_then(|in_use| in_use.admission(asked));
+                or_kept(admission(asked), before, &mut kept)?
             }
+        };
+        let builder = match &admission.verifier {
+            None => builder.with_no_client_auth(),
+            Some(verifier) => builder.with_client_cert_verifier(verifier.clone()),
         };
         let mut config = builder.with_cert_resolver(Arc::new(ByName::new(&certified)));
         config.ticketer = rustls::crypto::ring::Ticketer::new()?;
@@ -55,18 +101,21 @@ impl ListenerTls {
             .map(|(_, name)| name.as_bytes().to_vec())
             .collect();
         let forwards = tls.client_auth.as_ref().is_some_and(|asked| asked.forward);
-        Ok(Self {
+        let read = Self {
             config: Arc::new(config),
             certificates: certified,
             forwards,
             admission,
-        })
+        };
+        Ok((read, kept))
     }
 
     /// Goes on with the ticket keys of the generation before, so that clients resume across a
     /// reload; unless other clients are let in now.
     pub fn after(mut self, previous: Option<&Self>) -> Self {
-        if let Some(before) = previous.filter(|before| before.admission == self.admission) {
+        if let Some(before) =
+            previous.filter(|before| before.admission.rules == self.admission.rules)
+        {
             let mut config = (*self.config).clone();
             config.ticketer = before.ticketer();
             config.session_storage = before.config.session_storage.clone();
@@ -80,8 +129,23 @@ impl ListenerTls {
     }
 }
 
-/// Who lets clients in, and a hash of the rules it goes by.
-fn verifier(asked: &ClientAuth) -> Result<(Arc<dyn ClientCertVerifier>, [u8; 32]), Unusable> {
+/// What was read, or what goes on in its place: why is noted then.
+fn or_kept<T>(
+    read: Result<T, Unusable>,
+    before: Option<T>,
+    kept: &mut Vec<Unusable>,
+) -> Result<T, Unusable> {
+    read.or_else(|why| match before {
+        Some(before) => {
+            kept.push(why);
+            Ok(before)
+        }
+        None => Err(why),
+    })
+}
+
+/// Who lets clients in.
+fn admission(asked: &ClientAuth) -> Result<Admission, Unusable> {
     let mut rules = Sha256::new();
     rules.update([u8::from(asked.mode == ClientAuthMode::Required)]);
     let mut roots = RootCertStore::empty();
@@ -101,6 +165,10 @@ fn verifier(asked: &ClientAuth) -> Result<(Arc<dyn ClientCertVerifier>, [u8; 32]
             .map_err(unusable)?
             .collect();
         let lists = lists.map_err(unusable)?;
+        if lists.is_empty() {
+            // A list without entries is a list in PEM too: this file was emptied, or is another.
+            return Err(Unusable::NoList(path));
+        }
         for list in &lists {
             rules.update(list);
         }
@@ -109,7 +177,10 @@ fn verifier(asked: &ClientAuth) -> Result<(Arc<dyn ClientCertVerifier>, [u8; 32]
     if asked.mode == ClientAuthMode::Optional {
         builder = builder.allow_unauthenticated();
     }
-    Ok((builder.build()?, rules.finalize().into()))
+    Ok(Admission {
+        verifier: Some(builder.build()?),
+        rules: rules.finalize().into(),
+    })
 }
 
 /// Certificates by the name a client asks for: exact, then wildcard, then the first of all. Of

@@ -62,3 +62,25 @@ fn until_keys_have_been_there_a_token_is_answered_with_503_and_when_to_come_agai
         (401, "jwt_unknown_key")
     );
 }
+
+#[test]
+fn an_issuer_without_keys_is_one_that_has_answered() {
+    let (keys, shop, issuer) = (
+        Issuer::new("k1"),
+        Upstream::start("v1"),
+        Upstream::start("issuer"),
+    );
+    issuer.say_ok("", "{\"keys\": []}");
+    let mut gateway = Gateway::start(&config(&shop, "\"users\"", &by_url(&issuer)));
+    let refused = gateway.get("/", &keys.bearer(&json!({})));
+    assert_eq!(
+        (refused.status, refused.reason().as_str()),
+        (401, "jwt_unknown_key")
+    );
+    gateway.wait_for("the warning", |gateway| {
+        gateway
+            .log()
+            .contains("no key of the issuer is for these algorithms")
+    });
+    assert!(!gateway.log().contains("cannot fetch keys"));
+}

@@ -22,6 +22,7 @@ mod edges;
 mod exporting;
 mod eyes;
 mod faults;
+mod files;
 mod forwarding;
 mod gateway;
 mod grpc;

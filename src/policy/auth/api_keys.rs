@@ -2,15 +2,18 @@
 
 use crate::config::Name;
 use crate::config::auth as config;
+use crate::policy::held::{Held, Lost};
 use crate::policy::jwt::Verified;
-use crate::policy::lines::{self, Unreadable};
+use crate::policy::lines::{self, Line, Remarks, Unreadable};
 use crate::reason::Reason;
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::SystemTime;
 
 /// Longest key, in bytes.
 const KEY_MAX: usize = 512;
@@ -25,34 +28,44 @@ pub struct ApiKeys {
     pub name: Name,
     pub config: config::ApiKeys,
     consumers: ArcSwap<Consumers>,
+    lost: Lost,
     pub accepted: AtomicU64,
     pub refused: AtomicU64,
     /// What the log says of a key that nobody holds.
     pub unknown: Arc<str>,
 }
 
-/// Reads the consumers of a table.
+/// What a line may be.
+const LINE: &str = "`CONSUMER:SHA256`, the hash as 64 hex digits, of one consumer only";
+
+/// Reads the consumers of a table. A line that is not understood is passed over, and told in the
+/// remarks.
 ///
 /// # Errors
-/// When the file cannot be read or understood.
-pub fn consumers(config: &config::ApiKeys) -> Result<Consumers, Unreadable> {
+/// When the file cannot be read, or is not such a list at all.
+pub fn consumers(config: &config::ApiKeys) -> Result<(Consumers, Remarks), Unreadable> {
     let mut consumers = Consumers::new();
-    let line = "`CONSUMER:SHA256`, the hash as 64 hex digits, of one consumer only";
-    lines::read(&config.file, line, |line| {
-        let (consumer, hash) = line.rsplit_once(':')?;
-        let identity = identity(config, consumer.trim())?;
-        let hash = decode(hash.trim())?;
-        // One key of two consumers would say that it is whoever stands last.
-        let known = consumers
-            .get(&hash)
-            .map(|known: &Arc<Verified>| &known.logged);
-        known
-            .is_none_or(|known| *known == identity.logged)
-            .then_some(())?;
-        consumers.insert(hash, Arc::new(identity));
-        Some(())
+    let remarks = lines::read(&config.file, |line| {
+        let Some((hash, identity)) = consumer(config, line) else {
+            return Line::Odd(LINE);
+        };
+        match consumers.entry(hash) {
+            Entry::Vacant(place) => drop(place.insert(Arc::new(identity))),
+            // One key of two consumers would not say whose it is: it stays that of the first.
+            Entry::Occupied(known) if known.get().logged != identity.logged => {
+                return Line::Odd(LINE);
+            }
+            Entry::Occupied(_) => {}
+        }
+        Line::Taken
     })?;
-    Ok(consumers)
+    Ok((consumers, remarks))
+}
+
+/// The consumer of a line, by the hash of its key.
+fn consumer(config: &config::ApiKeys, line: &str) -> Option<([u8; 32], Verified)> {
+    let (consumer, hash) = line.rsplit_once(':')?;
+    Some((decode(hash.trim())?, identity(config, consumer.trim())?))
 }
 
 fn identity(config: &config::ApiKeys, consumer: &str) -> Option<Verified> {
@@ -84,25 +97,57 @@ fn decode(hex: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
+/// Seconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
 impl ApiKeys {
     /// Builds a table; one that is unchanged goes on with the consumers just read.
     pub fn build(
         name: &Name,
         config: &config::ApiKeys,
-        consumers: Consumers,
+        consumers: Held<Consumers>,
         previous: Option<&Arc<Self>>,
     ) -> Arc<Self> {
         if let Some(previous) = previous.filter(|previous| previous.config == *config) {
-            previous.consumers.store(Arc::new(consumers));
+            previous.take(consumers);
             return previous.clone();
         }
-        Arc::new(Self {
+        let keys = Self {
             name: name.clone(),
             config: config.clone(),
-            consumers: ArcSwap::from_pointee(consumers),
+            consumers: ArcSwap::default(),
+            lost: Lost::default(),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             unknown: format!("nobody in `api_keys.{name}` holds this key").into(),
+        };
+        keys.take(consumers);
+        Arc::new(keys)
+    }
+
+    fn take(&self, consumers: Held<Consumers>) {
+        match consumers {
+            Held::Read(consumers) => {
+                self.consumers.store(consumers);
+                self.lost.clear();
+            }
+            Held::Kept { last, lost } => {
+                self.consumers.store(last);
+                self.lost.set(lost);
+            }
+        }
+    }
+
+    /// What goes on for a table of which the file cannot be used; `None`: this one's is another
+    /// file, or says something else of consumers.
+    pub fn last_good(&self, config: &config::ApiKeys) -> Option<Held<Consumers>> {
+        let same = self.config.file == config.file && self.config.forward == config.forward;
+        same.then(|| Held::Kept {
+            last: self.consumers.load_full(),
+            lost: self.lost.since().unwrap_or_else(now),
         })
     }
 
@@ -110,7 +155,8 @@ impl ApiKeys {
     pub fn who(&self, headers: &HeaderMap) -> Option<Result<Arc<Verified>, Reason>> {
         let mut keys = headers.get_all(&self.config.header).iter();
         let key = keys.next()?.as_bytes();
-        let known = match (key.len() <= KEY_MAX, keys.next()) {
+        let sound = key.len() <= KEY_MAX && !self.lost.is_over(self.config.max_stale, now);
+        let known = match (sound, keys.next()) {
             (true, None) => self
                 .consumers
                 .load()

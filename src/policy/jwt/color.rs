@@ -5,7 +5,7 @@ use super::claims;
 use super::keys::{algorithm, name_of};
 use super::provider::{Provider, Verified, signed_by_any};
 use super::token::{Parts, decoded};
-use crate::config::jwt::{Jwt, Keys};
+use crate::config::jwt::{Jwt, KeyPlace, Keys, KeysAtHand};
 use crate::routing::claims::Claims;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -42,7 +42,11 @@ impl Provider {
         }
         let parts = Parts::of(token).ok().filter(Parts::is_color)?;
         let generation = self.state.generation.load(Relaxed);
-        let verified = match self.colors.get(token, generation, now) {
+        let known = match self.is_stale(now) {
+            true => None,
+            false => self.colors.get(token, generation, now),
+        };
+        let verified = match known {
             Some(verified) => verified,
             None => {
                 let verified = Arc::new(self.examine_color(&parts, now)?);
@@ -92,8 +96,15 @@ pub fn sign(
     color: &str,
     expires: u64,
 ) -> Result<String, String> {
-    let key = match (&config.keys, pem) {
-        (Keys::Hmac(secret), _) => {
+    let shared = match &config.keys {
+        Keys::AtHand(KeysAtHand {
+            place: KeyPlace::Hmac(secret),
+            ..
+        }) => Some(secret),
+        _ => None,
+    };
+    let key = match (shared, pem) {
+        (Some(secret), _) => {
             let secret = secret.text().ok_or("the provider's secret is not there")?;
             Key::Secret(secret)
         }

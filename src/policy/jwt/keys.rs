@@ -10,7 +10,7 @@ use std::str::FromStr;
 /// Most keys of one provider.
 const KEYS_MAX: usize = 100;
 /// Most keys that one token is held against: each costs a verification.
-pub const TRIED_MAX: usize = 8;
+pub(super) const TRIED_MAX: usize = 8;
 /// What a key is for. A key is never used with an algorithm of another kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -94,10 +94,6 @@ pub enum UnusableKeys {
     NotJwks(#[from] serde_json::Error),
     #[error("the JWKS document is larger than 256 KiB")]
     TooLarge,
-    #[error("no usable key in it: public RSA, P-256, P-384 or Ed25519 keys are")]
-    Empty,
-    #[error("no key in it is one for {0}")]
-    Uncovered(String),
     #[error("{path} holds no public RSA, P-256, P-384 or Ed25519 key in PEM")]
     NotPem { path: String },
     #[error("{path} holds a private key")]
@@ -141,10 +137,6 @@ impl UnusableKeys {
             Self::OtherKind { .. } => {
                 "take out the algorithm, or give this key a provider of its own"
             }
-            Self::Uncovered(_) | Self::Empty => {
-                "a key counts if it is public, for signatures, of a known curve, and with RSA of \
-                 2048 to 8192 bits"
-            }
             _ => return None,
         })
     }
@@ -155,10 +147,11 @@ impl KeySet {
     pub const DOCUMENT_MAX: usize = 256 * 1024;
 
     /// Reads a JWKS document. Keys that are not for verifying signatures are passed over, as are
-    /// kinds that are not known (RFC 7517, section 5) and secrets, which do not belong there.
+    /// kinds that are not known (RFC 7517, section 5) and secrets, which do not belong there. A set
+    /// of which no key is left is one all the same: it takes away every key there was.
     ///
     /// # Errors
-    /// When no key is left.
+    /// When it is not such a document, or too large.
     pub fn from_jwks(document: &[u8]) -> Result<Self, UnusableKeys> {
         #[derive(serde::Deserialize)]
         struct Document {
@@ -168,7 +161,7 @@ impl KeySet {
             return Err(UnusableKeys::TooLarge);
         }
         let Document { keys } = serde_json::from_slice(document)?;
-        let keys: Vec<Key> = keys
+        let keys = keys
             .into_iter()
             .filter_map(|key| {
                 serde_json::from_value(key)
@@ -177,16 +170,13 @@ impl KeySet {
             })
             .take(KEYS_MAX)
             .collect();
-        if keys.is_empty() {
-            return Err(UnusableKeys::Empty);
-        }
         Ok(Self { keys })
     }
 
     /// Reads a JWKS document from a file.
     ///
     /// # Errors
-    /// When it cannot be read or holds no usable key.
+    /// When it cannot be read or is not one.
     pub fn from_file(path: &Path) -> Result<Self, UnusableKeys> {
         Self::from_jwks(&read(path)?)
     }
@@ -281,18 +271,7 @@ impl KeySet {
         (!names.is_empty()).then(|| names.join(", "))
     }
 
-    /// The keys, if each of the algorithms has one.
-    ///
-    /// # Errors
-    /// When one has none.
-    pub fn covering(self, algorithms: &[Allowed]) -> Result<Self, UnusableKeys> {
-        match self.uncovered(algorithms) {
-            Some(names) => Err(UnusableKeys::Uncovered(names)),
-            None => Ok(self),
-        }
-    }
-
-    /// Returns the keys that a token is held against, at most [`TRIED_MAX`], in the order of the
+    /// Returns the keys that a token is held against, at most eight, in the order of the
     /// set. A token with an id: the keys of this id, else those that have none. A token without
     /// an id: every key that fits its algorithm.
     pub fn candidates(

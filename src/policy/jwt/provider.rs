@@ -8,14 +8,15 @@ use super::state::State;
 use super::token::{Parts, decoded};
 use super::{TOKEN_MAX, crypto, fetch};
 use crate::config::Name;
-use crate::config::jwt::{Jwt, Keys};
+use crate::config::jwt::{Jwt, KeyPlace, Keys};
 use crate::config::policy::Mode;
+use crate::policy::held::Held;
 use crate::reason::Reason;
 use crate::routing::claims::Claims;
 use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue};
 use jsonwebtoken::Algorithm;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -38,12 +39,12 @@ pub struct Verified {
     pub expires: u64,
 }
 
-/// Whatever a provider's table names outside the configuration, read and sound.
+/// What a provider's table names outside the configuration.
 #[derive(Debug)]
 pub struct Materials {
     /// `None`: they are fetched.
-    pub keys: Option<KeySet>,
-    pub revoked: Revoked,
+    pub keys: Option<Held<KeySet>>,
+    pub revoked: Arc<Revoked>,
 }
 
 /// A token provider. Survives reloads that leave its table unchanged.
@@ -149,17 +150,60 @@ impl Provider {
     }
 
     fn take(&self, materials: Materials) {
-        if let Some(keys) = materials.keys {
-            self.renew(keys);
+        match materials.keys {
+            None => {}
+            Some(Held::Read(keys)) => self.put(keys),
+            Some(Held::Kept { last, lost }) => self.keep(last, lost),
         }
-        self.revoked.store(Arc::new(materials.revoked));
+        self.revoked.store(materials.revoked);
     }
 
     /// New keys are in force; verdicts of the old ones are forgotten.
     pub(super) fn renew(&self, keys: KeySet) {
-        self.state.keys.store(Some(Arc::new(keys)));
+        self.put(Arc::new(keys));
+    }
+
+    fn put(&self, keys: Arc<KeySet>) {
+        self.state.keys.store(Some(keys));
         self.state.generation.fetch_add(1, Relaxed);
         self.state.fetched.store(now(), Relaxed);
+        self.state.lost.clear();
+    }
+
+    /// Goes on with the last good keys of a file that cannot be used.
+    fn keep(&self, last: Arc<KeySet>, lost: u64) {
+        let known = self.state.keys.load();
+        if !known
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, &last))
+        {
+            self.put(last);
+        }
+        self.state.lost.set(lost);
+    }
+
+    /// Returns the last good keys for a table of which the file cannot be used; `None`: this
+    /// provider's are from another place, or were found good for other algorithms.
+    pub fn last_keys(&self, config: &Jwt) -> Option<Held<KeySet>> {
+        let (Keys::AtHand(known), Keys::AtHand(wanted)) = (&self.config.keys, &config.keys) else {
+            return None;
+        };
+        // A set may have keys for any algorithm; one key or secret has to fit them all.
+        let fits =
+            matches!(known.place, KeyPlace::File(_)) || self.config.algorithms == config.algorithms;
+        if known.place != wanted.place || !fits {
+            return None;
+        }
+        Some(Held::Kept {
+            last: self.state.keys.load_full()?,
+            lost: self.state.lost.since().unwrap_or_else(now),
+        })
+    }
+
+    /// Returns the list in force if it is from this file.
+    pub fn last_revoked(&self, path: &Path) -> Option<Arc<Revoked>> {
+        let same = self.config.revoked.as_deref() == Some(path);
+        same.then(|| self.revoked.load_full())
     }
 
     /// Whether an unverified issuer is this provider's; only to choose whom to ask.
@@ -196,7 +240,11 @@ impl Provider {
         }
         let now = now();
         let generation = self.state.generation.load(Relaxed);
-        let verified = match self.cache.get(token, generation, now) {
+        let known = match self.is_stale(now) {
+            true => None,
+            false => self.cache.get(token, generation, now),
+        };
+        let verified = match known {
             Some(verified) => {
                 self.results.cached.fetch_add(1, Relaxed);
                 verified
@@ -250,14 +298,23 @@ impl Provider {
         })
     }
 
+    /// Whether keys could not be had anew for so long that they are no longer believed.
+    pub(super) fn is_stale(&self, now: u64) -> bool {
+        match &self.config.keys {
+            Keys::Url(source) => {
+                let age = now.saturating_sub(self.state.fetched.load(Relaxed));
+                age > source.max_stale.as_secs()
+            }
+            Keys::AtHand(keys) => self.state.lost.is_over(keys.max_stale, || now),
+        }
+    }
+
     /// The keys, unless they are too old to be believed.
     pub(super) fn keys(&self, now: u64) -> Option<Arc<KeySet>> {
-        if let Keys::Url(source) = &self.config.keys
-            && now.saturating_sub(self.state.fetched.load(Relaxed)) > source.max_stale.as_secs()
-        {
-            return None;
+        match self.is_stale(now) {
+            true => None,
+            false => self.state.keys.load_full(),
         }
-        self.state.keys.load_full()
     }
 
     /// Asks for fresh keys, but not too often. Returns whether it did.
@@ -330,16 +387,14 @@ impl Provider {
         fetched.then(|| self.state.failures.load(Relaxed))
     }
 
-    /// Age of fetched keys in seconds; `None` while there are none. Those at hand are as good as on
-    /// their first day.
+    /// Age of keys in seconds: of fetched ones since they were fetched, `None` while there are none;
+    /// of those at hand since their file was last good, `None` while it is.
     pub fn keys_age(&self) -> Option<u64> {
-        if !self.config.keys.are_fetched() {
-            return None;
-        }
-        match self.state.fetched.load(Relaxed) {
-            0 => None,
-            fetched => Some(now().saturating_sub(fetched)),
-        }
+        let since = match &self.config.keys {
+            Keys::Url(_) => Some(self.state.fetched.load(Relaxed)).filter(|fetched| *fetched > 0),
+            Keys::AtHand(_) => self.state.lost.since(),
+        };
+        since.map(|since| now().saturating_sub(since))
     }
 
     /// How many keys, and how many tokens are remembered.
@@ -348,8 +403,12 @@ impl Provider {
         (keys, self.cache.len() + self.colors.len())
     }
 
-    /// Forgets verdicts that no longer hold.
+    /// Forgets verdicts that no longer hold, and tells once when keys are no longer believed.
     pub fn sweep(&self) {
+        let stale = self.is_stale(now()) && !self.state.never_had();
+        if !self.state.told_stale.swap(stale, Relaxed) && stale {
+            tracing::error!(provider = %self.name, "keys are older than `max_stale` and no longer believed; tokens are refused");
+        }
         for cache in [&self.cache, &self.colors] {
             cache.sweep(self.state.generation.load(Relaxed), now());
         }

@@ -1,8 +1,9 @@
 //! The keys of a provider and their life.
 
 use super::keys::KeySet;
+use crate::policy::held::Lost;
 use arc_swap::ArcSwapOption;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use tokio::sync::Notify;
 
 /// The keys and their life.
@@ -13,6 +14,10 @@ pub(super) struct State {
     pub generation: AtomicU64,
     /// Seconds since 1970; 0: never.
     pub fetched: AtomicU64,
+    /// Since when the file of keys at hand cannot be used.
+    pub lost: Lost,
+    /// Whether it has been told that the keys are no longer believed.
+    pub told_stale: AtomicBool,
     /// Fetches that have failed since the last one that did not.
     pub failures: AtomicU64,
     /// When a fetch last began, in seconds since 1970.

@@ -5,6 +5,7 @@ use super::keys::KeySet;
 use super::provider::{Materials, Provider};
 use super::revoked::Revoked;
 use crate::config::load_text;
+use crate::policy::held::Held;
 use crate::reason::Reason;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -140,8 +141,8 @@ fn build(text: &str, keys: KeySet) -> Arc<Provider> {
         .as_ref()
         .unwrap_or_else(|| panic!("{}", loaded.render_human(false)));
     let materials = Materials {
-        keys: Some(keys),
-        revoked: Revoked::default(),
+        keys: Some(Held::Read(Arc::new(keys))),
+        revoked: Arc::new(Revoked::default()),
     };
     Provider::build(&"users".into(), &config.jwt["users"], materials, None, None)
 }

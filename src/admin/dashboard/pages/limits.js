@@ -48,7 +48,7 @@ function jwt(provider) {
   const failed = provider.failed_fetches ?? 0;
   const results = Object.entries(provider.results).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]);
   return [["Issuer", provider.issuer ?? "any"],
-    ["Keys", [plural(provider.keys, "key"), age === null || age === undefined ? "" : h("span", { class: failed ? "warn-text" : "soft" }, `, ${lasting(age)} old`), failed ? h("span", { class: "warn-text" }, `, ${plural(failed, "fetch", "fetches")} failed`) : null]],
+    ["Keys", [plural(provider.keys, "key"), age === null || age === undefined ? "" : h("span", { class: failed || provider.failed_fetches === null ? "warn-text" : "soft" }, `, ${lasting(age)} old`), failed ? h("span", { class: "warn-text" }, `, ${plural(failed, "fetch", "fetches")} failed`) : null]],
     ["Cached tokens", short(provider.cached_tokens)],
     ...results.map(([result, n]) => [h("code", {}, result), short(n)])];
 }
