@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
-/// Puts new content in the place of a file, so that nobody reads half of it.
+/// Puts new content in the place of a file, so that it is never read half written.
 fn put(path: &Path, text: &str) {
     let beside = path.with_extension("new");
     std::fs::write(&beside, text).unwrap();

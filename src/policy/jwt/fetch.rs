@@ -33,7 +33,9 @@ pub fn spawn(provider: &Arc<Provider>, source: KeysByUrl, stash: Option<PathBuf>
 }
 
 async fn keep(provider: Weak<Provider>, source: KeysByUrl, stash: Option<PathBuf>) {
-    if let Some(provider) = provider.upgrade() {
+    if let Some(provider) = provider.upgrade()
+        && provider.state.never_had()
+    {
         recall(&provider, &source, stash.as_deref());
     }
     let mut failures: u32 = 0;

@@ -17,6 +17,7 @@ mod fetch;
 mod keys;
 mod pem;
 mod provider;
+mod results;
 pub mod revoked;
 mod state;
 #[cfg(test)]
@@ -27,7 +28,8 @@ mod vectors;
 
 pub use claims::Fault;
 pub use keys::{KeySet, UnusableKeys};
-pub use provider::{Materials, Provider, Results, Verified};
+pub use provider::{Materials, Provider, Verified};
+pub use results::Results;
 pub use token::{Located, locate};
 
 /// Whatever bytes come as a token or as keys are taken apart or refused: for fuzzers.

@@ -3,12 +3,13 @@
 use super::cache::Cache;
 use super::claims::{self, Fault};
 use super::keys::{self, KeySet};
+use super::results::Results;
 use super::revoked::Revoked;
 use super::state::State;
 use super::token::{Parts, decoded};
 use super::{TOKEN_MAX, crypto, fetch};
 use crate::config::Name;
-use crate::config::jwt::{Jwt, KeyPlace, Keys};
+use crate::config::jwt::{Jwt, KeyPlace, Keys, KeysByUrl};
 use crate::config::policy::Mode;
 use crate::policy::held::Held;
 use crate::reason::Reason;
@@ -19,7 +20,7 @@ use jsonwebtoken::Algorithm;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 /// Longest a request waits for keys that are being fetched.
@@ -61,43 +62,6 @@ pub struct Provider {
     pub(super) cache: Cache,
     /// Tokens that bring a color. Apart from the others, since they say nothing of who asks.
     pub(super) colors: Cache,
-}
-
-/// Verifications by result.
-#[derive(Debug)]
-pub struct Results {
-    pub verified: AtomicU64,
-    pub cached: AtomicU64,
-    refused: [AtomicU64; Reason::ALL.len()],
-}
-
-impl Default for Results {
-    fn default() -> Self {
-        Self {
-            verified: AtomicU64::new(0),
-            cached: AtomicU64::new(0),
-            refused: std::array::from_fn(|_| AtomicU64::new(0)),
-        }
-    }
-}
-
-impl Results {
-    pub fn refuse(&self, reason: Reason) {
-        if let Some(counter) = self.refused.get(reason as usize) {
-            counter.fetch_add(1, Relaxed);
-        }
-    }
-
-    /// Results that have happened, by their word.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        let refused = Reason::ALL.iter().zip(&self.refused);
-        let refused = refused.map(|(reason, count)| (reason.name(), count.load(Relaxed)));
-        let passed = [("verified", &self.verified), ("cached", &self.cached)];
-        let passed = passed.map(|(word, count)| (word, count.load(Relaxed)));
-        passed
-            .into_iter()
-            .chain(refused.filter(|(word, count)| *count > 0 || word.starts_with("jwt_")))
-    }
 }
 
 /// Whether one of the keys that a token is held against has signed it.
@@ -144,9 +108,29 @@ impl Provider {
         });
         provider.take(materials);
         if let Keys::Url(source) = &config.keys {
+            if let Some(previous) = previous {
+                provider.take_over(previous, source);
+            }
             fetch::spawn(&provider, source.clone(), stash);
         }
         provider
+    }
+
+    /// Goes on with the keys that a provider of the same issuer has fetched from the same place:
+    /// another table is no reason to be without keys until the next fetch.
+    fn take_over(&self, previous: &Self, source: &KeysByUrl) {
+        let known = match &previous.config.keys {
+            Keys::Url(known) => (&known.url, &known.ca, &previous.config.issuer),
+            Keys::AtHand(_) => return,
+        };
+        if known != (&source.url, &source.ca, &self.config.issuer) {
+            return;
+        }
+        if let Some(keys) = previous.state.keys.load_full() {
+            self.put(keys);
+            let fetched = previous.state.fetched.load(Relaxed);
+            self.state.fetched.store(fetched, Relaxed);
+        }
     }
 
     fn take(&self, materials: Materials) {

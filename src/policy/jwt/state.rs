@@ -25,7 +25,7 @@ pub(super) struct State {
     /// When the next fetch begins unless it is asked for earlier, in seconds since 1970; 0: one is
     /// under way.
     pub next: AtomicU64,
-    /// Somebody met a key that is not known.
+    /// A token named a key that is not known.
     pub wanted: Notify,
     /// A fetch has ended, one way or the other.
     pub ended: Notify,

@@ -100,7 +100,7 @@ impl<'c> Table<'c> {
 
     pub fn without_consumers(&self) -> Diagnostic {
         let message = format!("`{}` has a file without keys", self.name);
-        let diagnostic = self.at(Diagnostic::warning("TY0327", message), "nobody has a key");
+        let diagnostic = self.at(Diagnostic::warning("TY0327", message), "no key is accepted");
         diagnostic.help("one `CONSUMER:SHA256` per line: printf %s KEY | sha256sum")
     }
 }

@@ -1,12 +1,16 @@
 //! Which keys are taken, for which algorithms, and which of them a token is held against.
 
 use super::super::keys::TRIED_MAX;
+use super::super::provider::{Materials, Provider};
+use super::now;
 use super::{
     KeySet, Keys, RSA_PUBLIC_PEM, Reason, SECRET, build, by_secret, claims, encode, provider,
     verdict, with,
 };
 use crate::config::jwt::Algorithm;
+use crate::config::load_text;
 use serde_json::json;
+use std::sync::Arc;
 
 #[tokio::test]
 async fn a_shared_secret_verifies_what_it_signed() {
@@ -214,6 +218,48 @@ async fn a_token_without_an_id_is_held_against_the_keys_that_fit_up_to_a_bound()
     // A key of another kind is never one of them.
     let eddsa = by(&all[0], json!({ "alg": "EdDSA" }));
     assert_eq!(verdict(&provider, &eddsa).await, Err(Reason::JwtUnknownKey));
+}
+
+#[tokio::test]
+async fn fetched_keys_go_on_where_another_line_of_the_table_changes() {
+    let (keys, alg) = (Keys::new(), json!({ "alg": "ES256" }));
+    let table = |issuer: &str, url: &str, more: &str| {
+        format!(
+            "[jwt.users]\nissuer = \"https://{issuer}/\"\nalgorithms = [\"ES256\"]\n\
+             keys = {{ jwks_url = \"http://127.0.0.1:1/{url}\" }}\n{more}"
+        )
+    };
+    let build = |text: &str, previous: Option<&Arc<Provider>>| {
+        let config = load_text("test.toml", text, &|_| None).config.unwrap();
+        let materials = Materials {
+            keys: None,
+            revoked: Arc::default(),
+        };
+        Provider::build(
+            &"users".into(),
+            &config.jwt["users"],
+            materials,
+            previous,
+            None,
+        )
+    };
+    let first = build(&table("id.example.com", "a", ""), None);
+    assert!(first.keys(now()).is_none());
+    first.renew(set(&[(&keys, None)]));
+    let changed = build(
+        &table("id.example.com", "a", "leeway = \"1s\"\n"),
+        Some(&first),
+    );
+    assert!(!Arc::ptr_eq(&first, &changed));
+    assert_eq!(verdict(&changed, &keys.sign(&alg, &claims())).await, Ok(()));
+    assert_eq!(changed.keys_age(), first.keys_age());
+    // Those of another issuer or from another place are not believed.
+    for text in [
+        table("evil.example.com", "a", ""),
+        table("id.example.com", "b", ""),
+    ] {
+        assert!(build(&text, Some(&first)).keys(now()).is_none(), "{text}");
+    }
 }
 
 #[tokio::test]
