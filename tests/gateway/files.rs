@@ -1,5 +1,6 @@
-//! Files that a configuration names and that are emptied, torn, removed or unreadable: what they take
-//! away is taken away, what they held before goes on for as long as it may, and nothing else waits.
+//! Files that a configuration names and that are emptied, torn, removed or unreadable: what they
+//! take away is taken away, what they held before goes on for as long as it may, and nothing else
+//! waits.
 
 use crate::certificates::Scene;
 use crate::gateway::{Gateway, listeners};

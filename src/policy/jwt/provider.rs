@@ -371,8 +371,8 @@ impl Provider {
         fetched.then(|| self.state.failures.load(Relaxed))
     }
 
-    /// Age of keys in seconds: of fetched ones since they were fetched, `None` while there are none;
-    /// of those at hand since their file was last good, `None` while it is.
+    /// Age of keys in seconds: of fetched ones since they were fetched, `None` while there are
+    /// none; of those at hand since their file was last good, `None` while it is.
     pub fn keys_age(&self) -> Option<u64> {
         let since = match &self.config.keys {
             Keys::Url(_) => Some(self.state.fetched.load(Relaxed)).filter(|fetched| *fetched > 0),
