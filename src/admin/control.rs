@@ -12,6 +12,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What was done, and how it is now.
 type Done = (Extension<Deed>, Json<Value>);
@@ -40,7 +41,7 @@ pub async fn breaker(
         .version_named(&version)
         .and_then(|version| version.breaker.as_ref());
     let breaker = breaker.ok_or_else(|| missing(&format!("breaker of {service}/{version}")))?;
-    breaker.hold(phase);
+    breaker.hold(phase, Instant::now());
     let now = json!({ "state": breaker.phase().name(), "held": breaker.held() });
     let deed = Deed(format!("breaker of {service}/{version}: {}", to.state));
     Ok((Extension(deed), Json(now)))

@@ -13,6 +13,7 @@ mod profile;
 mod rollouts;
 mod stream;
 mod tap;
+mod troubles;
 pub mod view;
 
 pub use auth::{Token, Tokens};

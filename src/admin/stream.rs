@@ -2,7 +2,7 @@
 
 use super::Admin;
 use super::api::Problem;
-use super::view;
+use super::troubles;
 use crate::live::Live;
 use crate::telemetry::rates::{Frame, Rates, WINDOW_S};
 use axum::extract::State;
@@ -82,7 +82,7 @@ impl Hub {
                 told.insert("window_s".into(), WINDOW_S.into());
                 told.insert("generation".into(), snapshot.generation.into());
                 told.insert("draining".into(), admin.is_draining().into());
-                told.insert("breakers".into(), view::breakers(&snapshot));
+                told.insert("breakers".into(), troubles::breakers(&snapshot));
                 told.insert("events".into(), events);
             }
             let _ = self.frames.send(told.to_string().into());

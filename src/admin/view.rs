@@ -2,11 +2,11 @@
 
 use super::Admin;
 use super::auth::Role;
-use super::findings;
+use super::troubles::{cause, since};
+use super::{findings, troubles};
 use crate::config::{Config, Name, Place};
 use crate::live::Source;
 use crate::policy::auth::Authority;
-use crate::policy::breaker::{Breaker, Phase};
 use crate::policy::in_flight::Cap;
 use crate::policy::limit::Limiter;
 use crate::routing::explain::describe;
@@ -14,10 +14,6 @@ use crate::snapshot::Snapshot;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
-
-/// Most breakers one frame of the stream names.
-const BREAKERS_MAX: usize = 200;
 
 pub async fn status(admin: &Admin, role: Role) -> Value {
     let snapshot = admin.live.current.load_full();
@@ -26,7 +22,8 @@ pub async fn status(admin: &Admin, role: Role) -> Value {
         Source::Path(path) => path.display().to_string(),
         Source::Text(_) => "command line".to_owned(),
     };
-    let down = down(&snapshot);
+    let out = troubles::endpoints_out(&snapshot);
+    let down: Vec<String> = out.iter().map(troubles::Out::name).collect();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "role": role.name(),
@@ -49,6 +46,8 @@ pub async fn status(admin: &Admin, role: Role) -> Value {
         "services": snapshot.services.len(),
         "colors": snapshot.colors.len(),
         "endpoints_down": down,
+        "endpoints_out": out,
+        "breakers": troubles::breakers(&snapshot),
         "expiring": crate::config::expiry::all(&snapshot.config).map(|expiring| json!({
             "kind": expiring.kind,
             "name": expiring.name,
@@ -59,26 +58,6 @@ pub async fn status(admin: &Admin, role: Role) -> Value {
         "findings": findings::all(&snapshot, &admin.live.metrics),
         "warnings": loaded.render_json().get("diagnostics"),
     })
-}
-
-fn down(snapshot: &Snapshot) -> Vec<String> {
-    let versions = snapshot.services.iter().flat_map(|service| {
-        service
-            .versions
-            .iter()
-            .map(move |version| (service, version))
-    });
-    versions
-        .flat_map(|(service, version)| {
-            let down = version
-                .endpoints
-                .iter()
-                .filter(|endpoint| !endpoint.state.available());
-            down.map(move |endpoint| {
-                format!("{}/{} {}", service.name, version.name, endpoint.address)
-            })
-        })
-        .collect()
 }
 
 /// `file:line`.
@@ -112,15 +91,24 @@ fn target(route: &crate::config::route::Route) -> String {
 
 pub fn services(snapshot: &Snapshot) -> Value {
     let endpoint = |endpoint: &crate::upstream::Endpoint| {
+        let troubles = endpoint.state.troubles();
         json!({
             "address": &*endpoint.address,
             "weight": endpoint.weight,
             "healthy": endpoint.state.available(),
-            "health": format!("{:?}", endpoint.state.health()).to_lowercase(),
+            "health": endpoint.state.health().name(),
+            "unhealthy_since": since(troubles.unhealthy),
+            "unhealthy_cause": cause(troubles.unhealthy),
             "down": endpoint.state.is_down(),
-            "ejected": endpoint.state.is_ejected(),
+            "down_since": since(troubles.unreachable),
+            "down_cause": cause(troubles.unreachable),
+            "ejected": troubles.ejected.is_some(),
+            "ejected_since": since(troubles.ejected.map(|(trouble, _)| trouble)),
+            "ejected_cause": cause(troubles.ejected.map(|(trouble, _)| trouble)),
+            "ejected_until": troubles.ejected.map(|(_, until)| until.to_string()),
             "ejections": endpoint.state.ejections(),
             "drained": endpoint.state.is_drained(),
+            "drained_since": troubles.drained.map(|since| since.to_string()),
             "latency_ms": endpoint.state.latency.now() / 1e6,
             "reported_load": endpoint.state.reported_load(),
             "in_flight": endpoint.state.in_flight(),
@@ -131,7 +119,7 @@ pub fn services(snapshot: &Snapshot) -> Value {
         json!({
             "name": &*version.name,
             "available": version.available(),
-            "breaker": version.breaker.as_ref().map(|breaker| breaker_state(breaker)),
+            "breaker": version.breaker.as_ref().map(|breaker| troubles::breaker(breaker)),
             "endpoints": version.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
         })
     };
@@ -152,50 +140,6 @@ pub fn services(snapshot: &Snapshot) -> Value {
         })
     };
     json!({ "services": snapshot.services.iter().map(service).collect::<Vec<_>>() })
-}
-
-fn breaker_state(breaker: &Breaker) -> Value {
-    let [closed, half_open, open] = breaker.transitions();
-    json!({
-        "state": breaker.phase().name(),
-        "held": breaker.held(),
-        "retry_in_ms": retry_in(breaker),
-        "refused": breaker.refused.load(Relaxed),
-        "mode": format!("{:?}", breaker.config.mode).to_lowercase(),
-        "transitions": { "closed": closed, "half_open": half_open, "open": open },
-    })
-}
-
-/// Breakers that are not simply closed; one that is not named here is.
-pub fn breakers(snapshot: &Snapshot) -> Value {
-    let one = |service: &crate::upstream::Service, version: &crate::upstream::Version| {
-        let breaker = version.breaker.as_ref()?;
-        let notable = breaker.held() || breaker.phase() != Phase::Closed;
-        notable.then(|| {
-            json!({
-                "service": &*service.name,
-                "version": &*version.name,
-                "state": breaker.phase().name(),
-                "held": breaker.held(),
-                "retry_in_ms": retry_in(breaker),
-            })
-        })
-    };
-    let services = snapshot.services.iter();
-    services
-        .flat_map(|service| {
-            service
-                .versions
-                .iter()
-                .filter_map(|version| one(service, version))
-        })
-        .take(BREAKERS_MAX)
-        .collect()
-}
-
-fn retry_in(breaker: &Breaker) -> Option<u64> {
-    let left = breaker.remaining(Instant::now());
-    left.map(|left| left.as_millis() as u64)
 }
 
 fn places(cap: &Cap) -> Value {

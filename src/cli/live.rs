@@ -145,6 +145,49 @@ fn worth_a_look(status: &Value) -> Vec<(&str, String)> {
     warnings.chain(findings).collect()
 }
 
+/// Breakers that are not closed, and endpoints that get no requests, with since when and why.
+fn out_of_order(status: &Value) -> Vec<(&'static str, String)> {
+    let list = |name: &str| status[name].as_array().into_iter().flatten();
+    let word = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    // Words before a value that may not be known.
+    let known = |words: &str, value: &Value| {
+        let value = value.as_str().map(|value| format!("{words}{value}"));
+        value.unwrap_or_default()
+    };
+    let breakers = list("breakers").map(|one| {
+        let numbers = match one["requests"].as_u64() {
+            None | Some(0) => String::new(),
+            Some(requests) => format!(
+                " ({} failed, {} slow of {requests})",
+                one["failed"], one["slow"]
+            ),
+        };
+        let row = format!(
+            "{}/{} {}{}{}{numbers}",
+            word(&one["service"]),
+            word(&one["version"]),
+            word(&one["state"]),
+            known(" since ", &one["since"]),
+            known(": ", &one["cause"]),
+        );
+        ("breaker", row)
+    });
+    let endpoints = list("endpoints_out").map(|one| {
+        let row = format!(
+            "{}/{} {} {}{}{}{}",
+            word(&one["service"]),
+            word(&one["version"]),
+            word(&one["endpoint"]),
+            word(&one["state"]),
+            known(" since ", &one["since"]),
+            known(" until ", &one["until"]),
+            known(": ", &one["cause"]),
+        );
+        ("down", row)
+    });
+    breakers.chain(endpoints).collect()
+}
+
 pub fn status(args: &Args) -> Exit {
     let status = match args.target.client().get_json("/v1/status") {
         Ok(status) => status,
@@ -202,9 +245,7 @@ pub fn status(args: &Args) -> Exit {
             format!("{} {}", text(&listener["name"]), text(&listener["address"])),
         ));
     }
-    for endpoint in status["endpoints_down"].as_array().into_iter().flatten() {
-        rows.push(("down", text(endpoint)));
-    }
+    rows.extend(out_of_order(&status));
     for (name, value) in rows {
         print(&format!(
             "{name:<12} {value}

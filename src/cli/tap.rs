@@ -187,6 +187,9 @@ fn pretty(seen: &Value, colored: bool) -> String {
         }
         line.push(']');
     }
+    if let Some(status) = seen["grpc_status"].as_u64() {
+        let _ = write!(line, "  grpc {status}");
+    }
     if let Some(reason) = seen["reason"].as_str() {
         let _ = write!(line, "  {}", paint(ink, reason));
         let _ = write!(line, " ({})", text(seen, "detail"));

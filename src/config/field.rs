@@ -40,6 +40,8 @@ fields! {
     "time" => Time usual,
     /// The status the client got.
     "status" => Status usual,
+    /// How a call of gRPC has ended, as its client was told: the number of the status.
+    "grpc_status" => GrpcStatus usual,
     "method" => Method usual,
     "host" => Host usual,
     /// In normal form, without the query.

@@ -1,18 +1,18 @@
 //! From an accepted socket to a connection ready for HTTP: who is behind it (PROXY protocol), and
 //! TLS, both within the listener's time.
 
-use super::connection::Server;
 use super::facts::{Facts, Secured};
 use super::proxy_protocol;
 use super::socket::{Socket, Transport};
 use crate::config::Name;
-use crate::snapshot::{ListenerSettings, ListenerTlsSettings};
+use crate::snapshot::{ListenerSeries, ListenerSettings, ListenerTlsSettings};
 use crate::tls::Identity;
+use crate::tls::handshake::{Cause, Failed, accept};
+use jiff::Timestamp;
 use rustls::ProtocolVersion;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// A connection that has arrived.
@@ -25,7 +25,6 @@ pub struct Arrived {
 
 /// Brings a connection to the point where HTTP begins. `None`: it was cut, and counted by why.
 pub async fn receive(
-    server: &Server,
     name: &Name,
     settings: &ListenerSettings,
     mut transport: Transport,
@@ -39,7 +38,7 @@ pub async fn receive(
         match header.await {
             Ok(Ok(client)) => peer = client.unwrap_or(peer),
             Ok(Err(_)) | Err(_) => {
-                server.metrics.cut("proxy_protocol");
+                settings.series.cut("proxy_protocol");
                 return None;
             }
         }
@@ -53,7 +52,7 @@ pub async fn receive(
             h2: false,
         });
     };
-    let stream = handshake(server, tls, transport).await?;
+    let stream = handshake(settings, tls, &facts, transport).await?;
     let (_, session) = stream.get_ref();
     let h2 = session.alpn_protocol() == Some(b"h2");
     let leaf = session.peer_certificates().and_then(|chain| chain.first());
@@ -74,31 +73,83 @@ pub async fn receive(
 }
 
 async fn handshake(
-    server: &Server,
+    settings: &ListenerSettings,
     tls: &ListenerTlsSettings,
+    facts: &Facts,
     transport: Transport,
 ) -> Option<TlsStream<Transport>> {
     let shaken = timeout(tls.timeout, async {
         // Handshakes are the dearest thing a stranger can ask for; beyond so many at once they
         // wait in line instead of taking the cores from everybody.
         let _turn = tls.turns.acquire().await;
-        TlsAcceptor::from(tls.of.config.clone())
-            .accept(transport)
-            .await
+        accept(tls.of.config.clone(), transport).await
     });
+    let series = &settings.series;
     match shaken.await {
         Ok(Ok(stream)) => {
-            server.metrics.shaken();
+            series.shaken();
             Some(stream)
         }
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "TLS handshake failed");
-            server.metrics.cut("tls_handshake");
+        Ok(Err(failed)) => {
+            series.cut("tls_handshake");
+            series.failed(failed.cause);
+            tell(series, facts, &failed);
             None
         }
         Err(_) => {
-            server.metrics.cut("tls_timeout");
+            series.cut("tls_timeout");
+            series.failed(Cause::Timeout);
             None
         }
+    }
+}
+
+/// Longest name of a refused certificate in the log, in characters.
+const NAME_MAX: usize = 200;
+
+/// Writes to the log why a handshake failed. That a client certificate was refused is something to
+/// look into, so it stands at INFO, but strangers can cause it: so many lines a second at most.
+fn tell(series: &ListenerSeries, facts: &Facts, failed: &Failed) {
+    let (cause, error) = (failed.cause.name(), &failed.error);
+    let (listener, client) = (&*facts.listener, facts.ip());
+    if !failed.cause.is_about_client() {
+        tracing::debug!(listener, %client, cause, %error, "TLS handshake failed");
+        return;
+    }
+    let Some(suppressed) = series.refused.admit(Timestamp::now()) else {
+        return;
+    };
+    let certificate = failed.leaf.as_ref().and_then(Identity::of);
+    let certificate = certificate.map(|identity| printable(identity.name()));
+    tracing::info!(
+        listener, %client, certificate, cause, suppressed, "client certificate refused"
+    );
+}
+
+/// A name from a certificate that is not verified, made fit for a log: short, without characters
+/// that change how a terminal shows the line.
+fn printable(name: &str) -> String {
+    let shown = name.chars().take(NAME_MAX).map(|letter| {
+        let is_plain = matches!(letter, '"' | '\'' | '\\') || letter.escape_debug().len() == 1;
+        if is_plain {
+            letter
+        } else {
+            char::REPLACEMENT_CHARACTER
+        }
+    });
+    shown.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn the_name_of_a_stranger_cannot_change_a_line() {
+        let odd = "CN=a\n\u{1b}[2J\u{85}\u{2028}\u{202e}, O=\"é\"";
+        let end = "\u{fffd}".repeat(3);
+        let expected = format!("CN=a\u{fffd}\u{fffd}[2J{end}, O=\"é\"");
+        assert_eq!(printable(odd), expected);
+        assert_eq!(printable(&"x".repeat(1000)).len(), 200);
     }
 }

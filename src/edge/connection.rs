@@ -60,7 +60,7 @@ pub async fn serve(server: Server, listener: Name, transport: Transport, peer: S
     let Some(settings) = server.current.load().listener(&listener) else {
         return;
     };
-    let arrived = receive(&server, &listener, &settings, transport, peer).await;
+    let arrived = receive(&listener, &settings, transport, peer).await;
     let Some(Arrived { socket, facts, h2 }) = arrived else {
         return;
     };

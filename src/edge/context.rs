@@ -1,5 +1,6 @@
 //! What one request carries along the road: facts and decisions, never services.
 
+use super::bytes::Bytes;
 use super::compress::Encoder;
 use super::facts::Facts;
 use super::grpc::{self, Bridge, Call};
@@ -16,7 +17,9 @@ use crate::policy::last_good::Reading;
 use crate::routing::{ColorId, Decision, RouteId, ServiceId, VersionId};
 use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::Metrics;
+use crate::telemetry::series::RouteSeries;
 use crate::tls::Identity as Certificate;
+use crate::upstream::cause::{Cause, Kind};
 use crate::upstream::{Endpoint, InFlight, Service, Version};
 use http::{HeaderMap, HeaderValue};
 use pingora::http::ResponseHeader;
@@ -74,6 +77,8 @@ pub struct Journey {
     pub deadline: Option<Instant>,
     /// Bytes of request body so far.
     pub body_bytes: u64,
+    /// How much of all bodies has been counted.
+    pub bytes: Bytes,
     /// The answer is a stream without an end of its own, so only silence ends it.
     pub endless: bool,
     /// When the try, or once that has answered, the exchange must be over.
@@ -144,7 +149,7 @@ pub enum Ended {
         grpc: Option<u8>,
     },
     /// No connection, or one that broke.
-    Broken,
+    Broken(Kind),
     TimedOut,
 }
 
@@ -189,6 +194,7 @@ impl Journey {
             refusal: None,
             deadline: None,
             body_bytes: 0,
+            bytes: Bytes::default(),
             endless: false,
             until: None,
             bare: false,
@@ -247,6 +253,12 @@ impl Journey {
     /// The color the request asked for or was given.
     pub fn requested_color(&self) -> Option<ColorId> {
         self.decision.and_then(|decision| decision.color.requested)
+    }
+
+    /// The counters of its route, or of what no route took.
+    pub fn route_series(&self) -> &RouteSeries {
+        self.route()
+            .map_or(&self.metrics().unrouted, |route| &route.series)
     }
 
     pub fn metrics(&self) -> &Arc<Metrics> {
@@ -313,6 +325,7 @@ impl Journey {
         let now = Instant::now();
         let took = now.saturating_duration_since(since);
         self.attempt.upstream_time += took;
+        self.settle_try();
         self.trail.ended(took, self.attempt.verdict);
         let head_took = self.attempt.head_took.take();
         if let Some(version) = self.version() {
@@ -341,7 +354,7 @@ impl Journey {
             permit.record(Outcome { failed, took }, now);
         }
         if let (Some(index), Some(version)) = (self.attempt.endpoint, self.version()) {
-            version.judge(index, verdict.is_the_endpoints_fault());
+            version.judge(index, verdict.fault());
         }
     }
 }
@@ -352,15 +365,18 @@ impl Ended {
             Self::Answered { status, grpc } => {
                 failures.status(status) || grpc.is_some_and(|grpc| failures.grpc.contains(&grpc))
             }
-            Self::Broken => failures.resets,
+            Self::Broken(_) => failures.resets,
             Self::TimedOut => failures.timeouts,
         }
     }
 
-    fn is_the_endpoints_fault(self) -> bool {
+    /// Why the endpoint is to blame, if it is.
+    fn fault(self) -> Option<Cause> {
         match self {
-            Self::Answered { status, grpc } => status >= 500 || grpc == Some(14),
-            Self::Broken | Self::TimedOut => true,
+            Self::Answered { status, .. } if status >= 500 => Some(Cause::http(status)),
+            Self::Answered { grpc, .. } => grpc.filter(|grpc| *grpc == 14).map(Cause::grpc),
+            Self::Broken(kind) => Some(kind.into()),
+            Self::TimedOut => Some(Kind::Timeout.into()),
         }
     }
 }

@@ -5,6 +5,7 @@ use super::pace::TOO_SLOW;
 use super::returning::is_interim;
 use crate::config::service::{RetryOn, UpstreamHttp};
 use crate::reason::Reason;
+use crate::upstream::cause::Kind;
 use crate::upstream::probe;
 use http::Version;
 use nix::errno::Errno;
@@ -17,11 +18,14 @@ use std::time::Instant;
 /// A connection could not be made: takes the endpoint out, and asks for another try if one is
 /// left. No byte of the request has been sent, so any method may be tried again.
 pub fn on_connect(journey: &mut Journey, error: &mut Error) {
-    if let Some(in_flight) = journey.attempt.in_flight.take()
-        && is_the_endpoints_fault(error)
-    {
-        probe::take_out(in_flight.endpoint(), unreached(error.etype()));
-        journey.attempt.verdict = Some(Ended::Broken);
+    if let Some(in_flight) = journey.attempt.in_flight.take() {
+        let kind = unreached(error);
+        let endpoint = in_flight.endpoint();
+        endpoint.series().connect_failures.add(kind);
+        if is_the_endpoints_fault(error) {
+            probe::take_out(endpoint, kind.into());
+            journey.attempt.verdict = Some(Ended::Broken(kind));
+        }
     }
     journey.end_try();
     // Another endpoint is asked at once: waiting would help nobody.
@@ -39,18 +43,13 @@ pub fn on_connect(journey: &mut Journey, error: &mut Error) {
 /// Why there is no connection (RFC 9209, section 2.3).
 fn unreachable(error: &Error) -> Refusal {
     let refusal = Refusal::new(Reason::UpstreamConnect, "the upstream cannot be reached");
-    let said = error
-        .context
-        .as_ref()
-        .map_or("", |context| context.as_str());
     match error.etype() {
         ErrorType::ConnectTimedout => refusal.known_as("tyrian; error=connection_timeout"),
         ErrorType::ConnectNoRoute => refusal.known_as("tyrian; error=destination_ip_unroutable"),
-        // All that the core keeps of its library's error is the text.
-        ErrorType::TLSHandshakeFailure if said.contains("invalid peer certificate") => {
+        ErrorType::TLSHandshakeFailure if is_about_certificate(error) => {
             refusal.known_as("tyrian; error=tls_certificate_error")
         }
-        ErrorType::TLSHandshakeFailure if said.contains("received fatal alert") => {
+        ErrorType::TLSHandshakeFailure if said(error).contains("received fatal alert") => {
             refusal.known_as("tyrian; error=tls_alert_received")
         }
         ErrorType::InvalidCert => refusal.known_as("tyrian; error=tls_certificate_error"),
@@ -68,16 +67,28 @@ pub fn speaks_as_told(head: &RequestHeader, journey: &Journey) -> bool {
     head.version == Version::HTTP_2 || !matches!(http, Some(UpstreamHttp::H2 | UpstreamHttp::H2c))
 }
 
-/// Why no connection came about, in the log's words.
-const fn unreached(kind: &ErrorType) -> &'static str {
-    match kind {
-        ErrorType::ConnectRefused => "the connection was refused",
-        ErrorType::ConnectTimedout => "connecting took too long",
-        ErrorType::ConnectNoRoute => "no route leads there",
-        ErrorType::TLSHandshakeFailure | ErrorType::TLSHandshakeTimedout => "no TLS handshake",
-        ErrorType::InvalidCert => "its certificate is not believed",
-        _ => "no connection could be made",
+/// Why no connection came about, for the log and the metrics.
+fn unreached(error: &Error) -> Kind {
+    match error.etype() {
+        ErrorType::ConnectRefused => Kind::ConnectRefused,
+        ErrorType::ConnectTimedout => Kind::ConnectTimeout,
+        ErrorType::ConnectNoRoute => Kind::Unreachable,
+        ErrorType::TLSHandshakeFailure if is_about_certificate(error) => Kind::Certificate,
+        ErrorType::TLSHandshakeFailure | ErrorType::TLSHandshakeTimedout => Kind::Tls,
+        ErrorType::InvalidCert => Kind::Certificate,
+        _ => Kind::ConnectError,
     }
+}
+
+/// What a failure says beyond its kind. All that the core keeps of its library's error is the text.
+fn said(error: &Error) -> &str {
+    let context = error.context.as_ref();
+    context.map_or("", |context| context.as_str())
+}
+
+/// Whether a TLS handshake failed because of the upstream's certificate.
+fn is_about_certificate(error: &Error) -> bool {
+    said(error).contains("invalid peer certificate")
 }
 
 /// Whether the configuration and the budget of the service have another try for this cause; it is
@@ -204,7 +215,7 @@ pub fn on_exchange(session: &mut Session, journey: &mut Journey, error: &mut Err
         }
         _ if upstream => {
             if journey.refusal.is_none() {
-                journey.attempt.verdict = Some(Ended::Broken);
+                journey.attempt.verdict = Some(Ended::Broken(Kind::Reset));
             }
             may_repeat(session, journey) && may_retry(journey, RetryOn::Reset)
         }

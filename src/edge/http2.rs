@@ -77,7 +77,7 @@ pub async fn serve(server: &Server, mut stream: Box<ClientStream>, settings: &Li
     let carrier = stream.carrier();
     let shaken = options(settings).handshake(stream);
     let Ok(Ok(connection)) = timeout(settings.header_timeout, shaken).await else {
-        server.metrics.cut("http2_preface");
+        settings.series.cut("http2_preface");
         return;
     };
     let streams = Streams {
@@ -127,7 +127,7 @@ impl Streams<'_> {
     async fn part(&self, mut connection: Connection, farewell: Farewell) {
         let limit = match farewell {
             Farewell::Abrupt(reason, why) => {
-                self.server.metrics.cut(why);
+                self.settings.series.cut(why);
                 connection.abrupt_shutdown(reason);
                 GOODBYE
             }
@@ -175,6 +175,7 @@ impl Streams<'_> {
         }
         let guard = self.active.enter();
         let server = self.server.clone();
+        let series = self.settings.series.clone();
         let digest = self.digest();
         let request = Request::from_parts(parts, body);
         let exchange = Exchange::new(request, respond, digest.clone(), self.settings);
@@ -190,7 +191,7 @@ impl Streams<'_> {
                 }
                 // The core's own limits are per read: an upstream that drips its head would
                 // outlive any of them.
-                () = late(&digest) => server.metrics.cut("http2_stream_late"),
+                () = late(&digest) => series.cut("http2_stream_late"),
             }
         });
         true
@@ -207,7 +208,7 @@ impl Streams<'_> {
             Some(Reason::FRAME_SIZE_ERROR) => "http2_frame_size",
             _ => "http2_protocol",
         };
-        self.server.metrics.cut(why);
+        self.settings.series.cut(why);
         tracing::debug!(%error, "HTTP/2 connection ended");
     }
 }

@@ -5,6 +5,7 @@ use super::connection::{self, Server};
 use super::socket::Transport;
 use crate::config::Name;
 use crate::policy::limit::network_of;
+use crate::snapshot::ListenerSeries;
 use crate::sockets::Listening;
 use crate::telemetry::Metrics;
 use dashmap::DashMap;
@@ -75,7 +76,9 @@ pub async fn accept(
             Ok((transport, peer)) => admit(&server, &name, &gate, transport, peer),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                server.metrics.cut("accept_failed");
+                if let Some(settings) = server.current.load().listener(&name) {
+                    settings.series.cut("accept_failed");
+                }
                 tracing::warn!(listener = %name, %error, "cannot accept; pausing");
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }
@@ -98,17 +101,18 @@ fn admit(server: &Server, name: &Name, gate: &Arc<Gate>, transport: Transport, p
     };
     let ip = peer.ip().to_canonical();
     if !settings.admits(ip) {
-        return server.metrics.cut("client_denied");
+        return settings.series.cut("client_denied");
     }
     if gate.open.load(Relaxed) >= settings.max_connections {
-        return server.metrics.cut("listener_full");
+        return settings.series.cut("listener_full");
     }
     let most = settings.max_connections_per_ip;
     let counted = most > 0 && !settings.trusts(ip);
     if counted && !gate.enter(ip, most) {
-        return server.metrics.cut("address_full");
+        return settings.series.cut("address_full");
     }
-    let open = Open::enter(gate, counted.then_some(ip), &server.metrics);
+    let of_address = counted.then_some(ip);
+    let open = Open::enter(gate, of_address, &server.metrics, &settings.series);
     let (server, name) = (server.clone(), name.clone());
     tokio::spawn(async move {
         let _open = open;
@@ -151,16 +155,24 @@ struct Open {
     /// The address it was counted for.
     ip: Option<IpAddr>,
     metrics: Arc<Metrics>,
+    series: Arc<ListenerSeries>,
 }
 
 impl Open {
-    fn enter(gate: &Arc<Gate>, ip: Option<IpAddr>, metrics: &Arc<Metrics>) -> Self {
+    fn enter(
+        gate: &Arc<Gate>,
+        ip: Option<IpAddr>,
+        metrics: &Arc<Metrics>,
+        series: &Arc<ListenerSeries>,
+    ) -> Self {
         gate.open.fetch_add(1, Relaxed);
         metrics.connections.fetch_add(1, Relaxed);
+        series.open.fetch_add(1, Relaxed);
         Self {
             gate: gate.clone(),
             ip,
             metrics: metrics.clone(),
+            series: series.clone(),
         }
     }
 }
@@ -172,5 +184,6 @@ impl Drop for Open {
             self.gate.leave(ip);
         }
         self.metrics.connections.fetch_sub(1, Relaxed);
+        self.series.open.fetch_sub(1, Relaxed);
     }
 }

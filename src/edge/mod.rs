@@ -6,6 +6,7 @@ mod admit;
 mod answer;
 mod arrival;
 mod beside;
+mod bytes;
 mod canonical;
 mod chunked;
 mod compress;

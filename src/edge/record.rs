@@ -5,13 +5,14 @@ use super::admit;
 use super::connection::Server;
 use super::context::{Journey, Refusal};
 use super::facts::Facts;
+use super::grpc;
 use super::inputs;
 use super::plugins;
 use super::trail;
 use crate::snapshot::Ended;
 use crate::telemetry::exchange::Exchange;
 use crate::telemetry::json::string_field;
-use crate::telemetry::series::{CodeLabel, Key, LabelId, MethodLabel, RouteSeries};
+use crate::telemetry::series::{CodeLabel, Key, LabelId, MethodLabel};
 use crate::telemetry::trace::context::Hex;
 use http::{HeaderName, HeaderValue, Version, header};
 use pingora::http::RequestHeader;
@@ -77,7 +78,8 @@ fn status(session: &Session, journey: &Journey) -> u16 {
 fn count(session: &Session, journey: &Journey, status: u16, took: Duration, traced: bool) {
     let metrics = journey.metrics();
     let route = journey.route();
-    let series: &RouteSeries = route.map_or(&metrics.unrouted, |route| &route.series);
+    let series = journey.route_series();
+    journey.settle_exchange(session.body_bytes_sent());
     let color = journey
         .requested_color()
         .and_then(|id| journey.snapshot.color(id));
@@ -117,6 +119,14 @@ fn count(session: &Session, journey: &Journey, status: u16, took: Duration, trac
     metrics
         .overhead
         .observe(took.saturating_sub(journey.attempt.upstream_time));
+}
+
+/// The status of a call of gRPC as its client was told it: in a head (of trailers alone, or of a
+/// refusal), else in trailers.
+fn grpc_status(session: &Session, journey: &Journey) -> Option<u8> {
+    let head = session.response_written();
+    let told = head.and_then(|head| grpc::status(&head.headers));
+    told.or(journey.attempt.grpc)
 }
 
 /// Method, host and path in normal form.
@@ -191,6 +201,7 @@ fn gathered(
         version: version.map_or("", |(_, version)| &version.name),
         endpoint: journey.endpoint().map_or("", |endpoint| &endpoint.address),
         tries: journey.attempt.number,
+        grpc_status: grpc_status(session, journey),
         color_requested: colors.and_then(|c| name(c.requested?)).unwrap_or(""),
         color_served: colors.and_then(|c| name(c.served?)).unwrap_or(""),
         color_reason: colors.and_then(|c| c.reason).map_or("", |r| r.name()),

@@ -58,6 +58,9 @@ pub fn choose(session: &mut Session, journey: &mut Journey) -> Result<Box<HttpPe
                 attempt.in_flight = Some(state.enter());
                 attempt.permit = permit.and_then(Result::ok);
                 attempt.since = Some(now);
+                attempt.grpc = None;
+                // A body that was sent before is sent again from its beginning.
+                journey.body_bytes = 0;
                 journey.trail.tries(now, &journey.attempt);
                 return Ok(Box::new(peer));
             }

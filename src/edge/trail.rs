@@ -150,7 +150,7 @@ fn failed(journey: &Journey, status: u16) -> bool {
 fn grpc(ended: Option<Ended>) -> Option<u8> {
     match ended {
         Some(Ended::Answered { grpc, .. }) => grpc,
-        Some(Ended::Broken | Ended::TimedOut) | None => None,
+        Some(Ended::Broken(_) | Ended::TimedOut) | None => None,
     }
 }
 
@@ -227,7 +227,7 @@ fn told<'j>(step: &Step, journey: &'j Journey, context: &Context) -> Try<'j> {
         status: step.status,
         grpc: grpc(step.ended),
         trouble: match step.ended {
-            Some(Ended::Broken) => "connection",
+            Some(Ended::Broken(_)) => "connection",
             Some(Ended::TimedOut) => "timeout",
             Some(Ended::Answered { .. }) | None => "",
         },

@@ -85,6 +85,16 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind of event, in the order of the metrics.
+    pub const ALL: &[Self] = &[
+        Self::Started,
+        Self::Step,
+        Self::Paused,
+        Self::Resumed,
+        Self::Aborted,
+        Self::Done,
+    ];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Started => "started",

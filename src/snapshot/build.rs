@@ -2,6 +2,7 @@
 //! generation before.
 
 use super::plugins;
+use super::rollout_series::RolloutsSeries;
 use super::route::Policies;
 use super::watched::watched;
 use super::{Color, ListenerSettings, Route, Snapshot};
@@ -131,6 +132,7 @@ impl Snapshot {
             plugins,
             overload: surroundings.overload.clone(),
             stale,
+            rollouts: rollouts(&config, previous),
             table,
             config,
         };
@@ -248,6 +250,16 @@ fn routes(
             }
         })
         .collect()
+}
+
+/// Counters of rollouts go on by name.
+fn rollouts(config: &Config, previous: Option<&Snapshot>) -> RolloutsSeries {
+    let names = config.rollouts.keys();
+    let series = names.map(|name| {
+        let before = previous.and_then(|previous| previous.rollouts.get(name));
+        (name.clone(), before.cloned().unwrap_or_default())
+    });
+    series.collect()
 }
 
 /// The open log goes on as long as its path does.

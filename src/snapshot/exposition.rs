@@ -1,8 +1,10 @@
 //! `/metrics`: the state of this generation and of the process, in the Prometheus text format.
 
+use super::listener_metrics::ListenerState;
 use super::plugins::ONE_IN;
 use super::policy_metrics::PolicyState;
-use super::{Hosted, ListenerSettings, Snapshot};
+use super::rollout_series::{self, RolloutsSeries};
+use super::{Hosted, ListenerSettings, Snapshot, upstream_metrics};
 use crate::config::Name;
 use crate::telemetry::encode::{self, NamedSeries, family, histogram};
 use crate::telemetry::exemplars::{self, Known};
@@ -29,6 +31,8 @@ struct Exposition {
     metrics: Arc<Metrics>,
     /// Listener, file and end of each certificate.
     certificates: Vec<(String, String, i64)>,
+    listeners: ListenerState,
+    events: RolloutsSeries,
 }
 
 impl Snapshot {
@@ -49,6 +53,8 @@ impl Snapshot {
                 .collect(),
             metrics: metrics.clone(),
             certificates: self.certificates().collect(),
+            listeners: ListenerState::of(self),
+            events: self.rollouts.clone(),
         };
         let mut registry = Registry::default();
         registry.register_collector(Box::new(exposition));
@@ -88,9 +94,12 @@ impl Collector for Exposition {
         self.retries(&mut encoder)?;
         self.pools(&mut encoder)?;
         self.endpoints(&mut encoder)?;
+        upstream_metrics::encode(&mut encoder, &self.services)?;
+        self.listeners.encode(&mut encoder)?;
         self.certificates(&mut encoder)?;
         self.policies.encode(&mut encoder)?;
         self.rollouts(&mut encoder)?;
+        rollout_series::encode(&mut encoder, &self.events)?;
         self.plugins(&mut encoder)?;
         process_wide(&mut encoder, &self.metrics)?;
         process(&mut encoder)

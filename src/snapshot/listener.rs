@@ -1,11 +1,13 @@
 //! What a listener allows its clients, taken from the live snapshot for each connection and head.
 
+use super::ListenerSeries;
 use crate::config::listener::{Http2, Listener, Protocol};
 use crate::config::tls::Tls;
 use crate::tls::ListenerTls;
 use http::HeaderName;
 use ipnet::IpNet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -30,6 +32,7 @@ pub struct ListenerSettings {
     pub tls: Option<ListenerTlsSettings>,
     /// Fields of proxies that clients may send though they are not trusted.
     pub keep: Vec<HeaderName>,
+    pub series: Arc<ListenerSeries>,
     trust: Vec<IpNet>,
     allow: Vec<IpNet>,
     deny: Vec<IpNet>,
@@ -80,6 +83,9 @@ impl ListenerSettings {
                 .zip(config.tls.as_ref())
                 .map(|(tls, config)| ListenerTlsSettings::new(tls, config)),
             keep: clients.keep.clone(),
+            series: previous
+                .map(|previous| previous.series.clone())
+                .unwrap_or_default(),
             trust: clients.trust.clone(),
             allow: clients.allow.clone(),
             deny: clients.deny.clone(),

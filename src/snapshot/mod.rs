@@ -6,14 +6,20 @@
 mod build;
 mod exposition;
 mod listener;
+mod listener_metrics;
+mod listener_series;
 mod plugins;
 mod policy_metrics;
+mod rollout_series;
 mod route;
+mod upstream_metrics;
 mod watched;
 
 pub use build::{BuildError, Surroundings};
 pub use listener::{ListenerSettings, ListenerTlsSettings};
+pub use listener_series::ListenerSeries;
 pub use plugins::Hosted;
+pub use rollout_series::RolloutSeries;
 pub use route::{Fallback, Route, Toll};
 pub use watched::{Ended, Watched, grpc_fails};
 
@@ -32,6 +38,7 @@ use crate::telemetry::trace::Tracer;
 use crate::upstream::{Service, Version};
 use arc_swap::ArcSwap;
 use http::HeaderName;
+use rollout_series::RolloutsSeries;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -67,6 +74,8 @@ pub struct Snapshot {
     pub overload: Arc<Overload>,
     /// What cannot be read anew, in sentences.
     pub stale: Vec<String>,
+    /// Counters of rollouts.
+    pub rollouts: RolloutsSeries,
     listeners: BTreeMap<Name, Arc<ListenerSettings>>,
 }
 

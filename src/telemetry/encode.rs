@@ -10,7 +10,7 @@ use prometheus_client::metrics::MetricType;
 use std::collections::BTreeMap;
 use std::fmt::Result;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A route's name and its series.
 pub type NamedSeries = (Arc<str>, Arc<RouteSeries>);
@@ -73,7 +73,27 @@ pub fn routes(
     requests(encoder, &all, &value)?;
     grpc(encoder, &all, &value)?;
     durations(encoder, &all)?;
+    bytes(encoder, &all)?;
     refusals(encoder, &all)
+}
+
+fn bytes(encoder: &mut DescriptorEncoder, routes: &[(&str, &RouteSeries)]) -> Result {
+    let rows = |of: fn(&RouteSeries) -> &AtomicU64| {
+        let rows = routes.iter().map(|(route, series)| {
+            let count = of(series).load(Relaxed) as f64;
+            ([("route", *route)], count)
+        });
+        rows.collect::<Vec<_>>()
+    };
+    let (came, went) = (
+        rows(|series| &series.bytes_in),
+        rows(|series| &series.bytes_out),
+    );
+    let counter = MetricType::Counter;
+    let help = "Bytes of request bodies that came from clients";
+    family(encoder, "tyrian_request_bytes", help, counter, &came)?;
+    let help = "Bytes of response bodies that went to clients";
+    family(encoder, "tyrian_response_bytes", help, counter, &went)
 }
 
 fn requests<'a>(
@@ -221,30 +241,6 @@ pub fn process_wide(encoder: &mut DescriptorEncoder, metrics: &Metrics) -> Resul
         help,
         gauge,
         &plain(active),
-    )?;
-    let open = metrics.connections.load(Relaxed).max(0) as f64;
-    family(
-        encoder,
-        "tyrian_connections",
-        "Client connections open now",
-        gauge,
-        &plain(open),
-    )?;
-    let cuts = metrics.cuts();
-    let cuts: Vec<_> = cuts
-        .iter()
-        .map(|(why, times)| ([("reason", *why)], *times as f64))
-        .collect();
-    let help = "Client connections cut by the gateway";
-    family(encoder, "tyrian_connections_cut", help, counter, &cuts)?;
-    let shaken = metrics.handshakes() as f64;
-    let help = "TLS handshakes with clients that came to a good end";
-    family(
-        encoder,
-        "tyrian_tls_handshakes",
-        help,
-        counter,
-        &plain(shaken),
     )?;
     let panics = metrics.panics.load(Relaxed) as f64;
     let help = "Panics, each of which cost one request or connection";

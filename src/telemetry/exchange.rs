@@ -31,6 +31,8 @@ pub struct Exchange<'e> {
     pub version: &'e str,
     pub endpoint: &'e str,
     pub tries: u8,
+    /// How a call of gRPC has ended.
+    pub grpc_status: Option<u8>,
     pub color_requested: &'e str,
     pub color_served: &'e str,
     pub color_reason: &'static str,
@@ -88,6 +90,7 @@ impl<'e> Exchange<'e> {
             version: "",
             endpoint: "",
             tries: 0,
+            grpc_status: None,
             color_requested: "",
             color_served: "",
             color_reason: "",
@@ -121,6 +124,10 @@ impl<'e> Exchange<'e> {
         match field {
             Field::Time => Value::Time(self.time),
             Field::Status => Value::Number(self.status.into()),
+            Field::GrpcStatus => match self.grpc_status {
+                Some(status) => Value::Number(status.into()),
+                None => Value::Absent,
+            },
             Field::Method => text(self.method),
             Field::Host => known(Value::Text(self.host)),
             Field::Path => known(Value::Text(self.path)),

@@ -6,7 +6,7 @@ use super::recent::Recent;
 use super::series::{LabelId, RouteSeries};
 use super::tap::Tap;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
@@ -23,9 +23,6 @@ pub struct Metrics {
     pub active: AtomicI64,
     /// Client connections that are open now.
     pub connections: AtomicI64,
-    /// Client connections cut by the gateway, by why.
-    cut: Mutex<BTreeMap<&'static str, u64>>,
-    handshakes: AtomicU64,
     /// Panics that cost one request or connection.
     pub panics: AtomicU64,
     /// Access-log lines lost because the log could not be written fast enough.
@@ -44,26 +41,6 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Counts a client connection as cut. Rare by nature, and `why` is one of the code's own words,
-    /// so a lock and a small map do.
-    pub fn cut(&self, why: &'static str) {
-        *self.cut.lock().entry(why).or_default() += 1;
-    }
-
-    /// Connections cut, by why.
-    pub fn cuts(&self) -> BTreeMap<&'static str, u64> {
-        self.cut.lock().clone()
-    }
-
-    /// Counts a TLS handshake that came to a good end.
-    pub fn shaken(&self) {
-        self.handshakes.fetch_add(1, Relaxed);
-    }
-
-    pub fn handshakes(&self) -> u64 {
-        self.handshakes.load(Relaxed)
-    }
-
     /// A configuration has gone live.
     pub fn reload_succeeded(&self, generation: u64) {
         self.generation.store(generation, Relaxed);

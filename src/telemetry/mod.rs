@@ -18,6 +18,7 @@ pub mod series;
 mod stamp;
 mod syslog;
 pub mod tap;
+pub mod throttle;
 pub mod trace;
 pub mod watch;
 

@@ -192,6 +192,10 @@ struct GrpcCounts([AtomicU64; GRPC_STATUSES + 1]);
 pub struct RouteSeries {
     first: OnceLock<Box<Series>>,
     made: AtomicUsize,
+    /// Bytes of request bodies that came from clients.
+    pub bytes_in: AtomicU64,
+    /// Bytes of response bodies that went to clients.
+    pub bytes_out: AtomicU64,
     refusals: [AtomicU64; Reason::ALL.len()],
 }
 

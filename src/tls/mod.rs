@@ -3,6 +3,7 @@
 
 mod certificate;
 pub mod dev;
+pub mod handshake;
 mod identity;
 mod server;
 mod upstream;

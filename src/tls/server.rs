@@ -2,6 +2,7 @@
 
 use super::PROVIDER;
 use super::certificate::{Certified, Unusable, certificates};
+use super::handshake::Noting;
 use crate::config::listener::{Listener, Protocol};
 use crate::config::tls::{Certificate, ClientAuth, ClientAuthMode, MinVersion, Tls};
 use rustls::pki_types::CertificateRevocationListDer;
@@ -178,7 +179,7 @@ fn admission(asked: &ClientAuth) -> Result<Admission, Unusable> {
         builder = builder.allow_unauthenticated();
     }
     Ok(Admission {
-        verifier: Some(builder.build()?),
+        verifier: Some(Arc::new(Noting(builder.build()?))),
         rules: rules.finalize().into(),
     })
 }

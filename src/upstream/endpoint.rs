@@ -1,13 +1,22 @@
 //! One endpoint: where it is, whether it may be tried, how many requests it has.
 
+#[cfg(test)]
+mod tests;
+mod trouble;
+
+pub use trouble::{Trouble, Troubles};
+
+use super::cause::Counts;
 use super::clock;
 use super::ewma::Latency;
 use super::health::{self, Checking};
+use super::series::UpstreamSeries;
 use crate::config::Name;
 use crate::config::service as config;
 use crate::config::upkeep::Health as Checks;
 use crate::tls::UpstreamTls;
 use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,13 +62,14 @@ pub enum Address<'a> {
 impl Endpoint {
     /// Builds an endpoint; the state and the checks of `previous` go on where they can.
     pub(super) fn build(
+        of: &Owner,
         config: &config::Endpoint,
         checks: Option<&Arc<Checks>>,
         tls: Option<&Arc<UpstreamTls>>,
         previous: Option<&Self>,
     ) -> Self {
         let state = previous.map_or_else(
-            || Arc::new(EndpointState::new(&config.address)),
+            || Arc::new(EndpointState::new(of, &config.address)),
             |endpoint| endpoint.state.clone(),
         );
         let before = previous.and_then(|endpoint| endpoint.checks.clone());
@@ -77,6 +87,21 @@ impl Endpoint {
             state,
             checks,
         }
+    }
+}
+
+/// The version that an endpoint belongs to, for the log and the counters.
+#[derive(Debug, Clone)]
+pub(super) struct Owner {
+    pub service: Name,
+    pub version: Name,
+    pub series: Arc<UpstreamSeries>,
+}
+
+impl Endpoint {
+    /// Whether active checks ask it.
+    pub fn is_checked(&self) -> bool {
+        self.checks.is_some()
     }
 }
 
@@ -101,6 +126,16 @@ impl Health {
             _ => Self::Awaited,
         }
     }
+
+    /// Returns the word for it in logs and in the admin API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Assumed => "assumed",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+            Self::Awaited => "awaited",
+        }
+    }
 }
 
 /// What is learnt about an endpoint while serving.
@@ -108,6 +143,7 @@ impl Health {
 pub struct EndpointState {
     /// `host:port`, kept for resolving a name again.
     pub address: Name,
+    of: Owner,
     target: Target,
     /// Refuses connections; a probe brings it back.
     down: AtomicBool,
@@ -126,6 +162,9 @@ pub struct EndpointState {
     returned_at: AtomicU64,
     /// What it says of its own load, in thousandths.
     reported_load: AtomicU32,
+    /// Ejections by the kind of the last failure before each.
+    pub ejected_by: Counts,
+    troubles: Mutex<Troubles>,
     pub latency: Latency,
 }
 
@@ -139,7 +178,7 @@ enum Target {
 }
 
 impl EndpointState {
-    fn new(address: &Name) -> Self {
+    fn new(of: &Owner, address: &Name) -> Self {
         let target = match (address.strip_prefix("unix:"), address.parse()) {
             (Some(path), _) => Target::Unix(path.into()),
             (None, Ok(address)) => Target::Address(address),
@@ -147,6 +186,7 @@ impl EndpointState {
         };
         Self {
             address: address.clone(),
+            of: of.clone(),
             target,
             down: AtomicBool::new(false),
             health: AtomicU8::new(Health::Assumed as u8),
@@ -158,8 +198,20 @@ impl EndpointState {
             ejections: AtomicU32::new(0),
             returned_at: AtomicU64::new(0),
             reported_load: AtomicU32::new(0),
+            ejected_by: Counts::default(),
+            troubles: Mutex::default(),
             latency: Latency::default(),
         }
+    }
+
+    /// Returns service, version and address, for the log.
+    pub(super) fn names(&self) -> (&str, &str, &str) {
+        (&self.of.service, &self.of.version, &self.address)
+    }
+
+    /// Returns the counters of the version it belongs to.
+    pub fn series(&self) -> &UpstreamSeries {
+        &self.of.series
     }
 
     /// Where to connect; `None` while a name has not been resolved.
@@ -236,35 +288,8 @@ impl EndpointState {
         Health::of(self.health.load(Ordering::Relaxed))
     }
 
-    /// What a check, or the beginning of checks, has found. Returns whether that is new.
-    pub fn found(&self, health: Health) -> bool {
-        let before = Health::of(self.health.swap(health as u8, Ordering::Relaxed));
-        if health == Health::Healthy && before == Health::Unhealthy {
-            self.comes_back();
-        }
-        before != health
-    }
-
-    /// Takes the endpoint out until a probe reaches it. Returns whether it was in before.
-    pub fn mark_down(&self) -> bool {
-        self.connect_failures.fetch_add(1, Ordering::Relaxed);
-        !self.down.swap(true, Ordering::AcqRel)
-    }
-
-    pub(super) fn mark_up(&self) {
-        self.down.store(false, Ordering::Release);
-        self.comes_back();
-    }
-
     pub fn connect_failures(&self) -> u64 {
         self.connect_failures.load(Ordering::Relaxed)
-    }
-
-    /// Takes it out by hand, or lets it in again.
-    pub fn drain(&self, out: bool) {
-        if self.drained.swap(out, Ordering::Relaxed) && !out {
-            self.comes_back();
-        }
     }
 
     pub fn is_drained(&self) -> bool {
@@ -282,33 +307,8 @@ impl EndpointState {
         0
     }
 
-    pub fn is_ejected(&self) -> bool {
-        let until = self.ejected_until.load(Ordering::Relaxed);
-        until != 0 && clock::millis() < until
-    }
-
-    /// Takes it out for `first`, longer each time it happens again within a short while.
-    pub fn eject(&self, first: Duration) -> Duration {
-        let now = clock::millis();
-        let first = first.as_millis() as u64;
-        let last = self.ejected_until.load(Ordering::Relaxed);
-        if now.saturating_sub(last) > first.saturating_mul(10) {
-            self.ejections.store(0, Ordering::Relaxed);
-        }
-        let times = (self.ejections.fetch_add(1, Ordering::Relaxed) + 1).min(10);
-        let length = first * u64::from(times);
-        self.ejected_until.store(now + length, Ordering::Relaxed);
-        self.returned_at.store(now + length, Ordering::Relaxed);
-        self.failures.store(0, Ordering::Relaxed);
-        Duration::from_millis(length)
-    }
-
     pub fn ejections(&self) -> u32 {
         self.ejections.load(Ordering::Relaxed)
-    }
-
-    fn comes_back(&self) {
-        self.returned_at.store(clock::millis(), Ordering::Relaxed);
     }
 
     /// What it says of its load, 0 to 1.
@@ -358,59 +358,5 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{EndpointState, Health};
-    use std::time::Duration;
-
-    #[test]
-    fn ejections_grow_and_end() {
-        let endpoint = EndpointState::new(&"127.0.0.1:1".into());
-        assert_eq!(endpoint.judge(true), 1);
-        assert_eq!(endpoint.judge(true), 2);
-        assert_eq!(endpoint.judge(false), 0);
-        assert_eq!(
-            endpoint.eject(Duration::from_secs(30)),
-            Duration::from_secs(30)
-        );
-        assert!(!endpoint.available());
-        assert_eq!(
-            endpoint.eject(Duration::from_secs(30)),
-            Duration::from_mins(1)
-        );
-        let brief = EndpointState::new(&"127.0.0.1:1".into());
-        brief.eject(Duration::ZERO);
-        assert!(brief.available());
-    }
-
-    #[test]
-    fn only_what_is_well_and_wanted_is_available() {
-        let endpoint = EndpointState::new(&"127.0.0.1:1".into());
-        for (health, available) in [
-            (Health::Unhealthy, false),
-            (Health::Healthy, true),
-            (Health::Awaited, false),
-            (Health::Assumed, true),
-        ] {
-            endpoint.found(health);
-            assert_eq!(endpoint.available(), available, "{health:?}");
-            assert!(endpoint.reachable());
-        }
-        endpoint.drain(true);
-        assert!(!endpoint.reachable());
-    }
-
-    #[test]
-    fn busy_and_cold_endpoints_take_fewer_turns() {
-        let endpoint = EndpointState::new(&"127.0.0.1:1".into());
-        assert!((endpoint.appetite(Some(Duration::from_secs(30))) - 1.0).abs() < 0.01);
-        endpoint.report_load(0.5);
-        assert!((endpoint.appetite(None) - 0.55).abs() < 0.01);
-        endpoint.mark_down();
-        endpoint.mark_up();
-        assert!((endpoint.appetite(Some(Duration::from_hours(1))) - 0.1).abs() < 0.01);
     }
 }

@@ -1,6 +1,7 @@
 //! Active checks: each endpoint of a service with `health` is asked on schedule, with jitter, and
 //! is believed after so many answers in a row.
 
+use super::cause::{Cause, Kind};
 use super::endpoint::{EndpointState, Health};
 use super::reach;
 use crate::config::upkeep::{Health as Config, HealthKind};
@@ -71,30 +72,39 @@ async fn keep_checking(
         let Some(current) = endpoint.upgrade() else {
             return;
         };
-        let passed = timeout(config.timeout, check(&current, &config, tls.as_deref()))
+        let result = timeout(config.timeout, check(&current, &config, tls.as_deref()))
             .await
-            .unwrap_or(false);
-        if let Some(health) = row.after(passed, current.health(), &config)
-            && current.found(health)
-        {
-            tracing::info!(endpoint = %current.address, ?health, "health changed");
+            .unwrap_or(Err(Kind::Timeout.into()));
+        current.series().checked(result);
+        if let Some(health) = row.after(result.is_ok(), current.health(), &config) {
+            current.checked(health, result.err().map(|cause| (cause, row.failed)));
         }
         drop(current);
         sleep(config.every.mul_f64(0.95 + fastrand::f64() * 0.1)).await;
     }
 }
 
-async fn check(endpoint: &EndpointState, config: &Config, tls: Option<&UpstreamTls>) -> bool {
-    let asked = match (config.kind, &config.path) {
+/// Asks once.
+///
+/// # Errors
+/// Why the check has failed.
+async fn check(
+    endpoint: &EndpointState,
+    config: &Config,
+    tls: Option<&UpstreamTls>,
+) -> Result<(), Cause> {
+    let answered = match (config.kind, &config.path) {
         (HealthKind::Tcp, _) | (HealthKind::Auto, None) => {
-            return reach::connect(endpoint).await.is_ok();
+            let connected = reach::connect(endpoint).await;
+            return connected.map(drop).map_err(|error| Cause::of(&error));
         }
         (HealthKind::Http | HealthKind::Auto, path) => {
             http(endpoint, path.as_deref().unwrap_or("/"), config, tls).await
         }
         (HealthKind::Grpc, _) => grpc(endpoint, config, tls).await,
     };
-    asked.unwrap_or(false)
+    // What the answer says, or why there is none.
+    answered.unwrap_or_else(|error| Err(Cause::of(error.as_ref())))
 }
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
@@ -104,7 +114,7 @@ async fn http(
     path: &str,
     config: &Config,
     tls: Option<&UpstreamTls>,
-) -> Result<bool, Failed> {
+) -> Result<Result<(), Cause>, Failed> {
     let stream = reach::connect_as_traffic(endpoint, tls, b"http/1.1").await?;
     let (mut client, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -117,7 +127,8 @@ async fn http(
         .body(String::new())?;
     let status = client.send_request(request).await?.status().as_u16();
     let mut good = config.statuses.iter();
-    Ok(good.any(|range| (range.0..=range.1).contains(&status)))
+    let passes = good.any(|range| (range.0..=range.1).contains(&status));
+    Ok(passes.then_some(()).ok_or(Cause::http(status)))
 }
 
 /// `grpc.health.v1.Health/Check` over HTTP/2: SERVING passes.
@@ -125,7 +136,7 @@ async fn grpc(
     endpoint: &EndpointState,
     config: &Config,
     tls: Option<&UpstreamTls>,
-) -> Result<bool, Failed> {
+) -> Result<Result<(), Cause>, Failed> {
     let stream = reach::connect_as_traffic(endpoint, tls, b"h2").await?;
     let (mut client, connection) = h2::client::handshake(stream).await?;
     let _ended = Checking(tokio::spawn(connection).abort_handle());
@@ -138,18 +149,37 @@ async fn grpc(
         .body(())?;
     let (answer, mut body) = client.send_request(request, false)?;
     body.send_data(health_request(service).into(), true)?;
-    let mut answer = answer.await?.into_body();
+    let answer = answer.await?;
+    if answer.status() != http::StatusCode::OK {
+        return Ok(Err(Cause::http(answer.status().as_u16())));
+    }
+    // An answer of trailers alone has its status in the head.
+    if let Some(status) = grpc_status(answer.headers()) {
+        return Ok(Err(Cause::grpc(status)));
+    }
+    let mut answer = answer.into_body();
     let mut message = Vec::new();
     while let Some(chunk) = answer.data().await {
         let chunk = chunk?;
         answer.flow_control().release_capacity(chunk.len())?;
         message.extend_from_slice(&chunk);
         if message.len() > ANSWER_MAX {
-            return Ok(false);
+            return Ok(Err(Kind::NotServing.into()));
         }
     }
     // HealthCheckResponse { status = 1: SERVING (1) }, behind five bytes of gRPC framing.
-    Ok(message.get(5..) == Some(&[0x08, 0x01]))
+    if message.get(5..) == Some(&[0x08, 0x01]) {
+        return Ok(Ok(()));
+    }
+    let trailers = answer.trailers().await?;
+    let status = trailers.and_then(|trailers| grpc_status(&trailers));
+    Ok(Err(status.map_or(Kind::NotServing.into(), Cause::grpc)))
+}
+
+/// Returns a gRPC status that is not OK.
+fn grpc_status(fields: &http::HeaderMap) -> Option<u8> {
+    let status = fields.get("grpc-status")?.to_str().ok()?.parse().ok()?;
+    (status != 0).then_some(status)
 }
 
 /// `HealthCheckRequest { service = 1 }` in gRPC framing.

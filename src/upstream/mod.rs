@@ -4,22 +4,26 @@
 //! reload hands on to the next snapshot when their identity (service, version, address) stays.
 
 pub mod balance;
+pub mod cause;
 mod clock;
 pub mod endpoint;
 mod errands;
 pub mod ewma;
 pub mod health;
+mod outliers;
 pub mod probe;
 mod reach;
 pub mod resolve;
 mod retry;
+mod series;
 
-pub use endpoint::{Address, Endpoint, EndpointState, Health, InFlight};
+pub use cause::Cause;
+pub use endpoint::{Address, Endpoint, EndpointState, Health, InFlight, Trouble, Troubles};
 pub use errands::{Errand, Errands};
 pub use retry::Budget;
+pub use series::UpstreamSeries;
 
 use crate::config::limit::KeyPart;
-use crate::config::policy::Mode;
 use crate::config::service::{self as config, Retry as RetryRules, Timeouts, UpstreamHttp};
 use crate::config::units::Percent;
 use crate::config::upkeep::{Outliers, Sticky};
@@ -32,6 +36,7 @@ use crate::telemetry::series::Durations;
 use crate::telemetry::series::LabelId;
 use crate::tls::UpstreamTls;
 use balance::Balancer;
+use endpoint::Owner;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -101,6 +106,8 @@ pub struct Version {
     /// Durations of tries.
     pub series: Arc<Durations>,
     pub pool: Arc<PoolSeries>,
+    /// Bytes, failed connections, checks.
+    pub counters: Arc<UpstreamSeries>,
 }
 
 /// What a service is built in, besides its own table.
@@ -197,7 +204,7 @@ impl Service {
 
 impl Version {
     fn build(
-        service: &str,
+        service: &Name,
         name: &Name,
         config: &config::Version,
         of: &config::Service,
@@ -207,6 +214,12 @@ impl Version {
     ) -> Self {
         let checks = of.health.clone().map(Arc::new);
         let tls = (surroundings.tls)(name);
+        let counters = previous.map(|version| version.counters.clone());
+        let owner = Owner {
+            service: service.clone(),
+            version: name.clone(),
+            series: counters.unwrap_or_default(),
+        };
         let endpoints: Vec<Endpoint> = config
             .endpoints
             .iter()
@@ -220,7 +233,8 @@ impl Version {
                     )),
                     None => {}
                 }
-                let built = Endpoint::build(endpoint, checks.as_ref(), tls.as_ref(), before);
+                let built =
+                    Endpoint::build(&owner, endpoint, checks.as_ref(), tls.as_ref(), before);
                 if of.health.is_some() && before.is_none() && previous.is_some() {
                     built.state.found(Health::Awaited);
                 } else if of.health.is_none() {
@@ -238,7 +252,7 @@ impl Version {
                         .reset
                         .push(format!("breaker of {service}/{name}: its table changed"));
                 }
-                Arc::new(Breaker::new(config, Instant::now()))
+                Arc::new(Breaker::new(config, Instant::now()).of(service, name))
             }
         });
         let errands = endpoints.iter().map(|endpoint| {
@@ -265,6 +279,7 @@ impl Version {
             series: previous
                 .map(|version| version.series.clone())
                 .unwrap_or_default(),
+            counters: owner.series,
         }
     }
 
@@ -348,42 +363,6 @@ impl Version {
         endpoints.find(|(index, endpoint)| {
             endpoint.id() == id && !tried.contains(index) && endpoint.state.available()
         })
-    }
-
-    /// Counts how a try ended at an endpoint, and takes it out when it has failed too often. The
-    /// last one that is available stays: a sick answer is better than none.
-    pub fn judge(&self, index: usize, failed: bool) {
-        let Some(outliers) = self.upkeep.outliers.as_ref() else {
-            return;
-        };
-        let Some(endpoint) = self.endpoints.get(index) else {
-            return;
-        };
-        let row = endpoint.state.judge(failed);
-        if outliers.mode == Mode::Off || row < outliers.consecutive_failures.max(1) {
-            return;
-        }
-        let out = self
-            .endpoints
-            .iter()
-            .filter(|e| e.state.is_ejected())
-            .count();
-        let available = self
-            .endpoints
-            .iter()
-            .filter(|e| e.state.available())
-            .count();
-        let share = usize::from(outliers.max_ejected.0) * self.endpoints.len() / 10_000;
-        if out >= share.max(1) || available <= 1 || endpoint.state.is_ejected() {
-            return;
-        }
-        if outliers.mode == Mode::Report {
-            tracing::warn!(endpoint = %endpoint.address, failures = row, "would be ejected");
-            endpoint.state.judge(false);
-            return;
-        }
-        let length = endpoint.state.eject(outliers.eject_for);
-        tracing::warn!(endpoint = %endpoint.address, failures = row, ?length, "endpoint ejected");
     }
 }
 

@@ -4,6 +4,7 @@
 //! default version, serve the very request that found out. The probe starts soon and slows down,
 //! so that a restart costs a fraction of a second and a dead host costs little.
 
+use super::Cause;
 use super::endpoint::EndpointState;
 use super::reach;
 use std::sync::{Arc, Weak};
@@ -18,9 +19,8 @@ const LONGEST: Duration = Duration::from_secs(2);
 const CONNECT: Duration = Duration::from_secs(1);
 
 /// Takes `endpoint` out and probes it in the background until it is back or nobody uses it.
-pub fn take_out(endpoint: &Arc<EndpointState>, why: &str) {
-    if endpoint.mark_down() {
-        tracing::warn!(endpoint = %endpoint.address, why, "endpoint taken out");
+pub fn take_out(endpoint: &Arc<EndpointState>, cause: Cause) {
+    if endpoint.mark_down(cause) {
         tokio::spawn(bring_back(Arc::downgrade(endpoint)));
     }
 }
@@ -35,7 +35,6 @@ async fn bring_back(endpoint: Weak<EndpointState>) {
         };
         if accepts(&endpoint).await {
             endpoint.mark_up();
-            tracing::info!(endpoint = %endpoint.address, "endpoint is back");
             return;
         }
         pause = (pause * 2).min(LONGEST);
@@ -51,6 +50,9 @@ mod tests {
     use super::take_out;
     use crate::config::service::Endpoint as Config;
     use crate::upstream::Endpoint;
+    use crate::upstream::cause::Kind;
+    use crate::upstream::endpoint::Owner;
+    use std::sync::Arc;
     use tokio::net::TcpListener;
 
     #[tokio::test]
@@ -62,8 +64,13 @@ mod tests {
             address: address.to_string().into(),
             weight: 1,
         };
-        let endpoint = Endpoint::build(&config, None, None, None);
-        take_out(&endpoint.state, "test");
+        let of = Owner {
+            service: "shop".into(),
+            version: "v1".into(),
+            series: Arc::default(),
+        };
+        let endpoint = Endpoint::build(&of, &config, None, None, None);
+        take_out(&endpoint.state, Kind::ConnectRefused.into());
         assert!(!endpoint.state.available());
         let _listener = TcpListener::bind(address).await.unwrap();
         while !endpoint.state.available() {

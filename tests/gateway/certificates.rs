@@ -15,15 +15,15 @@ use tyrian::tls::dev::{Authority, Pair, Role};
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// How a client shakes hands.
-struct Client<'a> {
+pub struct Client<'a> {
     believes: &'a Authority,
-    shows: Option<&'a Pair>,
+    pub shows: Option<&'a Pair>,
     alpn: &'a [&'a str],
     versions: &'a [&'static rustls::SupportedProtocolVersion],
 }
 
 impl<'a> Client<'a> {
-    fn of(believes: &'a Authority) -> Self {
+    pub fn of(believes: &'a Authority) -> Self {
         Self {
             believes,
             shows: None,
@@ -61,7 +61,7 @@ impl<'a> Client<'a> {
         Ok(stream)
     }
 
-    fn get(&self, gateway: &Gateway, path: &str, headers: &str) -> std::io::Result<String> {
+    pub fn get(&self, gateway: &Gateway, path: &str, headers: &str) -> std::io::Result<String> {
         let mut stream = self.connect(gateway, "a.example")?;
         get(&mut stream, path, headers)
     }
@@ -109,7 +109,7 @@ fn config(tls: &str, upstream: &Upstream) -> String {
 pub struct Scene {
     pub dir: tempfile::TempDir,
     upstream: Upstream,
-    authority: Authority,
+    pub authority: Authority,
 }
 
 impl Scene {
@@ -230,7 +230,7 @@ fn protocols_and_versions_are_agreed_upon() {
     assert!(client.connect(&strict, "a.example").is_err());
     // What says nothing is cut, and counted.
     strict.counts(
-        "tyrian_connections_cut_total{reason=\"tls_handshake\"}",
+        "tyrian_connections_cut_total{listener=\"tls\",reason=\"tls_handshake\"}",
         1.0,
     );
 }
@@ -383,7 +383,10 @@ fn a_silent_handshake_is_cut() {
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
     assert_eq!(silent.read(&mut [0; 1]).unwrap_or(0), 0);
-    gateway.counts("tyrian_connections_cut_total{reason=\"tls_timeout\"}", 1.0);
+    gateway.counts(
+        "tyrian_connections_cut_total{listener=\"tls\",reason=\"tls_timeout\"}",
+        1.0,
+    );
 }
 
 #[test]

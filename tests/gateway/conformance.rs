@@ -797,9 +797,9 @@ fn floods_are_cut_off_and_counted() {
         cut += 1;
         let counted = |gateway: &Gateway| -> f64 {
             let reasons = ["http2_flood", "http2_protocol", reason];
-            let metric = |reason| format!("tyrian_connections_cut_total{{reason=\"{reason}\"}}");
-            let counts = reasons.iter().map(|reason| gateway.metric(&metric(reason)));
-            counts.flatten().sum()
+            let of = "tyrian_connections_cut_total{listener=\"web\",reason=";
+            let counts = reasons.map(|reason| gateway.metric(&format!("{of}\"{reason}\"}}")));
+            counts.into_iter().flatten().sum()
         };
         // It is counted when the connection has gone, which the client may see first.
         let latest = Instant::now() + PATIENCE;

@@ -74,7 +74,7 @@ fn balancers_that_are_trusted_say_who_connects() {
         assert_eq!(gateway.connect().exchange(wrong).status, 0);
     }
     gateway.counts(
-        "tyrian_connections_cut_total{reason=\"proxy_protocol\"}",
+        "tyrian_connections_cut_total{listener=\"web\",reason=\"proxy_protocol\"}",
         3.0,
     );
     // From anybody else it is not even looked for.
@@ -134,7 +134,7 @@ fn only_who_may_connect_does_and_no_more_than_allowed() {
     let denied = with_clients("deny = [\"127.0.0.0/8\"]", &upstream);
     assert_eq!(denied.connect().exchange(GET).status, 0);
     denied.counts(
-        "tyrian_connections_cut_total{reason=\"client_denied\"}",
+        "tyrian_connections_cut_total{listener=\"web\",reason=\"client_denied\"}",
         1.0,
     );
     let others = with_clients("allow = [\"192.0.2.0/24\"]", &upstream);

@@ -165,7 +165,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 #[test]
 fn calls_of_every_kind_by_tonic() {
-    let gateway = Gateway::start(&config(server()));
+    let mut gateway = Gateway::start(&config(server()));
     runtime().block_on(async {
         let mut client = client(&gateway).await;
         let sent = vec![7; 1 << 20];
@@ -201,6 +201,10 @@ fn calls_of_every_kind_by_tonic() {
         );
     });
     let of = "route=\"echo\",service=\"a\",version=\"v1\",color=\"\"";
+    // The log has the status, from trailers.
+    let ended = |status: u8| move |line: &serde_json::Value| line["grpc_status"] == status;
+    assert_eq!(gateway.logged(ended(0))["status"], 200);
+    assert_eq!(gateway.logged(ended(15))["route"], "echo");
     for (status, calls) in [("0", 2.0), ("15", 1.0)] {
         let name = format!("tyrian_grpc_responses_total{{{of},grpc_status=\"{status}\"}}");
         gateway.counts(&name, calls);
@@ -267,7 +271,9 @@ fn a_stream_outlives_reloads() {
 
 #[test]
 fn refusals_are_statuses_of_grpc() {
-    let gateway = Gateway::start(&config(server()));
+    let mut gateway = Gateway::start(&config(server()));
+    let mut tap = crate::eyes::Events::of(&gateway, "/v1/tap?reason=any");
+    tap.next("open", |_| true);
     runtime().block_on(async {
         let mut client = client(&gateway).await;
         let mut codes = Vec::new();
@@ -285,6 +291,12 @@ fn refusals_are_statuses_of_grpc() {
             .unary(Request::new(b"x".to_vec()), nowhere, Raw)
             .await;
         assert_eq!(answer.unwrap_err().code(), Code::Unimplemented);
+        for (reason, status) in [("rate_limited", 8), ("no_route", 12)] {
+            let line = gateway.logged(|line| line["reason"] == reason);
+            assert_eq!(line["grpc_status"], status, "{line}");
+            let seen = tap.next("request", |seen| seen["reason"] == reason);
+            assert_eq!(seen["grpc_status"], status, "{seen}");
+        }
         // Nobody answers: the client's own deadline ends it, on both sides.
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let gateway = Gateway::start(&config(silent.local_addr().unwrap()));

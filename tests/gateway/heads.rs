@@ -153,7 +153,7 @@ fn a_head_that_does_not_end_is_not_waited_for() {
         assert_eq!(farewell.unwrap().code(), 11);
     }
     gateway.counts(
-        "tyrian_connections_cut_total{reason=\"http2_header_timeout\"}",
+        "tyrian_connections_cut_total{listener=\"web\",reason=\"http2_header_timeout\"}",
         2.0,
     );
     let mut client = Client::start(&gateway);

@@ -78,7 +78,7 @@ impl Rollouts {
                 let reason = "it is loaded".to_owned();
                 let event = state.start(plan, live, reason, Moment::now());
                 inner.book.rollouts.insert(name.to_string(), state);
-                self.happened(inner, &snapshot.config, name, event);
+                self.happened(inner, snapshot, name, event);
             }
         }
         inner.book.write();
@@ -131,7 +131,7 @@ impl Rollouts {
         fits(&snapshot.config, &inner.book, color, event.to)?;
         inner.close_window(name, &mut state);
         inner.book.rollouts.insert(color.to_owned(), state);
-        self.happened(inner, &snapshot.config, name, event);
+        self.happened(inner, snapshot, name, event);
         inner.book.write();
         inner.show(snapshot);
         inner.view(snapshot, color).ok_or_else(|| unknown(color))
@@ -158,7 +158,7 @@ impl Rollouts {
         {
             inner.close_window(name, &mut state);
             inner.book.rollouts.insert(color.to_owned(), state);
-            self.happened(inner, &snapshot.config, name, event);
+            self.happened(inner, snapshot, name, event);
         }
         inner.book.set(color, percent, file, By::Operator, now);
         inner.book.write();
@@ -184,7 +184,7 @@ impl Rollouts {
             if let Some(event) = event {
                 inner.close_window(name, &mut state);
                 inner.book.rollouts.insert(name.to_string(), state);
-                self.happened(inner, &snapshot.config, name, event);
+                self.happened(inner, snapshot, name, event);
                 changed = true;
             } else {
                 inner.book.rollouts.insert(name.to_string(), state);
@@ -197,7 +197,11 @@ impl Rollouts {
     }
 
     /// Sets the share that an event asks for, and tells of it.
-    fn happened(&self, inner: &mut Inner, config: &Config, color: &Name, event: Event) {
+    fn happened(&self, inner: &mut Inner, snapshot: &Snapshot, color: &Name, event: Event) {
+        let config = &snapshot.config;
+        if let Some(series) = snapshot.rollouts.get(color) {
+            series.happened(event.kind);
+        }
         let (Some(plan), Some(file)) = (config.rollouts.get(color), file_share(config, color))
         else {
             return;

@@ -6,13 +6,18 @@
 //! **Invariants:** never open below `min_requests`; never more than `probes` unjudged requests in
 //! half-open; a probe's place comes back however its request ends; there is always a way back.
 
+mod change;
 #[cfg(test)]
 mod tests;
 mod window;
 
+pub use change::{Cause, Change};
+
+use crate::config::Name;
 use crate::config::breaker as config;
 use crate::config::policy::Mode;
 use crate::config::units::Percent;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -56,6 +61,9 @@ pub struct Outcome {
 /// A breaker. Survives reloads that leave its table unchanged.
 #[derive(Debug)]
 pub struct Breaker {
+    /// Names for the log.
+    service: Name,
+    version: Name,
     pub config: config::Breaker,
     /// The phase, read without the lock; written under it.
     phase: AtomicU8,
@@ -64,6 +72,8 @@ pub struct Breaker {
     machine: Mutex<Machine>,
     window: Window,
     start: Instant,
+    /// The same moment as `start`, on the clock of the wall.
+    started_at: Timestamp,
     transitions: [AtomicU64; 3],
     /// Requests refused, or that would have been.
     pub refused: AtomicU64,
@@ -82,6 +92,8 @@ struct Machine {
     judged: u32,
     failed: u32,
     slow: u32,
+    /// The latest change of the phase.
+    last: Option<Change>,
 }
 
 /// Permission for one request; tell it how the request ended, or it counts as unjudged.
@@ -96,15 +108,33 @@ pub struct Permit {
 impl Breaker {
     pub fn new(config: &config::Breaker, now: Instant) -> Self {
         Self {
+            service: Name::from(""),
+            version: Name::from(""),
             config: config.clone(),
             phase: AtomicU8::new(Phase::Closed as u8),
             held: AtomicBool::new(false),
             machine: Mutex::default(),
             window: Window::new(config.window),
             start: now,
+            started_at: Timestamp::now(),
             transitions: [const { AtomicU64::new(0) }; 3],
             refused: AtomicU64::new(0),
         }
+    }
+
+    /// Says whose breaker it is, for the log.
+    pub fn of(mut self, service: &Name, version: &Name) -> Self {
+        self.service = service.clone();
+        self.version = version.clone();
+        self
+    }
+
+    /// Returns the latest change of the phase and its time; `None`: it was never anything but
+    /// closed.
+    pub fn last_change(&self) -> Option<(Change, Timestamp)> {
+        let change = self.machine.lock().last?;
+        let time = self.started_at.checked_add(change.at);
+        Some((change, time.unwrap_or(self.started_at)))
     }
 
     fn since_start(&self, now: Instant) -> Duration {
@@ -183,20 +213,28 @@ impl Breaker {
         let at = self.since_start(now);
         // The phase may have changed while the lock was waited for.
         let mut phase = self.phase();
+        let mut change = None;
         if phase == Phase::Open && !self.held.load(Ordering::Relaxed) && at >= machine.open_until {
-            self.enter(&mut machine, Phase::HalfOpen);
+            let cause = Cause::OpenForElapsed;
+            change = Some(self.enter(&mut machine, Phase::HalfOpen, cause, Seen::default(), at));
             phase = Phase::HalfOpen;
         }
         let wait = match phase {
             Phase::Closed => return Ok(permit(machine.era, false)),
             Phase::HalfOpen if machine.in_flight + machine.judged < self.config.probes => {
                 machine.in_flight += 1;
-                return Ok(permit(machine.era, true));
+                let permit = permit(machine.era, true);
+                drop(machine);
+                if let Some(change) = change {
+                    self.log(change);
+                }
+                return Ok(permit);
             }
             Phase::HalfOpen => Duration::from_secs(1),
             Phase::Open if self.held.load(Ordering::Relaxed) => self.config.open_for,
             Phase::Open => machine.open_until.saturating_sub(at),
         };
+        drop(machine);
         self.refused.fetch_add(1, Ordering::Relaxed);
         match self.config.mode {
             Mode::Report => Ok(aside()),
@@ -206,11 +244,14 @@ impl Breaker {
 
     /// Opens it until told otherwise (`Open`), closes it (`Closed`), or lets it find out
     /// (`HalfOpen`).
-    pub fn hold(&self, phase: Phase) {
+    pub fn hold(&self, phase: Phase, now: Instant) {
         let mut machine = self.machine.lock();
         self.held.store(phase == Phase::Open, Ordering::Relaxed);
         machine.streak = 0;
-        self.enter(&mut machine, phase);
+        let at = self.since_start(now);
+        let change = self.enter(&mut machine, phase, Cause::Operator, Seen::default(), at);
+        drop(machine);
+        self.log(change);
     }
 
     /// Whether it was opened by hand.
@@ -218,7 +259,16 @@ impl Breaker {
         self.held.load(Ordering::Relaxed)
     }
 
-    fn enter(&self, machine: &mut Machine, phase: Phase) {
+    /// Enters a phase. The caller writes the change to the log once it has let the lock go.
+    fn enter(
+        &self,
+        machine: &mut Machine,
+        phase: Phase,
+        cause: Cause,
+        seen: Seen,
+        at: Duration,
+    ) -> Change {
+        let from = self.phase();
         machine.era += 1;
         (machine.in_flight, machine.judged) = (0, 0);
         (machine.failed, machine.slow) = (0, 0);
@@ -230,13 +280,25 @@ impl Breaker {
         if let Some(count) = self.transitions.get(phase as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
+        let held = self.held.load(Ordering::Relaxed);
+        let change = Change {
+            from,
+            to: phase,
+            cause,
+            seen,
+            open_for: (phase == Phase::Open && !held)
+                .then(|| machine.open_until.saturating_sub(at)),
+            at,
+        };
+        machine.last = Some(change);
+        change
     }
 
-    fn open(&self, machine: &mut Machine, at: Duration) {
+    fn open(&self, machine: &mut Machine, cause: Cause, seen: Seen, at: Duration) -> Change {
         let doubled = self.config.open_for * 2_u32.saturating_pow(machine.streak.min(16));
         machine.streak += 1;
         machine.open_until = at + doubled.min(self.config.open_max);
-        self.enter(machine, Phase::Open);
+        self.enter(machine, Phase::Open, cause, seen, at)
     }
 
     /// Counts a request of the closed phase.
@@ -246,23 +308,31 @@ impl Breaker {
             return; // a good answer cannot be the last straw
         }
         let seen = self.window.sum(at);
-        if seen.total < self.config.trip.min_requests || !self.is_too_bad(seen) {
+        if seen.total < self.config.trip.min_requests {
             return;
         }
+        let Some(cause) = self.too_bad(seen) else {
+            return;
+        };
         let mut machine = self.machine.lock();
         if self.phase() == Phase::Closed && machine.era == era {
-            self.open(&mut machine, at);
+            let change = self.open(&mut machine, cause, seen, at);
+            drop(machine);
+            self.log(change);
         }
     }
 
-    fn is_too_bad(&self, seen: Seen) -> bool {
+    /// Returns which threshold the numbers have reached, if any.
+    fn too_bad(&self, seen: Seen) -> Option<Cause> {
         let over = |part: u32, limit: Percent| {
             u64::from(part) * 10_000 >= u64::from(limit.0) * u64::from(seen.total)
         };
         let trip = &self.config.trip;
-        trip.error_rate
-            .is_some_and(|limit| over(seen.failed, limit))
-            || trip.slow.is_some_and(|(_, limit)| over(seen.slow, limit))
+        let errors = trip.error_rate.filter(|limit| over(seen.failed, *limit));
+        let slow = trip.slow.filter(|(_, limit)| over(seen.slow, *limit));
+        errors
+            .map(|_| Cause::ErrorRate)
+            .or_else(|| slow.map(|_| Cause::SlowRate))
     }
 
     /// Counts a probe that has ended.
@@ -281,11 +351,15 @@ impl Breaker {
             failed: machine.failed,
             slow: machine.slow,
         };
-        if self.is_too_bad(seen) {
-            self.open(&mut machine, at);
+        let change = if self.too_bad(seen).is_some() {
+            self.open(&mut machine, Cause::ProbesFailed, seen, at)
         } else if machine.judged >= self.config.probes {
-            self.enter(&mut machine, Phase::Closed);
-        }
+            self.enter(&mut machine, Phase::Closed, Cause::ProbesPassed, seen, at)
+        } else {
+            return;
+        };
+        drop(machine);
+        self.log(change);
     }
 }
 

@@ -184,11 +184,11 @@ fn reporting_lets_everything_pass() {
 fn a_hand_holds_it_open_and_lets_go() {
     let now = Instant::now();
     let breaker = Arc::new(Breaker::new(&config(Window::Time(10 * SECOND)), now));
-    breaker.hold(Phase::Open);
+    breaker.hold(Phase::Open, now);
     assert!(breaker.admit(now + 3600 * SECOND).is_err());
-    breaker.hold(Phase::HalfOpen);
+    breaker.hold(Phase::HalfOpen, now);
     assert!(breaker.admit(now).is_ok());
-    breaker.hold(Phase::Closed);
+    breaker.hold(Phase::Closed, now);
     serve(&breaker, 5, good(), now);
 }
 
