@@ -1,44 +1,72 @@
 //! `tyrian demo`
 
+use super::logging::Form;
 use super::process::{Service, serve};
 use super::{Exit, print, state_dir};
-use crate::demo;
+use crate::demo::{self, Ports};
 use crate::live::Source;
 use crate::server::Serving;
+use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Start a gateway with two small upstream versions to play with. Ctrl-C ends it all.
+///
+/// A port that is taken gives way to the next free one; 0 is any port.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tyrian demo
-  tyrian demo --port 9000")]
+  tyrian demo --port 9000 --admin 9100")]
 pub struct Args {
     /// Where the gateway listens
     #[arg(long, default_value_t = 8080)]
     port: u16,
+    /// Where the dashboard is
+    #[arg(long, value_name = "PORT", default_value_t = 9980)]
+    admin: u16,
+    /// Where metrics are [default: the port after that of the dashboard]
+    #[arg(long, value_name = "PORT")]
+    metrics: Option<u16>,
     /// Where the configuration to edit is written [default: a directory of its own]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
 
-pub fn run(args: &Args) -> Exit {
-    let directory = match args.dir.clone().map_or_else(demo::directory, Ok) {
-        Ok(directory) => directory,
-        Err(error) => {
-            eprintln!("error: cannot make a directory for the demo: {error}");
-            return Exit::Failed;
+impl Args {
+    fn ports(&self) -> Ports {
+        let after = match self.admin {
+            0 => 0,
+            admin => admin.saturating_add(1),
+        };
+        Ports {
+            gateway: self.port,
+            admin: self.admin,
+            metrics: self.metrics.unwrap_or(after),
         }
-    };
-    let started = demo::start_upstreams()
-        .and_then(|upstreams| demo::write_config(&directory, args.port, &upstreams));
-    let file = match started {
-        Ok(file) => file,
+    }
+}
+
+/// Writes the configuration. Returns its file, and what there is to say about ports.
+fn prepare(directory: &Path, ports: Ports) -> io::Result<(PathBuf, Vec<String>)> {
+    std::fs::create_dir_all(directory)?;
+    let (ports, remarks) = ports.free()?;
+    let upstreams = demo::start_upstreams()?;
+    let file = demo::write_config(directory, ports, &upstreams)?;
+    Ok((file, remarks))
+}
+
+pub fn run(args: &Args) -> Exit {
+    let directory = args.dir.clone().unwrap_or_else(demo::directory);
+    let (file, remarks) = match prepare(&directory, args.ports()) {
+        Ok(prepared) => prepared,
         Err(error) => {
             eprintln!("error: cannot prepare the demo: {error}");
             return Exit::Failed;
         }
     };
+    for remark in remarks {
+        print(&format!("{remark}\n"));
+    }
     let shown = file.clone();
     let state = state_dir(Some(directory.join("state")));
     let token = state.as_ref().map(|state| state.join("admin.token"));
@@ -52,6 +80,7 @@ pub fn run(args: &Args) -> Exit {
     serve(Service {
         source: Source::Path(file),
         state_dir: state,
+        log: Form::Human,
         ready: Box::new(ready),
     })
 }

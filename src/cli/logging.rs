@@ -12,8 +12,17 @@ static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 /// goes away; the access log does that better.
 const DEFAULT: &str = "info,pingora_core=off,pingora_proxy=off";
 
+/// Which form the log has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// What `TYRIAN_LOG_FORMAT` says, else lines for people on a terminal, else JSON.
+    Usual,
+    /// Lines for people, whatever the environment says.
+    Human,
+}
+
 /// Starts logging.
-pub fn start() {
+pub fn start(form: Form) {
     let wanted = std::env::var("TYRIAN_LOG")
         .ok()
         .filter(|value| !value.is_empty());
@@ -30,6 +39,7 @@ pub fn start() {
     let _ = FILTER.set(handle);
     let format = std::env::var("TYRIAN_LOG_FORMAT").unwrap_or_default();
     let human = match format.as_str() {
+        _ if form == Form::Human => true,
         "json" => false,
         "human" => true,
         other => {

@@ -27,6 +27,7 @@ const FLUSH: Duration = Duration::from_secs(2);
 pub struct Service {
     pub source: Source,
     pub state_dir: Option<PathBuf>,
+    pub log: logging::Form,
     /// Called with the listeners' addresses once everything serves.
     pub ready: Ready,
 }
@@ -77,7 +78,7 @@ impl Signals {
 
 /// Serves until told to leave.
 pub fn serve(service: Service) -> Exit {
-    logging::start();
+    logging::start(service.log);
     count_panics();
     crate::tls::install_provider();
     let mut inherited = Inherited::take();

@@ -1,5 +1,6 @@
 //! `tyrian run`
 
+use super::logging::Form;
 use super::process::{Service, serve};
 use super::{Exit, find_config, state_dir};
 use crate::live::Source;
@@ -51,6 +52,7 @@ pub fn run(args: Args) -> Exit {
     serve(Service {
         source,
         state_dir,
+        log: Form::Usual,
         ready: Box::new(|_, _| {}),
     })
 }

@@ -1,9 +1,13 @@
 //! What `tyrian demo` needs: two versions of a small upstream in this process, a configuration to
 //! edit, and the lines to try.
 
+mod ports;
+
+pub use ports::Ports;
+
+use axum::Router;
 use axum::extract::Request;
-use axum::http::HeaderMap;
-use axum::{Json, Router};
+use axum::http::{HeaderMap, header};
 use serde_json::{Value, json};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -19,14 +23,9 @@ pub struct Upstreams {
     v2: SocketAddr,
 }
 
-/// A directory for the demo's files, anew for each start.
-///
-/// # Errors
-/// When it cannot be made.
-pub fn directory() -> io::Result<PathBuf> {
-    let directory = std::env::temp_dir().join(format!("tyrian-demo-{}", std::process::id()));
-    std::fs::create_dir_all(&directory)?;
-    Ok(directory)
+/// Returns a directory for the demo's files, another one for each start.
+pub fn directory() -> PathBuf {
+    std::env::temp_dir().join(format!("tyrian-demo-{}", std::process::id()))
 }
 
 /// Starts both versions on a thread of their own; they end with the process.
@@ -59,7 +58,11 @@ pub fn start_upstreams() -> io::Result<Upstreams> {
 
 async fn serve(listener: TcpListener, version: &'static str) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let answer = move |request: Request| async move { Json(describe(version, &request)) };
+    let answer = move |request: Request| async move {
+        // The line feed keeps the next prompt of a shell off the answer.
+        let text = format!("{}\n", describe(version, &request));
+        ([(header::CONTENT_TYPE, "application/json")], text)
+    };
     axum::serve(listener, Router::new().fallback(answer)).await
 }
 
@@ -83,9 +86,11 @@ fn describe(version: &str, request: &Request) -> Value {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write_config(directory: &Path, port: u16, upstreams: &Upstreams) -> io::Result<PathBuf> {
+pub fn write_config(directory: &Path, ports: Ports, upstreams: &Upstreams) -> io::Result<PathBuf> {
     let text = CONFIG
-        .replace("@PORT@", &port.to_string())
+        .replace("@PORT@", &ports.gateway.to_string())
+        .replace("@ADMIN@", &ports.admin.to_string())
+        .replace("@METRICS@", &ports.metrics.to_string())
         .replace("@V1@", &upstreams.v1.to_string())
         .replace("@V2@", &upstreams.v2.to_string());
     let file = directory.join("tyrian.toml");
@@ -145,6 +150,8 @@ mod tests {
     fn the_demo_configuration_is_sound_and_its_tests_hold() {
         let text = CONFIG.replace("@PORT@", "8080");
         let text = text
+            .replace("@ADMIN@", "9980")
+            .replace("@METRICS@", "9981")
             .replace("@V1@", "127.0.0.1:1")
             .replace("@V2@", "127.0.0.1:2");
         let loaded = load_text("demo.toml", &text, &|_| None);

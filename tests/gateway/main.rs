@@ -18,6 +18,7 @@ mod coloring;
 mod conformance;
 mod counting;
 mod curl;
+mod demo;
 mod deployed;
 mod edges;
 mod exporting;
