@@ -3,7 +3,7 @@
 use super::{Exit, Output, print, print_json};
 use crate::plugin;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// List plugins, show what they take, begin a new one.
 #[derive(Debug, clap::Args)]
@@ -160,13 +160,20 @@ fn new(name: &str, sdk: Option<&PathBuf>, to: Option<PathBuf>) -> Exit {
         eprintln!("error: no crate can be called `{name}`: the word has a meaning of its own");
         return Exit::Usage;
     }
+    let sdk = match sdk.map(|sdk| found(sdk)).transpose() {
+        Ok(sdk) => sdk,
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            return Exit::Failed;
+        }
+    };
     let directory = to.unwrap_or_else(|| PathBuf::from(name));
     if directory.exists() {
         eprintln!("error: {} is there already", directory.display());
         return Exit::Failed;
     }
     let written = std::fs::create_dir_all(directory.join("src")).and_then(|()| {
-        std::fs::write(directory.join("Cargo.toml"), manifest(name, sdk))?;
+        std::fs::write(directory.join("Cargo.toml"), manifest(name, sdk.as_deref()))?;
         std::fs::write(directory.join("src/lib.rs"), source(name))?;
         std::fs::write(directory.join("src/main.rs"), main_of(name))
     });
@@ -175,7 +182,8 @@ fn new(name: &str, sdk: Option<&PathBuf>, to: Option<PathBuf>) -> Exit {
             let directory = directory.display();
             print(&format!(
                 "{directory}/src/lib.rs  the plugin and its test: cargo test\n\
-                 {directory}/src/main.rs a gateway that has it: cargo run -- plugin list\n"
+                 {directory}/src/main.rs a gateway that has it: \
+                 cargo run --features gateway -- plugin list\n"
             ));
             Exit::Ok
         }
@@ -201,17 +209,47 @@ fn source(name: &str) -> String {
         .replace("Template", &type_name(name))
 }
 
-fn manifest(name: &str, sdk: Option<&PathBuf>) -> String {
-    let own = |name: &str, path: Option<PathBuf>| match path {
-        Some(path) => format!("{name} = {{ path = {:?} }}\n", path.to_string_lossy()),
-        None => format!("{name} = \"0.1\"\n"),
+/// Returns where the SDK is, in full: the manifest that names it lies in another directory.
+fn found(sdk: &Path) -> Result<PathBuf, String> {
+    let problem = |why: &dyn std::fmt::Display| {
+        let sdk = sdk.display();
+        format!("`{sdk}` is not the directory of the crate `tyrian-plugin`: {why}")
     };
-    let root = sdk.map(|sdk| sdk.join("../.."));
+    let directory = sdk.canonicalize().map_err(|error| problem(&error))?;
+    let manifest = std::fs::read_to_string(directory.join("Cargo.toml"));
+    let manifest = manifest.map_err(|error| problem(&error))?;
+    match manifest.contains("name = \"tyrian-plugin\"") {
+        true => Ok(directory),
+        false => Err(problem(&"its Cargo.toml is that of another crate")),
+    }
+}
+
+/// Stands in for a crate that the proxy core pulls in, see its manifest. A workspace alone decides
+/// about its patches, so those of the gateway do not reach a crate outside.
+const VENDORED: &str = "vendor/libz-ng-sys";
+
+fn manifest(name: &str, sdk: Option<&Path>) -> String {
+    let root = sdk.and_then(|sdk| sdk.ancestors().nth(2));
+    let place = |path: Option<&Path>| match path {
+        Some(path) => format!("path = {:?}", path.to_string_lossy()),
+        None => "version = \"0.1\"".to_owned(),
+    };
+    let (sdk, gateway) = (place(sdk), place(root));
+    let vendored = root.map(|root| root.join(VENDORED));
+    let patch = match vendored.filter(|path| path.exists()) {
+        Some(path) => format!(
+            "\n# The gateway needs it to be built without cmake.\n[patch.crates-io]\n\
+             libz-ng-sys = {{ path = {:?} }}\n",
+            path.to_string_lossy()
+        ),
+        None => String::new(),
+    };
     format!(
         "[package]\nname = {name:?}\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\n\
-         {}{}\n[workspace]\n",
-        own("tyrian-plugin", sdk.cloned()),
-        own("tyrian", root),
+         tyrian-plugin = {{ {sdk} }}\ntyrian = {{ {gateway}, optional = true }}\n\n[features]\n\
+         # The gateway of src/main.rs. Tests of the plugin do without it.\n\
+         gateway = [\"dep:tyrian\"]\n\n[[bin]]\nname = {name:?}\npath = \"src/main.rs\"\n\
+         required-features = [\"gateway\"]\n{patch}\n[workspace]\n"
     )
 }
 
@@ -245,7 +283,27 @@ mod tests {
         assert!(source.contains("const NAME: &'static str = \"rate-card\""));
         assert!(!source.to_lowercase().contains("template"));
         assert!(main_of("rate-card").contains("rate_card::RateCard"));
-        let path = std::path::PathBuf::from("sdk");
-        assert!(manifest("rate-card", Some(&path)).contains("tyrian-plugin = { path = \"sdk\" }"));
+        let registry = manifest("rate-card", None);
+        assert!(
+            registry.contains("tyrian-plugin = { version = \"0.1\" }"),
+            "{registry}"
+        );
+        assert!(!registry.contains("patch"), "{registry}");
+    }
+
+    #[test]
+    fn an_sdk_that_is_not_there_is_refused_before_anything_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(
+            dir.path().join("Cargo.toml"),
+            "[package]\nname = \"other\"\n",
+        )
+        .unwrap();
+        let to = dir.path().join("crate");
+        for sdk in [dir.path().join("nowhere"), dir.path().to_owned()] {
+            let made = new("greeter", Some(&sdk), Some(to.clone()));
+            assert_eq!(made, Exit::Failed, "{}", sdk.display());
+            assert!(!to.exists());
+        }
     }
 }

@@ -39,6 +39,7 @@ mod messages;
 mod mirrors;
 mod observe;
 mod origin;
+mod plugin_crate;
 mod plugins;
 mod process;
 mod reaching;
