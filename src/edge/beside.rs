@@ -1,7 +1,7 @@
 //! What happens beside the exchange and never holds it up: answers kept for worse times.
 
-use super::admit;
 use super::context::{Journey, Refusal};
+use super::{admit, compress};
 use crate::policy::last_good::{self, Asked, Reading};
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
@@ -72,6 +72,7 @@ pub fn recall(session: &Session, journey: &Journey, refusal: Refusal) -> Refusal
     let answer = kept.and_then(|(kept, max)| kept.get(key(session, journey)?, *max));
     let Some(answer) = answer else { return refusal };
     let mut headers = answer.headers.clone();
+    compress::kept(&mut headers, journey);
     headers.push((header::AGE, HeaderValue::from(answer.age().as_secs())));
     refusal.answering(200, headers, answer.body.to_vec())
 }

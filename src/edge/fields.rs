@@ -1,6 +1,8 @@
 //! Values of fields, read as their definitions have them.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use pingora::Result;
+use pingora::http::ResponseHeader;
 
 /// The elements of a list, over all of its lines (RFC 9110, section 5.6.1).
 pub fn elements<'h>(
@@ -31,6 +33,35 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
         | header::TRANSFER_ENCODING
         | header::UPGRADE => true,
         _ => [&KEEP_ALIVE, &PROXY_CONNECTION, &HTTP2_SETTINGS].contains(&name),
+    }
+}
+
+/// Digests of the bytes of a body or of a representation: wrong once these are others (RFC 9530;
+/// RFC 3230 and RFC 1864, which are obsolete and in use).
+pub static DIGESTS: [HeaderName; 4] = [
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-md5"),
+];
+
+/// Whether an answer says that it differs by this request field (RFC 9110, section 12.5.5): `*` says it
+/// of every one.
+pub fn varies_by(headers: &HeaderMap, name: &HeaderName) -> bool {
+    elements(headers, &header::VARY)
+        .any(|said| said == b"*" || said.eq_ignore_ascii_case(name.as_str().as_bytes()))
+}
+
+/// Adds a request field to those by which an answer says that it differs, once.
+///
+/// # Errors
+/// Never in practice: a field's name is a sound value.
+pub fn vary_by(head: &mut ResponseHeader, name: &HeaderName) -> Result<()> {
+    match varies_by(&head.headers, name) {
+        true => Ok(()),
+        false => head
+            .append_header(header::VARY, HeaderValue::from(name.clone()))
+            .map(drop),
     }
 }
 

@@ -335,6 +335,7 @@ impl ProxyHttp for Road {
         journey: &mut Box<Journey>,
     ) -> Result<Option<Bytes>> {
         journey.ended_with(trailers);
+        compress::trailers(trailers, journey);
         Ok(journey
             .bridge
             .as_ref()

@@ -13,6 +13,7 @@ mod breaking;
 mod certificates;
 mod challenges;
 mod client;
+mod coded;
 mod collector;
 mod coloring;
 mod conformance;

@@ -20,6 +20,7 @@ pub struct Seen {
     path: String,
     pub authority: String,
     pub fields: HeaderMap,
+    pub body: Vec<u8>,
     /// How the gateway has ended the stream, where it did.
     pub reset: Option<Reason>,
 }
@@ -115,6 +116,7 @@ async fn answer(
             path: path.clone(),
             authority: authority.unwrap_or_default(),
             fields: head.headers,
+            body: read.clone(),
             reset,
         });
         seen.iter().filter(|seen| seen.path == path).count() == 1
@@ -137,6 +139,7 @@ async fn answer(
             let value = HeaderValue::from_bytes(b"a ").unwrap();
             head.headers_mut().insert("x-white", value);
         }
+        "/trailers" => return with_trailers(respond, head),
         "/bare" => *head.status_mut() = StatusCode::NO_CONTENT,
         _ => {}
     }
@@ -156,6 +159,21 @@ async fn answer(
     let _ = writer.send_data(said.into(), true);
 }
 
+/// Answers with text, and with fields behind it.
+fn with_trailers(mut respond: h2::server::SendResponse<Bytes>, mut head: Response<()>) {
+    let kind = HeaderValue::from_static("text/plain");
+    head.headers_mut().insert("content-type", kind);
+    let Ok(mut writer) = respond.send_response(head, false) else {
+        return;
+    };
+    let _ = writer.send_data("said".into(), false);
+    let mut trailers = HeaderMap::new();
+    for name in ["content-digest", "x-other"] {
+        trailers.insert(name, HeaderValue::from_static("x"));
+    }
+    let _ = writer.send_trailers(trailers);
+}
+
 /// What a client got.
 #[derive(Debug, Default)]
 pub struct Got {
@@ -163,6 +181,7 @@ pub struct Got {
     pub interim: Vec<u16>,
     pub fields: HeaderMap,
     pub body: Vec<u8>,
+    pub trailers: HeaderMap,
     pub reset: Option<Reason>,
 }
 
@@ -205,6 +224,8 @@ pub async fn ask(gateway: &Gateway, request: Request<()>, body: Body<'_>) -> Got
                 let (head, mut body) = answer.into_parts();
                 (got.status, got.fields) = (head.status.as_u16(), head.headers);
                 (got.body, got.reset) = read(&mut body).await;
+                let trailers = body.trailers().await.unwrap_or_default();
+                got.trailers = trailers.unwrap_or_default();
             }
             Err(error) => got.reset = error.reason(),
         }

@@ -1,8 +1,9 @@
 //! The two phases of a request's head, in which a plugin may wait.
 
-use super::{PLUGINS_MAX, Step, is_open, settle};
+use super::{PLUGINS_MAX, Step, is_open, is_resized, settle};
 use crate::edge::admit::{self, Found};
 use crate::edge::context::{Journey, Refusal};
+use crate::edge::fields::DIGESTS;
 use crate::edge::policies;
 use crate::plugin::Phases;
 use crate::routing::{ColorId, Decision, Outcome, RouteId, View};
@@ -173,8 +174,7 @@ impl Turn<'_> {
                 })
         });
         loop {
-            let unsized_body = Change::Remove(header::CONTENT_LENGTH);
-            ended.resized |= looked.changes.contains(&unsized_body);
+            ended.resized |= is_resized(&looked.changes);
             change_request(session.req_header_mut(), looked.changes);
             if looked.color.is_some() {
                 journey.vouched = looked.color;
@@ -239,6 +239,11 @@ async fn wait(hosted: &Hosted, waiting: Waiting) -> Result<Then, String> {
 
 fn change_request(head: &mut RequestHeader, changes: Vec<Change>) {
     let open = |name: &HeaderName| is_open(name) && *name != header::HOST;
+    if is_resized(&changes) {
+        for name in &DIGESTS {
+            head.remove_header(name);
+        }
+    }
     for change in changes {
         let _: Option<HeaderValue> = match change {
             Change::Set(name, value) if open(&name) => {

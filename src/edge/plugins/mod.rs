@@ -6,6 +6,7 @@ mod heads;
 pub use heads::{early, request_head};
 
 use super::context::{Journey, Refusal};
+use super::fields::DIGESTS;
 use crate::config::plugin::OnError;
 use crate::plugin::Phases;
 use crate::reason::Reason;
@@ -141,6 +142,11 @@ pub fn response_head(head: &mut ResponseHeader, journey: &Journey) {
         let changes = response.fields.into_changes();
         // It is too late for another answer: whatever it says, this one goes on.
         let _ = settle(hosted, flow);
+        if is_resized(&changes) {
+            for name in &DIGESTS {
+                head.remove_header(name);
+            }
+        }
         for change in changes {
             match change {
                 Change::Set(name, value) if is_open(&name) => {
@@ -227,6 +233,11 @@ fn settle(hosted: &Hosted, flow: Flow) -> Step {
             }
         }
     }
+}
+
+/// Whether a plugin gives the body other bytes, which it says by taking off their length.
+fn is_resized(changes: &[Change]) -> bool {
+    changes.contains(&Change::Remove(header::CONTENT_LENGTH))
 }
 
 /// Fields that say how a message is framed are not a plugin's to change.
