@@ -178,10 +178,14 @@ impl Streams<'_> {
         let series = self.settings.series.clone();
         let digest = self.digest();
         let request = Request::from_parts(parts, body);
-        let exchange = Exchange::new(request, respond, digest.clone(), self.settings);
-        let session = ServerSession::new_custom(Box::new(exchange));
+        let mut exchange = Exchange::new(request, respond, digest.clone(), self.settings);
+        let limit = self.settings.header_timeout;
         tokio::spawn(async move {
             let _guard = guard;
+            if !exchange.is_whole(limit).await {
+                return;
+            }
+            let session = ServerSession::new_custom(Box::new(exchange));
             let served = AssertUnwindSafe(server.proxy.process_new_http(session, &server.drain));
             tokio::select! {
                 served = served.catch_unwind() => {

@@ -1,7 +1,7 @@
 //! Heads of requests over HTTP/2, of which the library knows that their fields are fields: judged as
 //! those of HTTP/1 are (`head`), and taken to their one form (as by `canonical`):
 //!
-//! - crumbs of a cookie become one (RFC 9113, section 8.2.3), equal lengths too (RFC 9110, section 8.6);
+//! - crumbs of a cookie become one (RFC 9113, section 8.2.3);
 //! - a `Host` that says what `:authority` says is not repeated (RFC 9113, section 8.3.1).
 
 use super::fields::is_padded;
@@ -30,6 +30,9 @@ pub fn judge(parts: &mut Parts, limits: Limits) -> Result<(), Malformed> {
         }
         size += name.as_str().len() + value.len() + FIELD;
     }
+    if !is_length_sound(&parts.headers) {
+        return Err(Malformed);
+    }
     let target = parts.uri.path_and_query();
     let target = target.map_or("", http::uri::PathAndQuery::as_str);
     if target.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
@@ -37,7 +40,6 @@ pub fn judge(parts: &mut Parts, limits: Limits) -> Result<(), Malformed> {
     }
     size += target.len();
     join(&mut parts.headers, &header::COOKIE);
-    one(&mut parts.headers, &header::CONTENT_LENGTH);
     let judged = match () {
         () if size > limits.bytes => Err(TOO_LARGE),
         () if parts.headers.len() > limits.fields => Err(TOO_MANY),
@@ -82,12 +84,16 @@ fn join(headers: &mut HeaderMap, name: &HeaderName) {
     }
 }
 
-/// One of several fields, which the library has found to be equal.
-fn one(headers: &mut HeaderMap, name: &HeaderName) {
-    let mut lines = headers.get_all(name).iter();
-    if let (Some(first), Some(_)) = (lines.next(), lines.next()) {
-        let first = first.clone();
-        headers.insert(name, first);
+/// Whether the length of the body is given at most once, in digits alone. The RFC lets a recipient join
+/// equal lengths (RFC 9110, section 8.6); over HTTP/1 they are refused, so they are here.
+fn is_length_sound(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    match (lengths.next(), lengths.next()) {
+        (None, _) => true,
+        (Some(length), None) => {
+            !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit)
+        }
+        (Some(_), Some(_)) => false,
     }
 }
 
@@ -197,20 +203,39 @@ mod tests {
     }
 
     #[test]
-    fn crumbs_and_lengths_become_one() {
+    fn crumbs_of_a_cookie_become_one() {
         let request = get("http://a/")
             .header("cookie", "a=1")
             .header("cookie", "b=2")
-            .header("cookie", "c=3")
-            .header("content-length", "5")
-            .header("content-length", "5");
+            .header("cookie", "c=3");
         let parts = judged(request).unwrap();
         let of = |name| {
             let lines = parts.headers.get_all(name).iter();
             lines.map(|line| line.to_str().unwrap()).collect::<Vec<_>>()
         };
         assert_eq!(of("cookie"), ["a=1; b=2; c=3"]);
-        assert_eq!(of("content-length"), ["5"]);
+    }
+
+    #[test]
+    fn a_length_is_one_number() {
+        for lengths in [
+            &[""][..],
+            &["+5"],
+            &["-0"],
+            &["5, 5"],
+            &["5,"],
+            &["0x5"],
+            &["5", "5"],
+        ] {
+            let request = lengths.iter().fold(get("http://a/"), |request, length| {
+                request.header("content-length", *length)
+            });
+            assert_eq!(judged(request).err(), Some(Malformed), "{lengths:?}");
+        }
+        for length in ["0", "5", "18446744073709551615"] {
+            let request = get("http://a/").header("content-length", length);
+            assert!(judged(request).is_ok(), "{length}");
+        }
     }
 
     #[test]

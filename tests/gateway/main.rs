@@ -34,6 +34,7 @@ mod heads;
 mod identity;
 mod issuers;
 mod kept;
+mod lengths;
 mod limits;
 mod malformed;
 mod messages;

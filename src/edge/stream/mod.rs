@@ -4,14 +4,16 @@
 //! 0.9.1): nobody hears of those that it refuses, interim answers are dropped, nothing bounds the
 //! wait for a body, and an answer that breaks off looks like one that was called off.
 
+mod reading;
 mod session;
 
 use super::facts::Facts;
+use super::fields::content_length;
 use super::grpc;
 use super::pace::Pace;
 use super::timer::Timer;
 use crate::snapshot::ListenerSettings;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
@@ -22,13 +24,11 @@ use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::date::get_cached_date;
 use pingora::protocols::http::v2;
 use pingora::{Error, OrErr, Result};
+use reading::Replay;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-
-/// Bytes of a body that are kept for another try.
-const REPLAY_MAX: usize = 64 * 1024;
 
 /// What belongs to one HTTP/1 connection (RFC 9113, section 8.2.2).
 static OF_A_CONNECTION: [HeaderName; 5] = [
@@ -51,6 +51,10 @@ pub struct Exchange {
     /// The answer has been sent to its end.
     ended: bool,
     read: usize,
+    /// How long the body is, as the head says.
+    length: Option<u64>,
+    /// The last piece of a body of that length, until it is certain that nothing follows.
+    held: Option<Bytes>,
     sent: usize,
     replay: Option<Replay>,
     digest: Arc<Digest>,
@@ -61,13 +65,6 @@ pub struct Exchange {
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
     drain_timeout: Option<Duration>,
-}
-
-/// The start of a body.
-#[derive(Default)]
-struct Replay {
-    bytes: BytesMut,
-    truncated: bool,
 }
 
 impl Exchange {
@@ -81,6 +78,8 @@ impl Exchange {
         // Calls of gRPC may rest for as long as their route allows.
         let rests = grpc::is_grpc(&head.headers);
         Self {
+            length: content_length(&head.headers),
+            held: None,
             head: head.into(),
             body,
             respond,
@@ -113,36 +112,6 @@ impl Exchange {
             }
             false => Error::explain(ReadTimedout, "while waiting for the body"),
         })
-    }
-
-    fn poll_body(
-        &mut self,
-        cx: &mut Context<'_>,
-        until: Option<Instant>,
-    ) -> Poll<Result<Option<Bytes>>> {
-        match self.body.poll_data(cx) {
-            Poll::Ready(piece) => Poll::Ready(self.took(piece)),
-            Poll::Pending => {
-                self.pace.waits();
-                self.poll_late(cx, until).map(Err)
-            }
-        }
-    }
-
-    fn took(&mut self, piece: Option<Result<Bytes, h2::Error>>) -> Result<Option<Bytes>> {
-        let piece = piece
-            .transpose()
-            .or_err(ReadError, "while reading a body")?;
-        if let Some(piece) = &piece {
-            let pace = self.pace.got(piece.len());
-            pace.or_err(ReadError, "while reading a body")?;
-            self.read += piece.len();
-            if let Some(replay) = &mut self.replay {
-                replay.keep(piece);
-            }
-            let _ = self.body.flow_control().release_capacity(piece.len());
-        }
-        Ok(piece)
     }
 
     /// Waits for the client to give up, which may never be.
@@ -255,16 +224,6 @@ impl Exchange {
             self.end()?;
         }
         Ok(ends)
-    }
-}
-
-impl Replay {
-    fn keep(&mut self, piece: &[u8]) {
-        self.truncated |= self.bytes.len() + piece.len() > REPLAY_MAX;
-        match self.truncated {
-            true => self.bytes.clear(),
-            false => self.bytes.extend_from_slice(piece),
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::Exchange;
 use async_trait::async_trait;
 use bytes::Bytes;
 use h2::Reason;
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use pingora::ErrorType::ReadTimedout;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
@@ -120,9 +120,8 @@ impl Session for Exchange {
     }
 
     fn is_body_empty(&mut self) -> bool {
-        let length = self.head.headers.get(header::CONTENT_LENGTH);
-        let none = length.is_some_and(|length| length == "0");
-        self.read == 0 && (none || self.body.is_end_stream())
+        let none = self.length == Some(0);
+        self.read == 0 && self.held.is_none() && (none || self.body.is_end_stream())
     }
 
     fn body_bytes_sent(&self) -> usize {
