@@ -2,8 +2,11 @@
 //! connection knows where the body ends and nothing but well-formed chunks goes any further.
 //!
 //! It decodes nothing: the proxy behind it does. What it adds is strictness (sizes are 1 to 16 hex
-//! digits, far below what an `u64` holds, lines end in CR LF, extensions and trailers are bounded) and the
-//! exact end, past which bytes belong to the next request.
+//! digits, far below what an `u64` holds, lines end in CR LF, trailer lines are fields as those of a
+//! head are, extensions and trailers are bounded) and the exact end, past which bytes belong to the
+//! next request.
+
+use super::head::is_token;
 
 /// Longest chunk-size line, extensions included: they mean nothing to us, and floods hide there.
 const LINE_MAX: u32 = 1024;
@@ -25,7 +28,9 @@ enum At {
     DataLf,
     /// At the start of a trailer line.
     Trailer,
-    TrailerField,
+    /// In the name of a field, which its colon follows at once (RFC 9112, section 5.1).
+    TrailerName,
+    TrailerValue,
     TrailerLf,
     EndLf,
     Done,
@@ -98,17 +103,13 @@ impl Follower {
             (At::DataCr, b'\r') => Ok(At::DataLf),
             (At::DataLf, b'\n') => Ok(At::Size),
             (At::Trailer, b'\r') => Ok(At::EndLf),
-            (At::TrailerField, b'\r') => Ok(At::TrailerLf),
+            (At::TrailerValue, b'\r') => Ok(At::TrailerLf),
             (At::TrailerLf, b'\n') => Ok(At::Trailer),
             (At::EndLf, b'\n') => Ok(At::Done),
             // A line that starts with white space would fold into the one before.
-            (At::Trailer, b'!'..=b'~') | (At::TrailerField, b'\t' | b' '..=b'~' | 0x80..) => {
-                self.trailer += 1;
-                if self.trailer > TRAILER_MAX {
-                    Err(Malformed)
-                } else {
-                    Ok(At::TrailerField)
-                }
+            (At::Trailer | At::TrailerName, byte) if is_token(byte) => self.trails(At::TrailerName),
+            (At::TrailerName, b':') | (At::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => {
+                self.trails(At::TrailerValue)
             }
             _ => Err(Malformed),
         }
@@ -121,6 +122,15 @@ impl Follower {
             Err(Malformed)
         } else {
             Ok(at)
+        }
+    }
+
+    /// One more byte of a trailer field.
+    fn trails(&mut self, at: At) -> Result<At, Malformed> {
+        self.trailer += 1;
+        match self.trailer > TRAILER_MAX {
+            true => Err(Malformed),
+            false => Ok(at),
         }
     }
 
@@ -194,10 +204,35 @@ mod tests {
             b"00000000000000005\r\n",
             b"0\r\n folded\r\n",
             b"0\r\nA: b\n",
+            b"0\r\nno colon\r\n",
+            b"0\r\nA\r\n",
+            b"0\r\nA : b\r\n",
+            b"0\r\nA\t: b\r\n",
+            b"0\r\n: b\r\n",
+            b"0\r\nA(b): c\r\n",
+            b"0\r\nA\xe9: b\r\n",
+            b"0\r\nA: b\r\n c\r\n",
+            b"0\r\nA: b\0\r\n",
+            b"0\r\nA: b\x7f\r\n",
+            b"0\r\nA: b\rc\r\n",
+            b"0\r\n\n",
         ] {
             assert_eq!(end(bad), Err(Malformed), "{}", bad.escape_ascii());
         }
         let long = [&b"5;"[..], &vec![b'a'; 2000]].concat();
         assert_eq!(end(&long), Err(Malformed));
+        let trailers = [&b"0\r\n"[..], &b"A: b\r\n".repeat(5000)].concat();
+        assert_eq!(end(&trailers), Err(Malformed));
+    }
+
+    #[test]
+    fn extensions_and_trailers_of_the_grammar_pass() {
+        for body in [
+            &b"1;a=b\r\nx\r\n0;c\r\n\r\n"[..],
+            b"1 ; a = \"b; c\\\" d\" ;e\r\nx\r\n0\r\n\r\n",
+            b"0\r\nA:\r\nB:c\r\nC: d e \r\nX!#$%&'*+-.^_`|~9: \xe9\tf\r\n\r\n",
+        ] {
+            assert_eq!(end(body), Ok(Some(body.len())), "{}", body.escape_ascii());
+        }
     }
 }

@@ -412,7 +412,7 @@ pub const fn is_encoded(byte: u8) -> bool {
 }
 
 /// `tchar` of RFC 9110, section 5.6.2.
-const fn is_token(byte: u8) -> bool {
+pub const fn is_token(byte: u8) -> bool {
     matches!(byte,
         b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`'
         | b'|' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')

@@ -174,6 +174,47 @@ fn a_malformed_chunked_body_ends_its_request_and_smuggles_nothing() {
 }
 
 #[test]
+fn a_malformed_trailer_is_refused_however_it_comes() {
+    let (upstream, gateway) = start();
+    let head =
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n";
+    for trailer in [
+        "no colon\r\n",
+        "A\r\n",
+        "A : b\r\n",
+        "A\t: b\r\n",
+        ": b\r\n",
+        " A: b\r\n",
+        "A: b\r\n c\r\n",
+        "A(b): c\r\n",
+        "A: b\u{1}\r\n",
+        "A: b\n",
+        "A: b\rc\r\n",
+    ] {
+        for pause in [None, Some(Duration::from_millis(50))] {
+            let mut connection = gateway.connect();
+            connection.send(head.as_bytes());
+            // Read apart from the last chunk, the trailer must be judged all the same.
+            pause.into_iter().for_each(std::thread::sleep);
+            connection.send(format!("{trailer}\r\n").as_bytes());
+            let answer = connection.answer(false);
+            assert_eq!(
+                (answer.status, answer.reason().as_str()),
+                (400, "bad_request")
+            );
+            assert!(connection.rest().is_empty(), "kept open after {trailer:?}");
+        }
+    }
+    let mut connection = gateway.connect();
+    let good = format!("{head}A: b\r\nB:\r\n\r\n");
+    assert_eq!(connection.exchange(good.as_bytes()).text(), "abc");
+    let extended = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+                    3;a=b;c=\"d; e\"\r\nabc\r\n0;f\r\n\r\n";
+    assert_eq!(connection.exchange(extended.as_bytes()).text(), "abc");
+    assert_eq!(upstream.last_body(), b"abc");
+}
+
+#[test]
 fn a_client_that_leaves_midway_harms_nobody() {
     let (_upstream, mut gateway) = start();
     for request in [
