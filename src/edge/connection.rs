@@ -31,6 +31,8 @@ use std::time::{Duration, Instant};
 
 /// What an HTTP/2 client with prior knowledge sends first (RFC 9113, section 3.4).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What of it no request of HTTP/1 begins with, since the method is reserved for it.
+const H2_PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0";
 /// Longest wait for the rest of a refused request's body before the connection is given up.
 pub const DRAIN_BODY: Duration = Duration::from_secs(2);
 
@@ -51,6 +53,8 @@ pub struct Server {
 enum Next {
     Request(Head),
     H2,
+    /// What began as the preface of HTTP/2 is none.
+    NotH2,
     Refused(Refused),
     Closed,
 }
@@ -90,6 +94,7 @@ pub async fn serve(server: Server, listener: Name, transport: Transport, peer: S
                 None => return,
             },
             Next::H2 => return http2::serve(&server, stream, &settings).await,
+            Next::NotH2 => return http2::turn_away(&server, *stream).await,
             Next::Refused(refused) => {
                 let to_head = is_head(&stream.ahead);
                 plain_answer::refuse(&server, *stream, refused, to_head).await;
@@ -129,12 +134,16 @@ async fn next(
     loop {
         if !stream.ahead.is_empty() {
             deadline.get_or_insert_with(|| Instant::now() + settings.header_timeout);
-            let preface = first && settings.h2c && is_preface(&stream.ahead);
+            let preface = match first && settings.h2c {
+                true => Preface::of(&stream.ahead),
+                false => Preface::None,
+            };
             match preface {
-                true if stream.ahead.len() >= H2_PREFACE.len() => return Next::H2,
-                true => {}
-                false if !settings.h1 => return Next::Refused(Refused::H1_NOT_SERVED),
-                false => match scanner.scan(&stream.ahead, limits) {
+                Preface::Whole => return Next::H2,
+                Preface::Wrong => return Next::NotH2,
+                Preface::Begun => {}
+                Preface::None if !settings.h1 => return Next::Refused(Refused::H1_NOT_SERVED),
+                Preface::None => match scanner.scan(&stream.ahead, limits) {
                     Ok(Some(head)) => return Next::Request(head),
                     Ok(None) => {}
                     Err(refused) => return Next::Refused(refused),
@@ -143,7 +152,11 @@ async fn next(
         }
         let drains = drains.as_mut();
         if let Some(ended) = read_more(stream, settings, deadline, first, drains).await {
-            return ended;
+            let begun = first && settings.h2c && stream.ahead.starts_with(H2_PREFACE_LINE);
+            return match ended {
+                Next::Refused(_) if begun => Next::NotH2,
+                ended => ended,
+            };
         }
     }
 }
@@ -179,10 +192,25 @@ async fn read_more(
     }
 }
 
-/// Whether these bytes are, or may yet become, the HTTP/2 preface.
-fn is_preface(bytes: &[u8]) -> bool {
-    let length = bytes.len().min(H2_PREFACE.len());
-    bytes.get(..length) == H2_PREFACE.get(..length)
+/// What the first bytes of a connection have of the HTTP/2 preface.
+enum Preface {
+    None,
+    Begun,
+    Whole,
+    /// They begin as it does, and go on otherwise.
+    Wrong,
+}
+
+impl Preface {
+    fn of(bytes: &[u8]) -> Self {
+        let length = bytes.len().min(H2_PREFACE.len());
+        match bytes.get(..length) == H2_PREFACE.get(..length) {
+            true if length == H2_PREFACE.len() => Self::Whole,
+            true => Self::Begun,
+            false if bytes.starts_with(H2_PREFACE_LINE) => Self::Wrong,
+            false => Self::None,
+        }
+    }
 }
 
 /// Lets the proxy serve one request; returns the stream when another may follow.

@@ -70,6 +70,19 @@ fn options(settings: &ListenerSettings) -> h2::server::Builder {
     options
 }
 
+/// What a client whose preface is wrong is sent (RFC 9113, section 3.4): settings, which come first in
+/// any case, and a GOAWAY with `PROTOCOL_ERROR` before any stream.
+const NOT_H2: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
+    \0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01";
+
+/// Ends a connection whose first bytes only begin as the preface does.
+pub async fn turn_away(server: &Server, mut stream: ClientStream) {
+    server.metrics.cut("http2_preface");
+    if stream.send(NOT_H2).await.is_ok() {
+        stream.close_gently().await;
+    }
+}
+
 /// Serves a connection until either side ends it. Never panics outwards.
 pub async fn serve(server: &Server, mut stream: Box<ClientStream>, settings: &ListenerSettings) {
     let alarm = Arc::new(Alarm::default());

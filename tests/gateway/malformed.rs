@@ -96,7 +96,8 @@ const REFUSED: &[(u16, &[u8])] = &[
     (400, b"\x00\x00\x00\x00"),
     (408, b"GET / HTTP/1.1\r\nHost: a\r\n"),
     (408, b"G"),
-    (408, b"PRI * HTTP/2.0\r\n\r\nSM"),
+    (408, b"PRI * HTTP/"),
+    (400, b"PRI * HTTP/1.1\r\nHost: a\r\n\r\n"),
 ];
 
 #[test]
@@ -270,6 +271,45 @@ fn a_short_request_to_a_port_that_also_speaks_h2_does_not_wait_for_more() {
         std::thread::sleep(Duration::from_millis(2));
     }
     assert_eq!(one_by_one.answer(false).text(), "x");
+}
+
+#[test]
+fn a_wrong_preface_of_h2_is_answered_by_goaway() {
+    let (upstream, gateway) = start();
+    for preface in [
+        &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\rX"[..],
+        b"PRI * HTTP/2.0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"PRI * HTTP/2.0\r\nHost: a\r\n\r\n",
+        b"PRI * HTTP/2.0\n\nSM\n\n",
+        b"PRI * HTTP/2.0 \r\n\r\nSM\r\n\r\n",
+        // Cut short: what is missing does not come in time.
+        b"PRI * HTTP/2.0\r\n\r\nSM",
+    ] {
+        let mut connection = gateway.connect();
+        connection.send(preface);
+        let said = connection.rest();
+        let told = preface.escape_ascii();
+        assert_eq!(said.len(), 9 + 17, "{told}: {}", said.escape_ascii());
+        assert_eq!(
+            (said[3], said[9 + 3]),
+            (4, 7),
+            "SETTINGS and GOAWAY, {told}"
+        );
+        assert_eq!(said[9 + 13..], [0, 0, 0, 1], "{told}");
+    }
+    gateway.counts(
+        "tyrian_connections_cut_total{reason=\"http2_preface\"}",
+        6.0,
+    );
+    assert!(upstream.heads().is_empty());
+    let mut kept = gateway.connect();
+    let get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(kept.exchange(get).status, 200);
+    let late = kept.exchange(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    assert_eq!(
+        late.status, 505,
+        "a request of a version that is not served, by then"
+    );
 }
 
 #[test]
