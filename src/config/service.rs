@@ -38,6 +38,7 @@ pub struct Service {
     pub panic_threshold: Percent,
     /// Whether endpoints tell their load in `x-endpoint-load`.
     pub reported_load: bool,
+    pub grpc: bool,
     /// How long unused connections are kept.
     pub pool_idle: Duration,
     pub versions: BTreeMap<Name, Version>,
@@ -77,6 +78,9 @@ table! {
         "panic_threshold" => panic_threshold: Percent = (Percent(0)) "\"0%\"",
         /// Whether endpoints tell their load in `x-endpoint-load` (0 to 1); it is not sent on.
         "reported_load" => reported_load: bool = (false) "false",
+        /// Whether calls of gRPC to versions that speak HTTP/2 may rest within their bodies. `false`
+        /// keeps `idle_timeout` and `min_body_rate` of the listener for all requests.
+        "grpc" => grpc: bool = (true) "true",
         /// Connections that are kept.
         "pool" => pool: Pool = (Pool { idle: Duration::from_mins(1) }) "see below",
         /// The versions, by name.
@@ -120,6 +124,7 @@ impl ReadNamed for Service {
             slow_start: table.slow_start,
             panic_threshold: table.panic_threshold,
             reported_load: table.reported_load,
+            grpc: table.grpc,
             pool_idle: table.pool.idle,
             versions,
             at,
@@ -402,27 +407,5 @@ words! {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Timeouts;
-    use std::time::Duration;
-
-    #[test]
-    fn silence_may_last_as_long_as_the_whole_unless_somebody_says_otherwise() {
-        let seconds = |limit: u64| Some(Duration::from_secs(limit));
-        let timeouts = |request, idle| Timeouts {
-            request,
-            idle,
-            ..Timeouts::NONE
-        };
-        for (own, wider, silence) in [
-            (timeouts(None, None), timeouts(None, None), 60),
-            (timeouts(seconds(3), None), timeouts(None, None), 60),
-            (timeouts(seconds(300), None), timeouts(None, None), 300),
-            (timeouts(None, None), timeouts(seconds(300), None), 300),
-            (timeouts(seconds(300), None), timeouts(None, seconds(5)), 5),
-            (timeouts(None, seconds(7)), timeouts(None, seconds(5)), 7),
-        ] {
-            assert_eq!(own.or(wider).silence(), Duration::from_secs(silence));
-        }
-    }
-}
+#[path = "service_tests.rs"]
+mod tests;

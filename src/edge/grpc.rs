@@ -10,6 +10,8 @@ use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::Session;
 use std::time::{Duration, Instant};
 
 static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -35,6 +37,28 @@ pub fn call(headers: &HeaderMap) -> Option<Call> {
         [] | [b'+' | b';', ..] => Some(Call::Grpc),
         _ => format.starts_with(b"-web").then_some(Call::Web),
     }
+}
+
+/// The call that a request is for the version it goes to. One of gRPC may rest for as long as its route
+/// allows: the listener's limits on bodies hold no longer. A content type alone does not lift them, as
+/// any client may send it: the version must speak HTTP/2, without which there is no gRPC.
+pub fn begin(session: &mut Session, journey: &Journey) -> Option<Call> {
+    let call = call(&session.req_header().headers)?;
+    if call == Call::Grpc {
+        if !speaks_http2(journey) || journey.service().is_some_and(|service| !service.grpc) {
+            return None;
+        }
+        if let ServerSession::Custom(stream) = session.as_downstream_mut() {
+            stream.set_read_timeout(None);
+        }
+    }
+    Some(call)
+}
+
+/// Whether the version may speak HTTP/2; over TLS, only its handshake tells.
+fn speaks_http2(journey: &Journey) -> bool {
+    let version = journey.version();
+    version.is_some_and(|version| version.http != UpstreamHttp::H1)
 }
 
 /// Whether a content type is that of gRPC itself (not of gRPC-Web).
@@ -114,10 +138,7 @@ impl Bridge {
     /// # Errors
     /// Never in practice: the values are sound.
     pub fn begin(head: &mut RequestHeader, journey: &Journey) -> Result<Option<Self>> {
-        let http2 = journey
-            .version()
-            .is_some_and(|version| version.http != UpstreamHttp::H1);
-        if journey.call != Some(Call::Web) || !http2 {
+        if journey.call != Some(Call::Web) || !speaks_http2(journey) {
             return Ok(None);
         }
         let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);

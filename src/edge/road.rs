@@ -135,7 +135,7 @@ impl ProxyHttp for Road {
             Outcome::Upstream { service, version } => {
                 journey.attempt.target = Some((service, version));
                 // Not before plugins have had their say.
-                journey.call = grpc::call(&session.req_header().headers);
+                journey.call = grpc::begin(session, journey);
                 journey.deadline = target::deadline(session, journey);
                 let fits = uploads::check_length(session, journey);
                 fits.map_err(|refusal| refused(journey, refusal))?;

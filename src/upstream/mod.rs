@@ -57,6 +57,8 @@ pub struct Service {
     /// Answers that its breaker may serve while it is open, and how old they may be.
     pub last_good: Option<(Arc<LastGood>, Duration)>,
     pub reported_load: bool,
+    /// Whether calls of gRPC may rest within their bodies.
+    pub grpc: bool,
     pub pool_idle: Duration,
     pub series: Arc<ServiceSeries>,
 }
@@ -188,6 +190,7 @@ impl Service {
                 _ => None,
             },
             reported_load: config.reported_load,
+            grpc: config.grpc,
             pool_idle: config.pool_idle,
             series: previous
                 .map(|service| service.series.clone())

@@ -47,6 +47,7 @@ mod process;
 mod reaching;
 mod reload;
 mod replay;
+mod resting;
 mod rollouts;
 mod shares;
 mod signed;

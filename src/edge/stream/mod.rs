@@ -9,7 +9,6 @@ mod session;
 
 use super::facts::Facts;
 use super::fields::content_length;
-use super::grpc;
 use super::pace::Pace;
 use super::timer::Timer;
 use crate::snapshot::ListenerSettings;
@@ -75,8 +74,6 @@ impl Exchange {
         settings: &ListenerSettings,
     ) -> Self {
         let (head, body) = request.into_parts();
-        // Calls of gRPC may rest for as long as their route allows.
-        let rests = grpc::is_grpc(&head.headers);
         Self {
             length: content_length(&head.headers),
             held: None,
@@ -91,8 +88,8 @@ impl Exchange {
             replay: None,
             digest,
             timer: Timer::default(),
-            pace: Pace::new(if rests { 0 } else { settings.min_body_rate }),
-            read_timeout: (!rests).then_some(settings.idle_timeout),
+            pace: Pace::new(settings.min_body_rate),
+            read_timeout: Some(settings.idle_timeout),
             write_timeout: Some(settings.write_timeout),
             drain_timeout: Some(super::connection::DRAIN_BODY),
         }

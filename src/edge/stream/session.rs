@@ -2,6 +2,7 @@
 //! nowhere; its own session for HTTP/2 says what is meant).
 
 use super::Exchange;
+use crate::edge::pace::Pace;
 use async_trait::async_trait;
 use bytes::Bytes;
 use h2::Reason;
@@ -82,8 +83,12 @@ impl Session for Exchange {
         }
     }
 
+    /// Without one, the body may rest, so that its pace says nothing either.
     fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.read_timeout = timeout;
+        if timeout.is_none() {
+            self.pace = Pace::default();
+        }
     }
 
     fn get_read_timeout(&self) -> Option<Duration> {
