@@ -129,6 +129,31 @@ fn only_options_ask_about_the_server_as_a_whole() {
 }
 
 #[test]
+fn a_head_beyond_reason_ends_its_connection() {
+    let (upstream, gateway) = start("max_head = \"8KiB\"");
+    // In pieces as large as a frame may be, each a field of its own.
+    let field = block(&[("x", &"y".repeat(16_000))]);
+    let more = |frames: usize| {
+        let start = frame(HEADERS, END_STREAM, 1, &request(&[]));
+        let middle = frame(CONTINUATION, 0, 1, &field).repeat(frames);
+        [start, middle, frame(CONTINUATION, END_HEADERS, 1, &[])].concat()
+    };
+    let mut client = Client::start(&gateway);
+    client.send(&more(2));
+    let answer = client.wait(|frame| frame.kind == HEADERS).unwrap();
+    let mut decoder = loona_hpack::Decoder::new();
+    let fields = decoder.decode(&answer.payload).unwrap();
+    assert_eq!(fields[0], (b":status".to_vec(), b"431".to_vec()));
+    assert!(client.is_alive());
+    let mut client = Client::start(&gateway);
+    client.send(&more(64));
+    let farewell = client.wait(|frame| frame.kind == GOAWAY).unwrap();
+    assert_eq!(farewell.code(), 11, "ENHANCE_YOUR_CALM");
+    assert!(upstream.heads().is_empty());
+    gateway.counts("tyrian_connections_cut_total{reason=\"http2_flood\"}", 1.0);
+}
+
+#[test]
 fn a_head_that_does_not_end_is_not_waited_for() {
     let (_upstream, gateway) = start("header_timeout = \"300ms\"");
     // One stream in flight keeps the connection from being idle.
