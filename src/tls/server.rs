@@ -207,7 +207,7 @@ impl ByName {
                     Some(parent) => (&mut by_name.wildcard, parent),
                     None => (&mut by_name.exact, name.as_str()),
                 };
-                let keys = names.entry(name.to_owned()).or_default();
+                let keys = names.entry(compared(name)).or_default();
                 keys.push(certificate.key.clone());
             }
             by_name.all.push(certificate.key.clone());
@@ -216,12 +216,18 @@ impl ByName {
     }
 
     fn named(&self, name: &str) -> Option<&Vec<Arc<CertifiedKey>>> {
-        let name = name.to_ascii_lowercase();
+        let name = compared(name);
         self.exact.get(&name).or_else(|| {
             let (_, parent) = name.split_once('.')?;
             self.wildcard.get(parent)
         })
     }
+}
+
+/// A name as it is compared: in lower case, without the dot of the root, which no client should send and
+/// some do (RFC 6066, section 3).
+fn compared(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
 impl ResolvesServerCert for ByName {
@@ -231,5 +237,56 @@ impl ResolvesServerCert for ByName {
             |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
         let keys = keys.unwrap_or(&self.all);
         keys.iter().find(fits).or_else(|| keys.first()).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ByName, compared};
+    use crate::tls::PROVIDER;
+    use crate::tls::dev::{Authority, Role};
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::sign::CertifiedKey;
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    fn key(authority: &Authority, name: &str) -> Arc<CertifiedKey> {
+        let pair = authority.sign(&[name.to_owned()], Role::Server).unwrap();
+        let leaf = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+        Arc::new(CertifiedKey::from_der(vec![leaf], key, &PROVIDER).unwrap())
+    }
+
+    #[test]
+    fn a_name_is_found_in_any_case_and_with_the_dot_of_the_root() {
+        let authority = Authority::new().unwrap();
+        let (shop, wild) = (
+            key(&authority, "shop.example"),
+            key(&authority, "*.b.example"),
+        );
+        let by_name = ByName {
+            exact: HashMap::from([("shop.example".to_owned(), vec![shop.clone()])]),
+            wildcard: HashMap::from([("b.example".to_owned(), vec![wild.clone()])]),
+            all: vec![wild.clone(), shop.clone()],
+        };
+        for (asked, wanted) in [
+            ("shop.example", Some(&shop)),
+            ("shop.example.", Some(&shop)),
+            ("SHOP.Example.", Some(&shop)),
+            ("a.b.example.", Some(&wild)),
+            ("A.B.EXAMPLE", Some(&wild)),
+            ("a.a.b.example.", None),
+            ("shop.example..", None),
+            ("other.example.", None),
+            (".", None),
+        ] {
+            let found = by_name.named(asked).and_then(|keys| keys.first());
+            assert!(
+                found.map(Arc::as_ptr) == wanted.map(Arc::as_ptr),
+                "{asked} is compared as {}",
+                compared(asked)
+            );
+        }
     }
 }
