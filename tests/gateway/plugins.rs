@@ -67,6 +67,36 @@ fn bundled_plugins_do_what_they_say() {
 }
 
 #[test]
+fn what_an_answer_varies_by_is_said_once() {
+    let upstream = Upstream::start("v1");
+    let plugins = "[plugins.browsers]\nuse = \"cors\"\n\
+                   config = { origins = [\"https://*.app.example\"] }\n";
+    let gateway = Gateway::start(&config(&upstream, plugins, "\"browsers\""));
+    for (said, wanted) in [
+        ("Vary: Origin\r\n", &["Origin"][..]),
+        ("Vary: accept, oRIGIN\r\n", &["accept, oRIGIN"]),
+        ("Vary: *\r\n", &["*"]),
+        ("Vary: accept\r\n", &["accept", "origin"]),
+        ("", &["origin"]),
+    ] {
+        upstream.say_ok(said, "said");
+        for (origin, allowed) in [
+            ("https://a.app.example", true),
+            ("https://a.app.example:443", true),
+            ("https://evil?.app.example", false),
+            ("https://a%2e.app.example", false),
+        ] {
+            let answer = gateway.get("/", &format!("Origin: {origin}\r\n"));
+            let vary = answer.headers.iter().filter(|(name, _)| name == "vary");
+            let vary: Vec<&str> = vary.map(|(_, value)| value.as_str()).collect();
+            assert_eq!(vary, wanted, "{said}");
+            let header = answer.header("access-control-allow-origin");
+            assert_eq!(header, allowed.then_some(origin));
+        }
+    }
+}
+
+#[test]
 fn bodies_lose_what_they_must_not_carry() {
     let upstream = Upstream::start("v1");
     let plugins = "[plugins.clean]\nuse = \"body-transform\"\n\

@@ -2,11 +2,14 @@
 //!
 //! Runs before anybody is asked for credentials, since preflights carry none.
 
+mod origin;
+
+use origin::{Known, Origin};
 use tyrian_plugin::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, VARY,
 };
-use tyrian_plugin::http::{HeaderName, HeaderValue, Method, StatusCode};
+use tyrian_plugin::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tyrian_plugin::schemars::JsonSchema;
 use tyrian_plugin::serde::Deserialize;
 use tyrian_plugin::{Answer, Flow, Phases, Plugin, Request, Response, State};
@@ -16,7 +19,8 @@ use tyrian_plugin::{Answer, Flow, Phases, Plugin, Request, Response, State};
 #[serde(crate = "tyrian_plugin::serde", deny_unknown_fields)]
 #[schemars(crate = "tyrian_plugin::schemars")]
 pub struct Config {
-    /// Origins such as `https://app.example`, `https://*.app.example`, or `*`.
+    /// Origins such as `https://app.example`, `https://*.app.example:8443`, or `*`. Scheme, host and
+    /// port are compared; a port that is not said is the scheme's.
     pub origins: Vec<String>,
     /// Methods beyond GET, HEAD and POST.
     #[serde(default)]
@@ -43,9 +47,7 @@ fn ten_minutes() -> u32 {
 #[derive(Debug)]
 pub struct Cors {
     any: bool,
-    exact: Vec<String>,
-    /// Scheme with `://`, and what follows the `*`.
-    below: Vec<(String, String)>,
+    known: Vec<Known>,
     methods: HeaderValue,
     headers: HeaderValue,
     expose: Option<HeaderValue>,
@@ -78,26 +80,13 @@ impl Plugin for Cors {
             let text = all.join(", ");
             HeaderValue::try_from(text).map_err(|_| "a name is malformed".to_owned())
         };
-        let (mut exact, mut below) = (Vec::new(), Vec::new());
-        for origin in config.origins.iter().filter(|origin| *origin != "*") {
-            let (scheme, host) = origin
-                .split_once("://")
-                .ok_or_else(|| format!("`{origin}` is no origin, such as https://app.example"))?;
-            if host.contains('/') {
-                return Err(format!("`{origin}` has a path; origins have none"));
-            }
-            match host.strip_prefix('*') {
-                Some(rest) if rest.starts_with('.') => {
-                    below.push((format!("{scheme}://"), rest.to_owned()));
-                }
-                Some(_) => return Err(format!("`{origin}`: `*` stands for whole labels")),
-                None => exact.push(origin.clone()),
-            }
-        }
+        let named = config.origins.iter().filter(|origin| *origin != "*");
+        let known = named
+            .map(|origin| Known::parse(origin))
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             any,
-            exact,
-            below,
+            known,
             methods: list(&["GET", "HEAD", "POST"], &config.methods)?,
             headers: list(&[], &config.headers)?,
             expose: match config.expose.is_empty() {
@@ -137,7 +126,7 @@ impl Plugin for Cors {
     fn response_head(&self, response: &mut Response, state: &State) -> Flow {
         let fields = &mut response.fields;
         // Answers differ by origin, so caches must know, also where there was none.
-        if !self.any {
+        if !self.any && !varies(fields.all()) {
             fields.add(VARY, HeaderValue::from_static("origin"));
         }
         let Some(Allowed(origin)) = state.get() else {
@@ -161,17 +150,22 @@ impl Plugin for Cors {
 
 impl Cors {
     fn allows(&self, origin: &HeaderValue) -> bool {
-        let Ok(origin) = origin.to_str() else {
-            return false;
-        };
+        let origin = || Origin::parse(origin.to_str().ok()?).ok();
         self.any
-            || self.exact.iter().any(|known| known == origin)
-            || self.below.iter().any(|(scheme, suffix)| {
-                let host = origin.strip_prefix(scheme.as_str());
-                let label = host.and_then(|host| host.strip_suffix(suffix.as_str()));
-                label.is_some_and(|label| !label.is_empty() && !label.contains(['/', '@', ':']))
-            })
+            || !self.known.is_empty()
+                && origin()
+                    .is_some_and(|origin| self.known.iter().any(|known| known.admits(origin)))
     }
+}
+
+/// Whether an answer says already that it differs by `Origin`; `*` says it of every field.
+fn varies(fields: &HeaderMap) -> bool {
+    let lines = fields.get_all(VARY).iter();
+    let mut names = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    names.any(|name| {
+        let name = name.trim_ascii();
+        name == b"*" || name.eq_ignore_ascii_case(b"origin")
+    })
 }
 
 #[cfg(test)]
@@ -200,6 +194,8 @@ mod tests {
             ("https://team.example", 403),
             ("https://app.example.evil", 403),
             ("https://evil/.team.example", 403),
+            ("https://evil?.team.example", 403),
+            ("https://a.team.example:443", 204),
             ("null", 403),
         ] {
             let mut bench = bench(origin).header("access-control-request-method", "PUT");
@@ -226,6 +222,28 @@ mod tests {
         let headers = stranger.response(StatusCode::OK, HeaderMap::new());
         assert!(!headers.contains_key("access-control-allow-origin"));
         assert_eq!(headers["vary"], "origin");
+    }
+
+    #[test]
+    fn what_an_answer_varies_by_is_said_once() {
+        for (said, wanted) in [
+            (&["Origin"][..], &["Origin"][..]),
+            (&["accept, ORIGIN ,x"], &["accept, ORIGIN ,x"]),
+            (&["accept", "origin"], &["accept", "origin"]),
+            (&["*"], &["*"]),
+            (&["x-origin"], &["x-origin", "origin"]),
+            (&[], &["origin"]),
+        ] {
+            let mut known = bench("https://app.example");
+            known.request();
+            let mut answer = HeaderMap::new();
+            for line in said {
+                answer.append("vary", line.parse().unwrap());
+            }
+            let headers = known.response(StatusCode::OK, answer);
+            let lines: Vec<_> = headers.get_all("vary").iter().collect();
+            assert_eq!(lines, wanted, "{said:?}");
+        }
     }
 
     #[test]
