@@ -1,6 +1,7 @@
 //! The gateway's own log: to standard error, for people on a terminal, as JSON otherwise.
 
-use std::io::IsTerminal;
+use crate::config::hidden::beyond_ascii;
+use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -53,7 +54,7 @@ pub fn start(form: Form) {
     };
     // Its report of a failed write goes to the same stream, and panics when that is closed.
     let writer = fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(|| Shown(std::io::stderr()))
         .log_internal_errors(false);
     let layer = if human {
         writer
@@ -70,6 +71,27 @@ pub fn start(form: Form) {
         .try_init();
     for wrong in wrong {
         tracing::warn!("{wrong}");
+    }
+}
+
+/// Writes lines with the characters escaped that their reader would not see; those in ASCII are the
+/// formatter's concern.
+struct Shown<W>(W);
+
+impl<W: Write> Write for Shown<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match str::from_utf8(bytes) {
+            Ok(text) => self.0.write_all(beyond_ascii(text).as_bytes()),
+            Err(_) => self.0.write_all(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
     }
 }
 
@@ -91,4 +113,19 @@ pub fn set(filter: &str) -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     let handle = FILTER.get().ok_or("logging has not started")?;
     handle.reload(filter).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Shown;
+    use std::io::Write;
+
+    #[test]
+    fn lines_show_what_they_hold() {
+        let mut out = Vec::new();
+        let line = "\x1b[33mWARN\x1b[0m name=a\u{202e}b\u{2028}é\n";
+        Shown(&mut out).write_all(line.as_bytes()).unwrap();
+        let shown = String::from_utf8(out).unwrap();
+        assert_eq!(shown, "\x1b[33mWARN\x1b[0m name=a\\u202eb\\u2028é\n");
+    }
 }

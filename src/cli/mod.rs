@@ -41,6 +41,7 @@ mod tap;
 mod top;
 mod upgrade;
 
+use crate::config::hidden::beyond_ascii;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -192,7 +193,7 @@ pub fn complain(text: &str) {
 
 /// Prints JSON, for programs.
 pub fn print_json(value: &serde_json::Value) {
-    print(&format!("{value:#}\n"));
+    print(&beyond_ascii(&format!("{value:#}\n")));
 }
 
 /// Whether colors are wanted on standard error or output.

@@ -2,6 +2,7 @@
 
 use super::client::Target;
 use super::{Exit, print, wants_color};
+use crate::config::hidden::{beyond_ascii, is_hidden};
 use crate::telemetry::redact::MASK;
 use crate::telemetry::tap::Spoken;
 use serde_json::{Value, json};
@@ -71,7 +72,7 @@ pub fn run(args: &Args) -> Exit {
             }
             "request" => {
                 print(&match args.output {
-                    Form::Json => format!("{data}\n"),
+                    Form::Json => format!("{}\n", beyond_ascii(&data.to_string())),
                     Form::Curl => curl(&data),
                     Form::Pretty => pretty(&data, colored),
                 });
@@ -131,7 +132,7 @@ fn text(seen: &Value, name: &str) -> String {
 }
 
 fn plain(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
+    text.replace(is_hidden, "\u{fffd}")
 }
 
 /// The query with its question mark, or nothing.
@@ -246,6 +247,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{curl, pretty, query};
+    use crate::config::hidden::is_hidden;
     use serde_json::json;
 
     fn of(filters: &[&str]) -> Result<String, String> {
@@ -288,9 +290,10 @@ mod tests {
             curl(&decided),
             "curl -i -H 'x-group: be'\\''ta' -b 'seat=7\u{fffd}; side=new' 'https://a.example/'\n"
         );
-        let hostile = json!({ "status": 400, "path": "/\x1b]0;owned\x07", "query": "\n'; rm" });
+        let hostile =
+            json!({ "status": 400, "path": "/\x1b]0;owned\x07\u{202e}\u{9b}", "query": "\n'; rm" });
         for told in [pretty(&hostile, false), curl(&hostile)] {
-            assert_eq!(told.matches(char::is_control).count(), 1, "{told:?}");
+            assert_eq!(told.matches(is_hidden).count(), 1, "{told:?}");
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod entry;
 pub mod expiry;
 pub mod field;
 pub mod format;
+pub mod hidden;
 pub mod jwt;
 pub mod limit;
 mod lint;

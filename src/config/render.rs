@@ -1,6 +1,7 @@
 //! Diagnostics for people, for programs and for code-scanning tools.
 
 use super::diagnostic::{Diagnostic, Label, Severity};
+use super::hidden::beyond_ascii;
 use super::place::Places;
 use super::source::Loaded;
 use annotate_snippets::renderer::DecorStyle;
@@ -43,7 +44,8 @@ impl Loaded {
         if !counts.is_empty() {
             let _ = writeln!(text, "{}", counts.join(", "));
         }
-        text
+        // The renderer takes care of controls in ASCII and of directions, not of all others.
+        beyond_ascii(&text).into_owned()
     }
 
     /// All diagnostics as data. The fields are stable.

@@ -1,6 +1,7 @@
 //! A report for people: as a table, and as a page.
 
 use super::report::{Group, Report};
+use crate::config::hidden::is_hidden;
 use std::fmt::Write;
 
 /// For a terminal.
@@ -14,7 +15,8 @@ pub fn table(report: &Report) -> String {
             group.count, group.before, group.after
         );
         for example in &group.examples {
-            let _ = writeln!(out, "{:19}{example}", "");
+            let shown = example.replace(is_hidden, "\u{fffd}");
+            let _ = writeln!(out, "{:19}{shown}", "");
         }
     }
     if report.beyond > 0 {
@@ -64,7 +66,8 @@ fn percent(group: &Group, report: &Report) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
+    text.replace(is_hidden, "\u{fffd}")
+        .replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
 }

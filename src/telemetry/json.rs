@@ -1,6 +1,7 @@
 //! JSON, appended piece by piece: what is written once a request makes no tree first.
 
 use crate::config::field::Head;
+use crate::config::hidden::is_hidden;
 use std::io::Write;
 use std::net::IpAddr;
 
@@ -58,7 +59,8 @@ pub fn text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Appends with quotes, backslashes and controls escaped as JSON demands.
+/// Appends with quotes, backslashes and controls escaped as JSON demands, and with all else that is
+/// not seen where it is shown ([`is_hidden`]). What is ASCII goes the fast way.
 #[inline]
 pub fn escape(out: &mut Vec<u8>, value: &str) {
     let start = out.len();
@@ -66,18 +68,22 @@ pub fn escape(out: &mut Vec<u8>, value: &str) {
     words(out, value.as_bytes(), |word| special |= any_special(word));
     if special {
         out.truncate(start);
-        escape_bytewise(out, value);
+        escape_each(out, value);
     }
 }
 
 #[cold]
-fn escape_bytewise(out: &mut Vec<u8>, value: &str) {
-    for byte in value.bytes() {
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            ..0x20 => drop(write!(out, "\\u{byte:04x}")),
-            other => out.push(other),
+fn escape_each(out: &mut Vec<u8>, value: &str) {
+    for character in value.chars() {
+        match character {
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            hidden if is_hidden(hidden) => {
+                for unit in hidden.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            }
+            seen => out.extend_from_slice(seen.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
 }
@@ -142,7 +148,7 @@ pub fn head(out: &mut Vec<u8>, head: &Head, quoted: bool) {
     out.truncate(end);
 }
 
-/// Whether one of eight bytes is a control, a quote or a backslash.
+/// Whether one of eight bytes is a control, a quote, a backslash, or no ASCII.
 const fn any_special(word: u64) -> bool {
     /// One in every byte.
     const ONES: u64 = u64::MAX / 0xff;
@@ -152,7 +158,9 @@ const fn any_special(word: u64) -> bool {
     }
     let quote = below(word ^ (ONES * b'"' as u64), 1);
     let backslash = below(word ^ (ONES * b'\\' as u64), 1);
-    (below(word, 0x20) | quote | backslash) & (ONES << 7) != 0
+    // 0x7f and one has the high bit too; a carry comes only from bytes that are no ASCII.
+    let beyond = word | word.wrapping_add(ONES);
+    (below(word, 0x20) | quote | backslash | beyond) & (ONES << 7) != 0
 }
 
 /// Appends a whole number.
@@ -212,6 +220,32 @@ mod tests {
                 let mut out = Vec::new();
                 text(&mut out, &value);
                 let read: String = serde_json::from_slice(&out).unwrap();
+                assert_eq!(read, value);
+                assert!(!out.iter().any(u8::is_ascii_control), "{value:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_hidden_is_escaped_wherever_it_stands() {
+        for hidden in [
+            '\u{85}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{e0041}',
+        ] {
+            for before in 0..20 {
+                let value = format!("{}{hidden}é{}", "x".repeat(before), "y".repeat(20 - before));
+                let mut out = Vec::new();
+                text(&mut out, &value);
+                let written = String::from_utf8(out).unwrap();
+                assert!(
+                    !written.contains(hidden) && written.contains('é'),
+                    "{written:?}"
+                );
+                let read: String = serde_json::from_str(&written).unwrap();
                 assert_eq!(read, value);
             }
         }

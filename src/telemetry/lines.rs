@@ -5,6 +5,7 @@ use super::json::escape;
 use super::redact;
 use crate::config::access_log::{AccessLog, Format, Piece};
 use crate::config::field::Field;
+use crate::config::hidden::is_hidden;
 use crate::config::units::Percent;
 use std::io::Write;
 
@@ -141,8 +142,12 @@ impl Lines {
     fn common(&self, out: &mut Vec<u8>, exchange: &Exchange) {
         let _ = write!(out, "{} - ", exchange.client);
         match exchange.claims.first() {
-            Some((_, who)) => safe(out, &who.replace(' ', "_")),
-            None => out.push(b'-'),
+            // Readers take the line apart by white space, some by that of Unicode.
+            Some((_, who)) if !who.is_empty() => {
+                let blank = |of: char| of.is_whitespace() && !is_hidden(of);
+                safe(out, &who.replace(blank, "_"));
+            }
+            _ => out.push(b'-'),
         }
         let time = exchange.time.strftime("%d/%b/%Y:%H:%M:%S +0000");
         let _ = write!(out, " [{time}] \"");
@@ -169,7 +174,8 @@ fn safe(out: &mut Vec<u8>, text: &str) {
 /// A value of logfmt, in quotes if it needs them.
 fn quoted(out: &mut Vec<u8>, text: &str) {
     let bare = |byte: u8| byte > b' ' && !matches!(byte, b'"' | b'=' | b'\\' | 0x7f);
-    match !text.is_empty() && text.bytes().all(bare) {
+    let seen = || text.is_ascii() || !text.contains(is_hidden);
+    match !text.is_empty() && text.bytes().all(bare) && seen() {
         true => out.extend_from_slice(text.as_bytes()),
         false => {
             out.push(b'"');
@@ -180,129 +186,5 @@ fn quoted(out: &mut Vec<u8>, text: &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Lines;
-    use crate::config::access_log::{AccessLog, Format, Piece};
-    use crate::config::field::Field;
-    use crate::config::units::Percent;
-    use crate::telemetry::exchange::Exchange;
-    use crate::telemetry::exchange::tests::served;
-
-    fn line(config: &AccessLog, exchange: &Exchange) -> String {
-        let mut out = Vec::new();
-        Lines::new(config).write(&mut out, exchange);
-        String::from_utf8(out).unwrap()
-    }
-
-    fn of(format: Format) -> AccessLog {
-        AccessLog {
-            format,
-            ..AccessLog::default()
-        }
-    }
-
-    #[test]
-    fn each_format_is_what_its_readers_expect() {
-        let claims = [("jwt.sub".to_owned(), "ada".to_owned())];
-        let seen = Exchange {
-            claims: &claims,
-            ..served()
-        };
-        insta::assert_snapshot!(line(&of(Format::Common), &seen), @r#"192.0.2.7 - ada [21/Nov/2026:10:00:00 +0000] "GET /cart/7 HTTP/1.1" 200 42"#);
-        insta::assert_snapshot!(line(&of(Format::Combined), &seen), @r#"192.0.2.7 - ada [21/Nov/2026:10:00:00 +0000] "GET /cart/7 HTTP/1.1" 200 42 "-" "curl/8 \"x\"""#);
-        insta::assert_snapshot!(line(&of(Format::Logfmt), &seen), @"time=2026-11-21T10:00:00Z status=200 method=GET host=a.example path=/cart/7 client=192.0.2.7 generation=0 route=cart jwt.sub=ada service=shop version=v2 tries=1 color_requested=canary color_served=canary request_id=r-1 bytes_in=0 bytes_out=42 duration_ms=12.345 upstream_ms=12.000");
-        let template = AccessLog {
-            template: vec![
-                Piece::Field(Field::Method),
-                Piece::Text(" ".into()),
-                Piece::Field(Field::Path),
-                Piece::Text(" → ".into()),
-                Piece::Field(Field::Reason),
-            ],
-            ..of(Format::Template)
-        };
-        assert_eq!(line(&template, &seen), "GET /cart/7 → -\n");
-    }
-
-    #[test]
-    fn chosen_fields_come_in_their_order_and_named_parameters_are_masked() {
-        let chosen = AccessLog {
-            fields: vec![Field::Query, Field::Status],
-            redact: vec!["page".to_owned()],
-            ..of(Format::Json)
-        };
-        let text = line(&chosen, &served());
-        assert_eq!(text, "{\"query\":\"page=***&token=***\",\"status\":200}\n");
-        let logfmt = AccessLog {
-            format: Format::Logfmt,
-            ..chosen
-        };
-        assert_eq!(
-            line(&logfmt, &served()),
-            "query=\"page=***&token=***\" status=200\n"
-        );
-    }
-
-    #[test]
-    fn a_referer_hides_what_a_query_hides() {
-        let seen = Exchange {
-            referer: "https://a.example/?token=hush&email=ada",
-            ..served()
-        };
-        for format in [Format::Combined, Format::Json, Format::Logfmt] {
-            let config = AccessLog {
-                fields: vec![Field::Referer],
-                redact: vec!["email".to_owned()],
-                ..of(format)
-            };
-            let text = line(&config, &seen);
-            let masked = "https://a.example/?token=***&email=***";
-            assert!(text.contains(masked) && !text.contains("hush"), "{text}");
-        }
-    }
-
-    #[test]
-    fn no_value_can_add_a_line() {
-        let forged = Exchange {
-            path: "/\n192.0.2.1 - - \"GET",
-            user_agent: "a\r\nb\" \u{1b}[31m",
-            referer: "\"\n?token=x",
-            ..served()
-        };
-        for format in [
-            Format::Json,
-            Format::Common,
-            Format::Combined,
-            Format::Logfmt,
-        ] {
-            let text = line(&of(format), &forged);
-            assert_eq!(text.matches('\n').count(), 1, "{text}");
-            assert!(!text.contains('\u{1b}') && !text.contains('\r'), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_sample_keeps_what_went_wrong() {
-        let none = Lines::new(&AccessLog {
-            sample: Percent(0),
-            ..AccessLog::default()
-        });
-        assert!(!none.wants(&served()));
-        let refused = Exchange {
-            reason: "rate_limited",
-            status: 429,
-            ..served()
-        };
-        let broken = Exchange {
-            status: 502,
-            ..served()
-        };
-        assert!(none.wants(&refused) && none.wants(&broken));
-        let some = Lines::new(&AccessLog {
-            sample: Percent(2_500),
-            ..AccessLog::default()
-        });
-        let kept = (0..4_000).filter(|_| some.wants(&served())).count();
-        assert!((700..1_300).contains(&kept), "{kept}");
-    }
-}
+#[path = "lines_tests.rs"]
+mod tests;
