@@ -94,7 +94,7 @@ pub async fn serve(server: Server, listener: Name, transport: Transport, peer: S
                 None => return,
             },
             Next::H2 => return http2::serve(&server, stream, &settings).await,
-            Next::NotH2 => return http2::turn_away(&server, *stream).await,
+            Next::NotH2 => return http2::turn_away(*stream, &settings).await,
             Next::Refused(refused) => {
                 let to_head = is_head(&stream.ahead);
                 plain_answer::refuse(&server, *stream, refused, to_head).await;

@@ -76,8 +76,8 @@ const NOT_H2: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
     \0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01";
 
 /// Ends a connection whose first bytes only begin as the preface does.
-pub async fn turn_away(server: &Server, mut stream: ClientStream) {
-    server.metrics.cut("http2_preface");
+pub async fn turn_away(mut stream: ClientStream, settings: &ListenerSettings) {
+    settings.series.cut("http2_preface");
     if stream.send(NOT_H2).await.is_ok() {
         stream.close_gently().await;
     }

@@ -150,7 +150,10 @@ fn a_head_beyond_reason_ends_its_connection() {
     let farewell = client.wait(|frame| frame.kind == GOAWAY).unwrap();
     assert_eq!(farewell.code(), 11, "ENHANCE_YOUR_CALM");
     assert!(upstream.heads().is_empty());
-    gateway.counts("tyrian_connections_cut_total{reason=\"http2_flood\"}", 1.0);
+    gateway.counts(
+        "tyrian_connections_cut_total{listener=\"web\",reason=\"http2_flood\"}",
+        1.0,
+    );
 }
 
 #[test]

@@ -298,7 +298,7 @@ fn a_wrong_preface_of_h2_is_answered_by_goaway() {
         assert_eq!(said[9 + 13..], [0, 0, 0, 1], "{told}");
     }
     gateway.counts(
-        "tyrian_connections_cut_total{reason=\"http2_preface\"}",
+        "tyrian_connections_cut_total{listener=\"web\",reason=\"http2_preface\"}",
         6.0,
     );
     assert!(upstream.heads().is_empty());
