@@ -6,18 +6,14 @@
 `deploy/build` calls this between its builds, and at last to see that the one to ship serves. Each kind
 of traffic gets a few seconds: plain proxying, the whole job of tokens, limits, breakers and logs, traces,
 bodies, TLS with HTTP/1 and HTTP/2, refusals and connections that come and go."""
-import argparse, os, re, shutil, subprocess, sys, tempfile
+import argparse, re, shutil, subprocess, sys, tempfile
 
-import run
+from gateway import POLICIES_ROUTE, POLICIES_SERVICE, policies, served, tyrian_config
+from keys import Issuer, certificate
+from processes import PROXY_CORE, Proxy, free_port, write
+from upstream import nginx_upstream
 
 POST = 'wrk.method = "POST"\nwrk.body = string.rep("x", {size})\nwrk.headers["Content-Type"] = "text/plain"\n'
-
-
-def certificate(directory):
-    cert, key = os.path.join(directory, "cert.pem"), os.path.join(directory, "cert.key")
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert]
-    subprocess.run(command, capture_output=True, check=True)
-    return cert, key
 
 
 def drive(command, seconds, served):
@@ -37,21 +33,21 @@ def h2load(port, seconds, *arguments, scheme="http"):
 
 
 def train(directory, binary, upstream, seconds):
-    token, _, jwks = run.signed_token(directory)
+    issuer = Issuer(directory)
+    token = issuer.token()
     cert, key = certificate(directory)
-    small, large = (run.write(directory, f"post{size}.lua", POST.format(size=size)) for size in (512, 100_000))
-    secure = run.free_port()
-    policies = f"""traces = {{ sample = "5%", otlp = "http://127.0.0.1:{upstream}" }}
-{run.policies(jwks)}
+    small, large = (write(directory, f"post{size}.lua", POST.format(size=size)) for size in (512, 100_000))
+    secure = free_port()
+    whole = f"""traces = {{ sample = "5%", otlp = "http://127.0.0.1:{upstream}" }}
+{policies(issuer.jwks)}
 [listeners.secure]
 bind = "127.0.0.1:{secure}"
 tls = {{ certs = [{{ chain = "{cert}", key = {{ file = "{key}" }} }}] }}
 """
-    for extra, service, route in (("", "", ""), (policies, 'breaker = "b"', 'auth = "users"\nlimits = ["per-user"]')):
-        port = run.free_port()
-        config = run.tyrian_config(directory, port, run.free_port(), run.free_port(), upstream, 0, extra, service, route, "-" if extra else "off")
-        command = [binary, "run", "-c", config, "--state", os.path.join(directory, "state")]
-        gateway = run.Proxy("tyrian", 0, command, port, "")
+    for extra, service, route in (("", "", ""), (whole, POLICIES_SERVICE, POLICIES_ROUTE)):
+        port = free_port()
+        config = tyrian_config(directory, port, free_port(), free_port(), upstream, 0, extra, service, route, "-" if extra else "off")
+        gateway = Proxy("tyrian", PROXY_CORE, served(binary, config, directory), port, "")
         signed = ["-H", f"authorization: Bearer {token}"] if extra else []
         wrk(port, 3 * seconds, *signed, "-H", "x-group: beta")
         wrk(port, seconds, *signed)
@@ -76,7 +72,7 @@ def main():
         if not shutil.which(tool):
             sys.exit(f"{tool} is missing: apt-get install wrk nginx-light nghttp2-client openssl util-linux")
     with tempfile.TemporaryDirectory() as directory:
-        upstream = run.answering(directory)
+        upstream = nginx_upstream(directory)
         try:
             train(directory, args.bin, upstream.port, args.seconds)
         finally:
