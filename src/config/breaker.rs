@@ -11,10 +11,25 @@ use super::{Name, Place};
 use crate::table;
 use std::time::Duration;
 
-/// Largest window in requests.
-const WINDOW_REQUESTS_MAX: u32 = 10_000;
-/// Longest window in time.
-const WINDOW_MAX: Duration = Duration::from_hours(1);
+/// The window in requests.
+const REQUESTS: Bounds<u32> = Bounds::least(
+    1,
+    "nothing could be judged",
+    "leave it out for a window of 10s",
+)
+.most(10_000);
+/// The window in time.
+const WINDOW: Bounds<Duration> = Bounds::least(
+    Duration::from_millis(100),
+    "nothing could be judged",
+    "leave it out for \"10s\"",
+)
+.most(Duration::from_hours(1));
+const PROBES: Bounds<u32> = Bounds::least(1, "it could never close again", "leave it out for 3");
+const JUDGED: Bounds<u32> =
+    Bounds::least(1, "the first failure would open it", "leave it out for 20");
+/// What is answered while a breaker is open.
+const STATUS: Bounds<u16> = Bounds::least(200, "no final status", "such as 503").most(599);
 
 /// Longest time that a breaker stays open unless configured.
 const OPEN_MAX: Duration = Duration::from_mins(5);
@@ -59,9 +74,9 @@ table! {
     /// A circuit breaker. Each version of each service that names it has its own.
     pub struct Table {
         /// The window that is judged, in time.
-        "window" => window: Option<Duration> = none "\"10s\"",
+        "window" => window: Option<Duration> = none "\"10s\"" within WINDOW,
         /// The window in requests instead of time.
-        "window_requests" => window_requests: Option<u32> = none,
+        "window_requests" => window_requests: Option<u32> = none within REQUESTS,
         /// What opens it.
         "trip" => trip: Trip = required,
         /// What counts as a failure.
@@ -71,7 +86,7 @@ table! {
         /// Longest time it stays open.
         "open_max" => open_max: Option<Duration> = none "`\"5m\"`, or `open_for` if that is longer",
         /// Requests let through to see whether it may close.
-        "probes" => probes: u32 = (3) "3",
+        "probes" => probes: u32 = (3) "3" within PROBES,
         /// What is answered while it is open.
         "fallback" => fallback: Option<Fallback> = none "503 `breaker_open`",
         /// Whether it acts.
@@ -95,19 +110,11 @@ impl ReadNamed for Breaker {
             (time, None) => Window::Time(time.unwrap_or(Duration::from_secs(10))),
         };
         match window {
-            Window::Requests(requests) if !(1..=WINDOW_REQUESTS_MAX).contains(&requests) => {
-                never("needs a window of 1 to 10,000 requests", "out of range");
-                return None;
-            }
             Window::Requests(requests) if requests < table.trip.min_requests => {
                 never(
                     "can never open: its window is smaller than `min_requests`",
                     "never trips",
                 );
-                return None;
-            }
-            Window::Time(time) if time < Duration::from_millis(100) || time > WINDOW_MAX => {
-                never("needs a window of 100ms to 1h", "out of range");
                 return None;
             }
             _ => {}
@@ -119,13 +126,6 @@ impl ReadNamed for Breaker {
             && !failures.timeouts;
         if nothing_fails && table.trip.slow.is_none() {
             never("can never open: nothing counts as a failure", "never trips");
-            return None;
-        }
-        if table.probes == 0 {
-            never(
-                "could never close again without probes",
-                "`probes` must be at least 1",
-            );
             return None;
         }
         if table.open_for.is_zero() {
@@ -185,7 +185,7 @@ table! {
         /// Share of slow requests.
         "slow_rate" => slow_rate: Option<Percent> = none,
         /// Requests in the window before anything is judged.
-        "min_requests" => min_requests: u32 = (20) "20",
+        "min_requests" => min_requests: u32 = (20) "20" within JUDGED,
     }
 }
 
@@ -199,7 +199,6 @@ impl Read for Trip {
             (Some(Percent(0)), _, _) | (_, _, Some(Percent(0))) => {
                 Some("a share of 0% would open the breaker at the first request")
             }
-            _ if table.min_requests == 0 => Some("`min_requests` must be at least 1"),
             _ => None,
         };
         if let Some(message) = problem {
@@ -310,7 +309,7 @@ table! {
     /// What is answered while a breaker is open: one of `status` (with `text`), `version`, `cached`.
     pub struct FallbackTable {
         /// Status of a fixed answer.
-        "status" => status: Option<u16> = none,
+        "status" => status: Option<u16> = none within STATUS,
         /// Text of a fixed answer.
         "text" => text: Option<String> = none,
         /// Another version of the service.
@@ -324,15 +323,14 @@ impl Read for Fallback {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
         let table = FallbackTable::read(node, cx)?;
         match (table.status, table.text, table.version, table.cached) {
-            (Some(status), text, None, None) if (200..=599).contains(&status) => {
+            (Some(status), text, None, None) => {
                 let text = text.unwrap_or_default();
                 Some(Self::Fixed { status, text })
             }
             (None, None, Some(version), None) => Some(Self::Version(version.into())),
             (None, None, None, Some(age)) => Some(Self::Cached(age)),
             _ => {
-                let message =
-                    "`fallback` is one of: status (200 to 599, with text), version, cached";
+                let message = "`fallback` is one of: status (with text), version, cached";
                 node.invalid(cx, message, "exactly one");
                 None
             }

@@ -45,7 +45,7 @@ codes! {
     "TY0311" "a route that can never match"
     "Another route comes first and takes every request that this one asks for. The help has such a request, for `tyrian explain`.";
     "TY0312" "a version without endpoints"
-    "Requests for this version fall back to the default one, or are refused.";
+    "There is none, or all have the weight 0. Requests for this version fall back to the default one, or are refused with `no_healthy_endpoint`.";
     "TY0313" "a color that no request can have"
     "No `when` gives the color, it has no share, and no listener trusts anybody to carry it. Carried colors are believed only from `clients.trust`.";
     "TY0314" "no listener"

@@ -2,6 +2,7 @@
 
 use super::Name;
 use super::reader::{Cx, Node, Read};
+use super::rule::Bounds;
 use super::shape::Shape;
 use super::values::parsed;
 use crate::table;
@@ -11,7 +12,7 @@ use crate::table;
 pub struct Endpoint {
     /// `host:port`, host an IP address (v6 in brackets) or a DNS name; or `unix:/path`.
     pub address: Name,
-    /// 1 to 1000.
+    /// 0 to 1000; with 0 it gets no requests.
     pub weight: u16,
 }
 
@@ -21,10 +22,6 @@ impl Read for Endpoint {
             return address(node, cx).map(|address| Self { address, weight: 1 });
         }
         let table = EndpointTable::read(node, cx)?;
-        if !(1..=1000).contains(&table.weight) {
-            node.invalid(cx, "`weight` must be between 1 and 1000", "out of range");
-            return None;
-        }
         Some(Self {
             address: table.address.0,
             weight: table.weight,
@@ -36,13 +33,16 @@ impl Read for Endpoint {
     }
 }
 
+const WEIGHT: Bounds<u16> =
+    Bounds::least(0, "out of range", "weights count relative to each other").most(1000);
+
 table! {
     /// An endpoint with its weight.
     pub struct EndpointTable {
         /// `host:port` or `unix:/path`.
         "address" => address: Address = required,
-        /// Its share of requests relative to its siblings, 1 to 1000.
-        "weight" => weight: u16 = (1) "1",
+        /// Its share of requests relative to its siblings. With 0 it gets none, and stays checked.
+        "weight" => weight: u16 = (1) "1" within WEIGHT,
     }
 }
 

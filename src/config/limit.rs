@@ -4,6 +4,7 @@ use super::diagnostic::Diagnostic;
 use super::entry::{self, EntryName};
 use super::policy::Mode;
 use super::reader::{Cx, Node, Read, ReadNamed};
+use super::rule::{Bounds, Rule};
 use super::shape::Shape;
 use super::units::Rate;
 use super::values::parsed;
@@ -11,8 +12,20 @@ use super::{Config, Name, Place, place_of};
 use crate::{table, words};
 use http::HeaderName;
 
-/// Most keys a limit may be told to remember.
-const KEYS_MAX: u32 = 10_000_000;
+/// Keys that a limit remembers.
+const KEYS: Bounds<u32> = Bounds::least(
+    1,
+    "keys could not be told apart",
+    "leave it out for 100_000",
+)
+.most(10_000_000);
+const BURST: Bounds<u32> = Bounds::least(
+    1,
+    "no request could ever pass",
+    "leave it out for the rate's count",
+);
+const COST: Bounds<u32> = Bounds::least(1, "this would limit nothing", "leave it out for 1");
+const IN_FLIGHT: Bounds<u32> = Bounds::least(1, "no request gets in", "leave it out for no limit");
 
 /// A rate limit in its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,14 +47,14 @@ table! {
         /// So many per period.
         "rate" => rate: Rate = required,
         /// How many at once.
-        "burst" => burst: Option<u32> = none "the rate's count",
+        "burst" => burst: Option<u32> = none "the rate's count" within BURST,
         /// Whose bucket: `ip` (of IPv6 the /64), `route`, `color`, `header:NAME`, `cookie:NAME`,
         /// `jwt:CLAIM`, or a list of them.
         "key" => key: Vec<KeyPart> = (vec![KeyPart::Ip]) "\"ip\"",
         /// What becomes of requests that lack a part of the key.
         "missing" => missing: Missing = (Missing::Share) "\"share\"",
         /// Most buckets that are remembered; idle ones go first. Newcomers beyond share buckets.
-        "max_keys" => max_keys: u32 = (100_000) "100_000",
+        "max_keys" => max_keys: u32 = (100_000) "100_000" within KEYS,
         /// When `RateLimit` and `RateLimit-Policy` are sent.
         "headers" => headers: Headers = (Headers::Refusals) "\"refusals\"",
         /// Whether it acts.
@@ -53,15 +66,7 @@ impl ReadNamed for Limit {
     fn read_named(name: &Name, node: &Node, at: Place, cx: &Cx) -> Option<Self> {
         let table = Table::read(node, cx)?;
         let burst = table.burst.unwrap_or(table.rate.count);
-        let problem = if burst == 0 {
-            Some(format!(
-                "limit `{name}` has a burst of 0, so no request could ever pass"
-            ))
-        } else if !(1..=KEYS_MAX).contains(&table.max_keys) {
-            Some(format!(
-                "limit `{name}`: `max_keys` must be between 1 and {KEYS_MAX}"
-            ))
-        } else if table.key.is_empty() {
+        let problem = if table.key.is_empty() {
             Some(format!("limit `{name}` has an empty key"))
         } else if u128::from(table.rate.count) > table.rate.per.as_nanos() {
             Some(format!("limit `{name}` is faster than one per nanosecond"))
@@ -173,7 +178,7 @@ table! {
     /// Most requests in flight, and who may wait for a place.
     pub struct InFlightTable {
         /// Most requests in flight.
-        "max" => max: u32 = required,
+        "max" => max: u32 = required within IN_FLIGHT,
         /// Requests that may wait for a place.
         "queue" => queue: u32 = (0) "0",
         /// Longest wait for a place.
@@ -191,26 +196,19 @@ impl Read for InFlightCap {
                 wait: table.wait,
             }
         } else {
-            let max = u32::read(node, cx)?;
+            let max = u32::read(node, cx).filter(|max| IN_FLIGHT.holds(max, node, cx))?;
             Self {
                 max,
                 queue: 0,
                 wait: std::time::Duration::ZERO,
             }
         };
-        if cap.max == 0 {
-            node.invalid(
-                cx,
-                format!("`{}` of 0 lets nobody in", node.key()),
-                "at least 1",
-            );
-            return None;
-        }
         Some(cap)
     }
 
     fn shape() -> Shape {
-        Shape::Any(vec![u32::shape(), InFlightTable::shape()])
+        let number = Rule::<u32>::narrow(&IN_FLIGHT, u32::shape());
+        Shape::Any(vec![number, InFlightTable::shape()])
     }
 }
 
@@ -229,7 +227,7 @@ table! {
         /// The limit.
         "name" => name: EntryName<entry::Limit> = required,
         /// Tokens that one request takes.
-        "cost" => cost: u32 = (1) "1",
+        "cost" => cost: u32 = (1) "1" within COST,
     }
 }
 
@@ -242,10 +240,6 @@ impl Read for LimitUse {
             let table = LimitUseTable::read(node, cx)?;
             (table.name.0, table.cost)
         };
-        if cost == 0 {
-            node.invalid(cx, "`cost` must be at least 1", "this would limit nothing");
-            return None;
-        }
         Some(Self {
             name: name.into(),
             cost,

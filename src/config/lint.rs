@@ -113,9 +113,17 @@ fn shadowed_routes(config: &Config, out: &mut Vec<Diagnostic>) {
 fn empty_versions(config: &Config, out: &mut Vec<Diagnostic>) {
     for (name, service) in &config.services {
         for (version_name, version) in &service.versions {
-            if version.endpoints.is_empty() {
-                let message =
-                    format!("version `{version_name}` of service `{name}` has no endpoints");
+            // All of an empty list too.
+            if version
+                .endpoints
+                .iter()
+                .all(|endpoint| endpoint.weight == 0)
+            {
+                let lacks = match version.endpoints.is_empty() {
+                    true => "has no endpoints",
+                    false => "has no endpoint with a weight above 0",
+                };
+                let message = format!("version `{version_name}` of service `{name}` {lacks}");
                 let diagnostic = Diagnostic::warning("TY0312", message);
                 out.push(diagnostic.at(&version.at.spot(), "nothing serves it"));
             }

@@ -3,6 +3,7 @@
 use super::entry::{self, EntryName};
 use super::matches::authority_of;
 use super::reader::{Cx, Kind, Node, Read, Reference};
+use super::rule::Bounds;
 use super::shape::Shape;
 use super::units::Percent;
 use super::values::parsed;
@@ -67,6 +68,9 @@ table! {
     }
 }
 
+const STATUS: Bounds<u16> =
+    Bounds::least(200, "no final status", "such as 404, or leave it out").most(599);
+
 table! {
     /// What must become of a request; only what is named is looked at.
     pub struct Expect {
@@ -79,7 +83,7 @@ table! {
         /// The color it has.
         "color" => color: Option<String> = none,
         /// The status of an answer that the gateway makes itself.
-        "status" => status: Option<u16> = none,
+        "status" => status: Option<u16> = none within STATUS,
         /// The reason of a refusal.
         "reason" => reason: Option<String> = none,
         /// The path the upstream sees.

@@ -83,10 +83,20 @@ impl Endpoint {
         });
         Self {
             address: config.address.clone(),
-            weight: config.weight.max(1),
+            weight: config.weight,
             state,
             checks,
         }
+    }
+
+    /// Whether it is to get requests at all: one of weight 0 is checked and gets none.
+    pub const fn is_wanted(&self) -> bool {
+        self.weight > 0
+    }
+
+    /// Whether it may be tried.
+    pub fn serves(&self) -> bool {
+        self.is_wanted() && self.state.available()
     }
 }
 

@@ -294,10 +294,8 @@ impl Version {
 
     /// Whether at least one endpoint may be tried.
     pub fn available(&self) -> bool {
-        self.endpoints
-            .iter()
-            .any(|endpoint| endpoint.state.available())
-            || (self.panics() && self.endpoints.iter().any(|e| e.state.reachable()))
+        self.endpoints.iter().any(Endpoint::serves)
+            || (self.panics() && self.wanted().any(|e| e.state.reachable()))
     }
 
     /// Whether the breaker is open, and would refuse.
@@ -313,11 +311,15 @@ impl Version {
         if threshold == 0 {
             return false;
         }
-        let well = self
-            .endpoints
+        let well = self.endpoints.iter().filter(|endpoint| endpoint.serves());
+        well.count() * 10_000 < usize::from(threshold) * self.wanted().count()
+    }
+
+    /// Endpoints that are to get requests, well or not.
+    fn wanted(&self) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints
             .iter()
-            .filter(|endpoint| endpoint.state.available());
-        well.count() * 10_000 < usize::from(threshold) * self.endpoints.len()
+            .filter(|endpoint| endpoint.is_wanted())
     }
 
     /// Whether the balancer asks for a hash of the request.
@@ -364,7 +366,7 @@ impl Version {
     pub fn sticky(&self, id: u64, tried: &[usize]) -> Option<(usize, &Endpoint)> {
         let mut endpoints = self.endpoints.iter().enumerate();
         endpoints.find(|(index, endpoint)| {
-            endpoint.id() == id && !tried.contains(index) && endpoint.state.available()
+            endpoint.id() == id && !tried.contains(index) && endpoint.serves()
         })
     }
 }

@@ -19,14 +19,13 @@ impl Version {
         let Some(cause) = failed.filter(|_| enough) else {
             return;
         };
-        let count = |is: fn(&super::EndpointState) -> bool| {
-            self.endpoints.iter().filter(|e| is(&e.state)).count()
-        };
+        let count =
+            |is: fn(&super::EndpointState) -> bool| self.wanted().filter(|e| is(&e.state)).count();
         let (out, available) = (
             count(super::EndpointState::is_ejected),
             count(super::EndpointState::available),
         );
-        let share = usize::from(outliers.max_ejected.0) * self.endpoints.len() / 10_000;
+        let share = usize::from(outliers.max_ejected.0) * self.wanted().count() / 10_000;
         if out >= share.max(1) || available <= 1 || endpoint.state.is_ejected() {
             return;
         }

@@ -60,3 +60,4 @@ mod troubles;
 mod upkeep;
 mod upstream;
 mod websockets;
+mod weights;

@@ -13,7 +13,7 @@ pub fn pick(endpoints: &[Endpoint], eligible: &dyn Fn(usize) -> bool) -> Option<
 /// An endpoint that was never measured costs next to nothing, so it is measured soon.
 fn cost(endpoint: &Endpoint) -> f64 {
     let waiting = f64::from(endpoint.state.in_flight()) + 1.0;
-    (endpoint.state.latency.now() + 1.0) * waiting / f64::from(endpoint.weight)
+    (endpoint.state.latency.now() + 1.0) * waiting / f64::from(endpoint.weight.max(1))
 }
 
 /// A random eligible index, found from a random start.

@@ -43,7 +43,8 @@ impl Balancer {
         matches!(self, Self::Maglev(_) | Self::Ring(_))
     }
 
-    /// The index of the chosen endpoint; `None` when none is eligible. Requests of the same `hash`
+    /// The index of the chosen endpoint; `None` when none is eligible. One of weight 0 never is.
+    /// Requests of the same `hash`
     /// meet the same endpoint with the hashing balancers.
     pub fn pick(
         &self,
@@ -51,6 +52,8 @@ impl Balancer {
         hash: u64,
         eligible: &dyn Fn(usize) -> bool,
     ) -> Option<usize> {
+        let wanted = |index: usize| endpoints.get(index).is_some_and(Endpoint::is_wanted);
+        let eligible = &|index: usize| wanted(index) && eligible(index);
         if endpoints.len() == 1 {
             return eligible(0).then_some(0);
         }
@@ -68,7 +71,7 @@ impl Balancer {
 
 /// Requests in flight per unit of weight, scaled so that integers compare exactly enough.
 fn load(endpoint: &Endpoint) -> u64 {
-    (u64::from(endpoint.state.in_flight()) + 1) * 1_000_000 / u64::from(endpoint.weight)
+    (u64::from(endpoint.state.in_flight()) + 1) * 1_000_000 / u64::from(endpoint.weight.max(1))
 }
 
 /// The same for the same words, in every process and every version: gateways side by side agree,

@@ -25,7 +25,9 @@ impl Ring {
             .iter()
             .enumerate()
             .flat_map(|(index, endpoint)| {
-                let own = (wanted * u64::from(endpoint.weight) / weight.max(1)).max(1);
+                let own = wanted * u64::from(endpoint.weight) / weight.max(1);
+                // However light, it has a point; without any weight, it has none.
+                let own = own.max(u64::from(endpoint.is_wanted()));
                 let address = endpoint.address.as_bytes();
                 (0..own).map(move |n| {
                     let point = stable_hash(&[address, &n.to_le_bytes()]);

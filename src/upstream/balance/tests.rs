@@ -101,6 +101,20 @@ fn a_retry_that_passes_one_by_leaves_the_others_even() {
 }
 
 #[test]
+fn an_endpoint_without_weight_gets_nothing() {
+    for kind in KINDS {
+        let counts = turns(kind, &[3, 0, 1, 0], 2000);
+        assert_eq!((counts[1], counts[3]), (0, 0), "{kind:?}: {counts:?}");
+        assert_eq!(counts[0] + counts[2], 2000, "{kind:?}: {counts:?}");
+        for weights in [vec![0], vec![0, 0, 0]] {
+            let endpoints = endpoints(&weights);
+            let balancer = Balancer::build(kind, &endpoints);
+            assert_eq!(balancer.pick(&endpoints, 7, &|_| true), None, "{kind:?}");
+        }
+    }
+}
+
+#[test]
 fn least_request_prefers_the_idle_endpoint() {
     let endpoints = endpoints(&[1, 1]);
     let balancer = Balancer::build(Balance::LeastRequest, &endpoints);
@@ -192,18 +206,19 @@ fn ewma_prefers_the_fast_endpoint() {
 proptest! {
     #[test]
     fn a_pick_is_eligible_and_found_whenever_there_is_one(
-        weights in prop::collection::vec(1_u16..20, 1..12),
+        weights in prop::collection::vec(prop_oneof![Just(0_u16), 1_u16..20], 1..12),
         out in prop::collection::vec(any::<bool>(), 12),
     ) {
         let endpoints = endpoints(&weights);
         let eligible = |index: usize| !out[index];
-        let any = (0..weights.len()).any(eligible);
+        let may = |index: usize| eligible(index) && weights[index] > 0;
+        let any = (0..weights.len()).any(may);
         for kind in KINDS {
             let balancer = Balancer::build(kind, &endpoints);
             for _ in 0..weights.len() * 2 {
                 let picked = balancer.pick(&endpoints, fastrand::u64(..), &eligible);
                 prop_assert_eq!(picked.is_some(), any);
-                prop_assert!(picked.is_none_or(eligible));
+                prop_assert!(picked.is_none_or(may));
             }
         }
     }

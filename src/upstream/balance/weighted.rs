@@ -66,7 +66,7 @@ fn reduce(weights: &[u64]) -> Vec<u64> {
         if sum <= SEQUENCE_MAX {
             weight
         } else {
-            (weight * SEQUENCE_MAX / sum).max(1)
+            (weight * SEQUENCE_MAX / sum).max(weight.min(1))
         }
     };
     weights.iter().map(|weight| scale(*weight)).collect()
@@ -110,6 +110,14 @@ mod tests {
     fn turns_are_spread_and_proportional() {
         let sequence = smooth_sequence(&[5, 1, 1]);
         assert_eq!(sequence, [0, 0, 1, 0, 2, 0, 0]);
+    }
+
+    #[test]
+    fn an_endpoint_without_weight_has_no_turn() {
+        assert_eq!(smooth_sequence(&reduce(&[2, 0, 4])), [2, 0, 2]);
+        let large = smooth_sequence(&reduce(&[1000, 999, 998, 997, 996, 0]));
+        assert!(!large.contains(&5));
+        assert!(smooth_sequence(&reduce(&[0, 0])).is_empty());
     }
 
     #[test]
