@@ -1,6 +1,7 @@
 //! Requests that the gateway makes on its own behalf: keys, authorization, health. Bounded in time
 //! and size, never redirected, never through a proxy that the environment names.
 
+use crate::files;
 use std::path::Path;
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub fn client_as(
     }
     if let Some(path) = ca {
         let fail = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let pem = std::fs::read(path).map_err(|error| fail(&error))?;
+        let pem = files::read(path, files::PEM_MAX).map_err(|error| fail(&error))?;
         let authorities =
             reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| fail(&error))?;
         builder = builder.tls_built_in_root_certs(false);

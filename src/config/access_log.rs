@@ -175,13 +175,13 @@ impl Read for LogPath {
                 return None;
             }
             path => match path.strip_prefix("syslog:") {
-                None => Self::File(path.into()),
+                None => Self::File(cx.path(node, path)?),
                 Some(socket) if socket.starts_with('/') => {
                     Self::Syslog(Syslog::Socket(socket.into()))
                 }
                 Some(address) if is_address(address) => Self::Syslog(Syslog::Udp(address.into())),
                 Some(_) => {
-                    let message = format!("`{path}` names no system log");
+                    let message = format!("`{}` names no system log", node.quoted(path));
                     let label = "expected `syslog`, `syslog:/path` or `syslog:host:port`";
                     node.invalid(cx, message, label);
                     return None;

@@ -6,6 +6,7 @@ use super::reader::{Cx, Node, Read};
 use super::shape::Shape;
 use super::values::parsed;
 use super::{Config, Place, place_of};
+use crate::files;
 use crate::table;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -190,11 +191,12 @@ impl Secret {
     /// The secret as it is now, surrounding white space taken off; `None` when it cannot be read.
     pub fn text(&self) -> Option<String> {
         let text = match self {
-            Self::File(path) => std::fs::read_to_string(path).ok()?,
+            Self::File(path) => files::read_text(path, files::SECRET_MAX).ok()?,
             Self::Env(name) => std::env::var(name).ok()?,
             Self::Credential(name) => {
                 let directory = std::env::var_os("CREDENTIALS_DIRECTORY")?;
-                std::fs::read_to_string(PathBuf::from(directory).join(name)).ok()?
+                let path = PathBuf::from(directory).join(name);
+                files::read_text(&path, files::SECRET_MAX).ok()?
             }
             Self::StateFile => return None,
         };
@@ -212,6 +214,7 @@ impl Read for Secret {
             let help =
                 "name its place: { file = \"…\" }, { env = \"…\" } or { credential = \"…\" }";
             let diagnostic = Diagnostic::error("TY0401", message);
+            cx.hide(node.spot());
             cx.report(
                 diagnostic
                     .at(&node.spot(), "a secret in the open")
@@ -229,8 +232,14 @@ impl Read for Secret {
                 cx.names_file(file.clone());
                 Some(Self::File(file))
             }
-            (None, Some(env), None) => Some(Self::Env(env)),
-            (None, None, Some(credential)) => Some(Self::Credential(credential)),
+            (None, Some(env), None) => {
+                cx.secret_variable(&env, node)?;
+                Some(Self::Env(env))
+            }
+            (None, None, Some(credential)) => {
+                cx.credential(&credential, node)?;
+                Some(Self::Credential(credential))
+            }
             _ => {
                 let message = format!(
                     "`{}` needs exactly one of file, env, credential",

@@ -21,18 +21,12 @@ pub struct Change {
 
 /// What has changed from one set of values to another.
 pub fn diff(before: &[Value], after: &[Value]) -> Vec<Change> {
-    let index = |values: &[Value]| -> BTreeMap<String, String> {
-        values
-            .iter()
-            .filter(|value| !value.key.starts_with("tests"))
-            .map(|value| (value.key.clone(), value.text.clone()))
-            .collect()
-    };
     let (before, after) = (index(before), index(after));
     let mut changes = Vec::new();
     for (key, old) in &before {
-        if after.get(key) != Some(old) {
-            changes.push(change(key, Some(old), after.get(key)));
+        let new = after.get(key);
+        if new.is_none_or(|new| new.text != old.text) {
+            changes.push(change(key, Some(old), new.copied()));
         }
     }
     for (key, new) in &after {
@@ -44,11 +38,20 @@ pub fn diff(before: &[Value], after: &[Value]) -> Vec<Change> {
     changes
 }
 
-fn change(key: &str, before: Option<&String>, after: Option<&String>) -> Change {
+/// By key; tests change nothing that is served.
+fn index(values: &[Value]) -> BTreeMap<&str, &Value> {
+    let served = values
+        .iter()
+        .filter(|value| !value.key.starts_with("tests"));
+    served.map(|value| (value.key.as_str(), value)).collect()
+}
+
+fn change(key: &str, before: Option<&Value>, after: Option<&Value>) -> Change {
+    let shown = |value: &Value| value.shown().to_owned();
     Change {
         key: key.to_owned(),
-        before: before.cloned(),
-        after: after.cloned(),
+        before: before.map(shown),
+        after: after.map(shown),
         restart: needs_restart(key),
     }
 }
@@ -77,7 +80,8 @@ impl std::fmt::Display for Change {
     }
 }
 
-/// Everything that is set, with where it comes from. Secrets are never values, only places.
+/// Everything that is set, with where it comes from. Secrets are never values, only places; what
+/// is made of variables is shown as it is written, and the path of a file also in full.
 pub fn show(loaded: &Loaded) -> String {
     let mut values: Vec<&Value> = loaded.values.iter().collect();
     values.sort_by(|one, two| one.key.cmp(&two.key));
@@ -85,12 +89,16 @@ pub fn show(loaded: &Loaded) -> String {
     let mut text = String::new();
     for value in values {
         let (line, _) = places.position(&value.file, value.span.start);
-        let line_text = format!("{} = {}", value.key, value.text);
+        let line_text = format!("{} = {}", value.key, value.shown());
         let env = match value.env.as_slice() {
             [] => String::new(),
             names => format!(", env {}", names.join(", ")),
         };
-        let _ = writeln!(text, "{line_text:<60} # {}:{line}{env}", value.file);
+        let path = match &value.path {
+            None => String::new(),
+            Some(path) => format!(", {}", path.display()),
+        };
+        let _ = writeln!(text, "{line_text:<60} # {}:{line}{env}{path}", value.file);
     }
     text
 }

@@ -120,7 +120,8 @@ impl Read for Bind {
             }
             Some(_) => {
                 let text = String::read(node, cx)?;
-                Some(Self::Unix(PathBuf::from(text.trim_start_matches("unix:"))))
+                let path = text.trim_start_matches("unix:");
+                Some(Self::Unix(cx.relative(node, path)))
             }
             None => SocketAddr::read(node, cx).map(Self::Tcp),
         }

@@ -97,10 +97,7 @@ mod tests {
 
     #[test]
     fn bytes_become_lines_and_columns() {
-        let sources = [Source {
-            name: "a".into(),
-            text: "one\nzwölf = 1\n\nlast".into(),
-        }];
+        let sources = [Source::new("a", "one\nzwölf = 1\n\nlast")];
         let places = Places::new(&sources);
         let cases = [
             (0, (1, 1)),
@@ -121,10 +118,7 @@ mod tests {
     fn an_excerpt_is_whole_lines_around_its_span() {
         let lines: Vec<String> = (1..=20).map(|line| format!("line {line}\n")).collect();
         let text = lines.concat();
-        let sources = [Source {
-            name: "a".into(),
-            text: text.as_str().into(),
-        }];
+        let sources = [Source::new("a", &text)];
         let places = Places::new(&sources);
         let lines = places.of("a").unwrap();
         let at = text.find("line 10").unwrap();

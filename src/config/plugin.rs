@@ -4,7 +4,7 @@ use super::color::When;
 use super::diagnostic::Spot;
 use super::reader::{Cx, Node, Read, ReadNamed};
 use super::shape::Shape;
-use super::values::interpolate;
+use super::values::text;
 use super::{Name, Place};
 use crate::{table, words};
 use serde_json::{Map, Value};
@@ -97,11 +97,7 @@ impl Settings {
             Some(())
         };
         Some(match node.value {
-            DeValue::String(raw) => {
-                let (text, env) = interpolate(raw, node, cx)?;
-                cx.record(node, format!("{text:?}"), env);
-                text.into()
-            }
+            DeValue::String(raw) => text(raw, node, cx)?.into(),
             DeValue::Boolean(value) => {
                 leaf(value.to_string())?;
                 (*value).into()

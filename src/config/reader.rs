@@ -4,15 +4,17 @@
 //! A table is described once, by [`table!`](crate::table): the description is the struct,
 //! the parser, the schema and the reference at the same time.
 
-use super::diagnostic::{Diagnostic, Spot, nearest};
+use super::diagnostic::{Diagnostic, Spot};
 use super::rule::Rule;
 use super::shape::Shape;
-use super::{Name, Place};
-use std::cell::RefCell;
+use super::stranger::Stranger;
+use super::{Name, Place, secrecy};
 use std::ops::Range;
 use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+pub use super::context::{Cx, Findings, Kind, Reference, Value};
 
 /// Looks up an environment variable.
 pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
@@ -20,96 +22,6 @@ pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
 /// The variables of this process.
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
-}
-
-/// What reading has come to so far.
-pub struct Cx<'e> {
-    env: Env<'e>,
-    found: RefCell<Findings>,
-}
-
-#[derive(Debug, Default)]
-pub struct Findings {
-    pub diagnostics: Vec<Diagnostic>,
-    pub references: Vec<Reference>,
-    pub values: Vec<Value>,
-    /// Files that values name: secrets and the like, watched beside the configuration itself.
-    pub files: Vec<std::path::PathBuf>,
-}
-
-/// A value that was set, for `config show` and `diff`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Value {
-    /// Dotted, such as `services.shop.timeouts.connect`.
-    pub key: String,
-    /// As TOML.
-    pub text: String,
-    pub file: Arc<str>,
-    pub span: Range<usize>,
-    /// Environment variables that it was made of.
-    pub env: Vec<String>,
-}
-
-/// A name that must be defined elsewhere.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Reference {
-    pub kind: Kind,
-    pub name: String,
-    pub spot: Spot,
-    /// Who refers, such as ``route `cart` ``.
-    pub from: String,
-}
-
-/// What a name names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
-    Service,
-    Version {
-        service: String,
-    },
-    Route,
-    /// An entry of this section.
-    Entry(&'static str),
-}
-
-impl<'e> Cx<'e> {
-    pub fn new(env: Env<'e>) -> Self {
-        Self {
-            env,
-            found: RefCell::default(),
-        }
-    }
-
-    pub fn report(&self, diagnostic: Diagnostic) {
-        self.found.borrow_mut().diagnostics.push(diagnostic);
-    }
-
-    pub fn refer(&self, reference: Reference) {
-        self.found.borrow_mut().references.push(reference);
-    }
-
-    pub fn names_file(&self, path: std::path::PathBuf) {
-        self.found.borrow_mut().files.push(path);
-    }
-
-    pub fn env(&self, name: &str) -> Option<String> {
-        (self.env)(name).filter(|value| !value.is_empty())
-    }
-
-    pub fn record(&self, node: &Node, text: String, env: Vec<String>) {
-        let value = Value {
-            key: node.path.clone(),
-            text,
-            file: node.file.clone(),
-            span: node.span.clone(),
-            env,
-        };
-        self.found.borrow_mut().values.push(value);
-    }
-
-    pub fn finish(self) -> Findings {
-        self.found.into_inner()
-    }
 }
 
 /// A value in its place.
@@ -153,6 +65,12 @@ impl<'a> Node<'a> {
         inside
             .and_then(|path| path.rsplit_once('.'))
             .map_or("", |(name, _)| name)
+    }
+
+    /// A text as messages quote it: as it is written, so that no value of a variable is shown,
+    /// and without the password of a URL.
+    pub fn quoted<'t>(&'t self, text: &'t str) -> std::borrow::Cow<'t, str> {
+        secrecy::without_password(self.value.as_str().unwrap_or(text))
     }
 
     /// Says that the value is not of the wanted kind.
@@ -295,13 +213,13 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Reports every key that nobody asked for.
-    pub fn finish(self, cx: &Cx) {
+    /// Reports every key that was not asked for. The shape of the table tells where else it belongs.
+    pub fn finish(self, cx: &Cx, shape: fn() -> Shape) {
         let strangers = self
             .table
             .iter()
             .filter(|(name, _)| !self.known.contains(&name.get_ref().as_ref()));
-        for (name, _) in strangers {
+        for (name, value) in strangers {
             let spot = Spot {
                 file: self.node.file.clone(),
                 span: name.span(),
@@ -311,17 +229,14 @@ impl<'a> Table<'a> {
                 path => format!("`{path}`"),
             };
             let message = format!("unknown key `{}` in {whole}", name.get_ref());
-            let mut diagnostic =
+            let diagnostic =
                 Diagnostic::error("TY0201", message).at(&spot, "not a key of this table");
-            let meant = nearest(name.get_ref(), self.known.iter().copied());
-            if let Some(meant) = meant {
-                diagnostic = diagnostic
-                    .help(format!("did you mean `{meant}`?"))
-                    .patch(&spot, meant);
-            } else {
-                diagnostic = diagnostic.help(format!("known keys: {}", self.known.join(", ")));
-            }
-            cx.report(diagnostic);
+            let stranger = Stranger {
+                table: &self.node.path,
+                key: name.get_ref(),
+                value: value.get_ref(),
+            };
+            cx.report(stranger.placed(diagnostic, &spot, &self.known, shape));
         }
     }
 

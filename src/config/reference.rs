@@ -8,6 +8,42 @@ use std::fmt::Write;
 const NOTE: &str =
     "<!-- Made by `tyrian config schema --reference docs/reference`; do not edit. -->\n";
 
+/// What holds for values of every section.
+const VALUES: &str = "
+## Variables
+
+Texts may hold variables of the environment. They are filled in once the file is parsed, so a value
+can neither break the file nor add to it.
+
+| written | means |
+| --- | --- |
+| `${NAME}` | the value, which may be empty; an error where it is not set |
+| `${NAME:-default}` | the default where it is not set or empty |
+| `${NAME-default}` | the default where it is not set |
+| `${NAME:?why}` | an error that says why, where it is not set or empty |
+| `${NAME?why}` | the same, where it is not set |
+| `${NAME:+text}` | the text where it is set and not empty, else nothing |
+| `${NAME+text}` | the text where it is set, else nothing |
+| `$$` | a dollar sign: `$${NAME}` is the text `${NAME}` |
+
+A default may hold variables itself, at most eight deep: `${A:-${B}}`. A default that is not needed
+is not looked at. Any other `$` stands for itself, as in `\"^/v[0-9]+$\"`. A brace that is never
+closed is an error. A text has at most 1 MiB with its variables. Messages, `config show` and
+changes name variables and do not show their values.
+
+## Paths
+
+Paths of files are relative to the file that they stand in, not to the working directory. This goes
+for `include`, for every file of keys, certificates, lists and secrets, for `access_log.path`, and
+for Unix sockets (`unix:run/shop.sock`). Messages name paths in full. A generation from the history
+keeps the directories it was read from.
+
+Files are regular ones (or links to them): a named pipe, a socket or a device is an error. Sizes
+are bounded: 64 MiB for a configuration file or a list, 16 MiB for certificates, 1 MiB for a secret.
+The patterns of `include` know `*`, `?`, `[…]` and `**`; one pattern looks at no more than
+50,000 names.
+";
+
 /// File name to text.
 pub fn pages() -> BTreeMap<String, String> {
     let mut pages = BTreeMap::new();
@@ -24,6 +60,7 @@ pub fn pages() -> BTreeMap<String, String> {
         );
         pages.insert(format!("{}.md", key.name), page(key));
     }
+    index.push_str(VALUES);
     index.push_str("\nError codes: [codes.md](codes.md).\n");
     pages.insert("README.md".to_owned(), index);
     pages.insert("codes.md".to_owned(), codes_page());

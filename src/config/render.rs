@@ -1,13 +1,16 @@
 //! Diagnostics for people, for programs and for code-scanning tools.
 
-use super::diagnostic::{Diagnostic, Label, Severity};
+use super::diagnostic::{Diagnostic, Label, Severity, Spot};
 use super::hidden::beyond_ascii;
-use super::place::Places;
+use super::place::{Excerpt, Places};
+use super::secrecy;
 use super::source::Loaded;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::fmt::Write;
+use std::path::Path;
 
 impl Loaded {
     /// All diagnostics as people read them, with a closing count.
@@ -19,9 +22,10 @@ impl Loaded {
         };
         let renderer = renderer.decor_style(DecorStyle::Unicode);
         let places = Places::new(&self.sources);
+        let hidden = Hidden::of(self);
         let mut text = String::new();
         for diagnostic in &self.diagnostics {
-            let report = report(diagnostic, &places);
+            let report = report(diagnostic, &places, &hidden);
             match diagnostic.labels.is_empty() {
                 false => text.push_str(&renderer.render(&report)),
                 // Without an excerpt there is nothing that lines would have to lead on from.
@@ -111,7 +115,45 @@ impl Loaded {
     }
 }
 
-fn report<'a>(diagnostic: &'a Diagnostic, places: &Places<'a>) -> Vec<Group<'a>> {
+/// What excerpts must not show.
+struct Hidden<'a> {
+    secrets: &'a [Spot],
+    /// Files that are not TOML: what is a secret in them is not known.
+    broken: Vec<&'a str>,
+}
+
+impl<'a> Hidden<'a> {
+    fn of(loaded: &'a Loaded) -> Self {
+        let torn = loaded
+            .diagnostics
+            .iter()
+            .filter(|found| found.code == "TY0001");
+        let labels = torn.flat_map(|found| &found.labels);
+        Self {
+            secrets: &loaded.secrets,
+            broken: labels.map(|label| &*label.file).collect(),
+        }
+    }
+
+    /// The text of an excerpt, without secrets.
+    fn shown<'t>(&self, file: &str, excerpt: &Excerpt<'t>) -> Cow<'t, str> {
+        let broken = self.broken.contains(&file);
+        // The file may be of another kind, and included by mistake: a secret perhaps.
+        let kind = Path::new(file).extension();
+        if broken && kind.is_none_or(|kind| kind != "toml") {
+            return secrecy::nothing_of(excerpt.text).into();
+        }
+        let own = self.secrets.iter().filter(|secret| *secret.file == *file);
+        let spans: Vec<_> = own.map(|secret| excerpt.own(&secret.span)).collect();
+        secrecy::excerpt(excerpt.text, &spans, broken)
+    }
+}
+
+fn report<'a>(
+    diagnostic: &'a Diagnostic,
+    places: &Places<'a>,
+    hidden: &Hidden<'a>,
+) -> Vec<Group<'a>> {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -132,7 +174,7 @@ fn report<'a>(diagnostic: &'a Diagnostic, places: &Places<'a>) -> Vec<Group<'a>>
         };
         let span = within(label, &lines.source.text);
         let excerpt = lines.around(&span);
-        let snippet = Snippet::source(excerpt.text)
+        let snippet = Snippet::source(hidden.shown(&label.file, &excerpt))
             .line_start(excerpt.line)
             .path(lines.source.name.as_ref());
         let annotation = kind.span(excerpt.own(&span)).label(label.text.as_str());
@@ -147,7 +189,8 @@ fn report<'a>(diagnostic: &'a Diagnostic, places: &Places<'a>) -> Vec<Group<'a>>
         {
             let excerpt = lines.around(&patch.span);
             let replaced = Patch::new(excerpt.own(&patch.span), patch.replacement.as_str());
-            let snippet = Snippet::source(excerpt.text).line_start(excerpt.line);
+            let shown = hidden.shown(&patch.file, &excerpt);
+            let snippet = Snippet::source(shown).line_start(excerpt.line);
             group = group.element(snippet.patch(replaced));
         }
         groups.push(group);

@@ -1,25 +1,48 @@
 //! Files to text, and text to a loaded configuration.
 
 use super::diagnostic::{Diagnostic, Severity, Spot};
+use super::gather::{self, Files, full};
+use super::outside::{Named, Outside};
 use super::reader::{Cx, Env, Value};
-use super::{Config, Place, admin, check, limit, lint, reserved, rollout, root, share, syntax};
+use super::{Config, Place, admin, check, limit, lint, reserved, rollout, root, secrecy};
+use super::{share, syntax};
+use crate::files;
 use sha2::{Digest, Sha256};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::de::DeTable;
 
-/// Largest configuration file.
-const FILE_MAX: u64 = 64 << 20;
-/// Most files in one configuration.
-const FILES_MAX: usize = 1000;
+/// Largest file that a value names, in bytes.
+const NAMED_MAX: usize = 64 << 20;
 
 /// A file of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// As it is named in messages.
     pub name: Arc<str>,
+    /// In full; paths in it are relative to its directory.
+    pub path: Arc<Path>,
     pub text: Arc<str>,
+}
+
+impl Source {
+    /// A text as if it were in the file of this name.
+    pub fn new(name: &str, text: &str) -> Self {
+        Self::at(name, Path::new(name), text)
+    }
+
+    /// A text that is, or could be, in the file of this path.
+    pub fn at(name: &str, path: &Path, text: &str) -> Self {
+        Self {
+            name: name.into(),
+            path: full(path).into(),
+            text: text.into(),
+        }
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.path.parent().map(Path::to_owned).unwrap_or_default()
+    }
 }
 
 /// What loading has come to.
@@ -36,6 +59,12 @@ pub struct Loaded {
     pub hash: [u8; 32],
     /// What was set, for `show` and `diff`.
     pub values: Vec<Value>,
+    /// What it names outside of its texts.
+    pub named: Named,
+    /// Variables with their values, which no message may show.
+    pub expanded: Vec<(String, String)>,
+    /// Secrets that are written down, which no excerpt may show.
+    pub secrets: Vec<Spot>,
 }
 
 impl Loaded {
@@ -44,7 +73,10 @@ impl Loaded {
     }
 
     /// Adds problems found by whoever looked further; an error takes the configuration away.
-    pub fn add(&mut self, diagnostics: Vec<Diagnostic>) {
+    pub fn add(&mut self, mut diagnostics: Vec<Diagnostic>) {
+        for diagnostic in &mut diagnostics {
+            secrecy::scrub(diagnostic, &self.expanded, &self.values);
+        }
         if diagnostics
             .iter()
             .any(|diagnostic| diagnostic.severity == Severity::Error)
@@ -79,198 +111,45 @@ impl Loaded {
 /// Loads a file, or all `*.toml` of a directory, with everything they include.
 pub fn load(path: &Path, env: Env) -> Loaded {
     let mut files = Files::default();
-    if path.is_dir() {
-        files.inputs.push(path.to_owned());
-        files.pattern(&path.join("*.toml").to_string_lossy(), None);
-        if files.sources.is_empty() {
-            let message = format!("no *.toml in {}", path.display());
-            files.problems.push(Diagnostic::error("TY0502", message));
-        }
-    } else {
-        files.read(path, None);
-    }
+    files.gather(path);
     files.follow_includes();
-    finish(files, env)
+    finish(files, Outside::open(env))
 }
 
 /// Loads a text as if it were in the file of this name.
 pub fn load_text(name: &str, text: &str, env: Env) -> Loaded {
-    let source = Source {
-        name: name.into(),
-        text: text.into(),
-    };
-    let mut files = Files {
-        sources: vec![source],
-        ..Files::default()
-    };
+    let mut files = Files::of(vec![Source::new(name, text)]);
     files.follow_includes();
-    finish(files, env)
+    finish(files, Outside::open(env))
+}
+
+/// Loads a text that came through the API. It sees of the machine what the live configuration
+/// names, and no more.
+pub fn load_posted(text: Source, live: &Loaded, env: Env) -> Loaded {
+    let mut files = Files::posted(text, live);
+    files.follow_includes();
+    finish(files, Outside::only(env, &live.named))
 }
 
 /// Loads texts that were read before, such as a generation from the history.
 pub fn load_sources(sources: Vec<Source>, env: Env) -> Loaded {
-    finish(
-        Files {
-            sources,
-            ..Files::default()
-        },
-        env,
-    )
+    finish(Files::of(sources), Outside::open(env))
 }
 
-#[derive(Default)]
-struct Files {
-    sources: Vec<Source>,
-    inputs: Vec<PathBuf>,
-    problems: Vec<Diagnostic>,
-    /// Whether files were left out because there are too many.
-    full: bool,
-}
-
-impl Files {
-    fn read(&mut self, path: &Path, from: Option<&Spot>) {
-        if self.inputs.iter().any(|known| known == path) {
-            return;
-        }
-        if self.sources.len() >= FILES_MAX {
-            let message = format!("more than {FILES_MAX} files in one configuration");
-            // Said once, however many there are.
-            if !std::mem::replace(&mut self.full, true) {
-                self.problem(Diagnostic::error("TY0502", message), from);
-            }
-            return;
-        }
-        self.inputs.push(path.to_owned());
-        match read_file(path) {
-            Ok(text) => {
-                let name = path.to_string_lossy();
-                self.sources.push(Source {
-                    name: name.as_ref().into(),
-                    text: text.into(),
-                });
-            }
-            Err(error) => self.unreadable(path, &error, from),
-        }
-    }
-
-    fn unreadable(&mut self, path: &Path, error: &std::io::Error, from: Option<&Spot>) {
-        let message = format!("cannot read {}: {error}", path.display());
-        self.problem(Diagnostic::error("TY0502", message), from);
-    }
-
-    fn problem(&mut self, diagnostic: Diagnostic, from: Option<&Spot>) {
-        self.problems.push(match from {
-            Some(spot) => diagnostic.at(spot, "included here"),
-            None => diagnostic,
-        });
-    }
-
-    /// Reads all files of a pattern, sorted. A pattern that matches nothing is fine.
-    fn pattern(&mut self, pattern: &str, from: Option<&Spot>) {
-        match glob::glob(pattern) {
-            Ok(paths) => {
-                let mut found = Vec::new();
-                for path in paths {
-                    match path {
-                        Ok(path) => found.push(path),
-                        // A directory that cannot be read may hide files that belong here.
-                        Err(error) => self.unreadable(error.path(), error.error(), from),
-                    }
-                }
-                found.sort();
-                for path in found {
-                    self.read(&path, from);
-                }
-            }
-            Err(error) => {
-                let message = format!("`{pattern}` is not a file pattern: {error}");
-                self.problem(Diagnostic::error("TY0203", message), from);
-            }
-        }
-    }
-
-    /// Includes may include; a file is read once, so circles end.
-    fn follow_includes(&mut self) {
-        let mut next = 0;
-        while let Some(source) = self.sources.get(next).cloned() {
-            next += 1;
-            if !source.text.contains("include") {
-                continue; // parsing twice is dear when there are thousands of routes
-            }
-            let (tree, _) = DeTable::parse_recoverable(&source.text);
-            let include = tree
-                .get_ref()
-                .iter()
-                .find(|(name, _)| name.get_ref() == "include");
-            let Some((_, value)) = include else { continue };
-            let patterns: Vec<_> = match value.get_ref() {
-                toml::de::DeValue::Array(array) => array.iter().collect(),
-                _ => vec![value],
-            };
-            for pattern in patterns {
-                let spot = Spot {
-                    file: source.name.clone(),
-                    span: pattern.span(),
-                };
-                let Some(text) = pattern.get_ref().as_str() else {
-                    let diagnostic = Diagnostic::error("TY0202", "`include` must be file patterns");
-                    self.problems
-                        .push(diagnostic.at(&spot, "expected a text in quotes"));
-                    continue;
-                };
-                let directory = Path::new(source.name.as_ref())
-                    .parent()
-                    .unwrap_or(Path::new(""));
-                let path = directory.join(text);
-                if let Some(directory) = path.parent() {
-                    // A file that appears later must be seen.
-                    self.inputs.push(directory.join("*"));
-                }
-                if text.contains(['*', '?', '[']) {
-                    self.pattern(&path.to_string_lossy(), Some(&spot));
-                } else {
-                    self.read(&path, Some(&spot));
-                }
-            }
-        }
-    }
-}
-
-/// Reads a bit more than allowed and no further: the size that a file claims may be untrue.
-fn read_file(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    let file = std::fs::File::open(path)?;
-    file.take(FILE_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > FILE_MAX {
-        return Err(std::io::Error::other("larger than 64 MiB"));
-    }
-    Ok(text)
-}
-
-fn finish(files: Files, env: Env) -> Loaded {
+fn finish(files: Files, outside: Outside) -> Loaded {
     let Files {
         sources,
         mut inputs,
         problems: mut diagnostics,
-        full: _,
+        ..
     } = files;
-    let cx = Cx::new(env);
-    let mut trees = Vec::new();
-    for source in &sources {
-        let (tree, errors) = DeTable::parse_recoverable(&source.text);
-        for error in errors {
-            let span = error.span().unwrap_or(0..0);
-            let spot = Spot {
-                file: source.name.clone(),
-                span,
-            };
-            diagnostics.push(syntax::not_toml(&source.text, &spot, error.message()));
-        }
-        trees.push(root::File {
-            name: source.name.clone(),
-            tree,
-        });
-    }
+    let places = sources.iter().map(|of| (of.name.clone(), of.directory()));
+    let cx = Cx::new(outside, places.collect());
+    let parsed = sources.iter().map(|source| parse(source, &mut diagnostics));
+    let trees: Vec<root::File> = parsed.collect();
+    let included = sources.iter().zip(&trees);
+    let includes = included.flat_map(|(source, of)| gather::includes(source, of.tree.get_ref()));
+    let includes = includes.collect();
     let broken = !diagnostics.is_empty();
     let root::Root {
         mut config,
@@ -282,23 +161,20 @@ fn finish(files: Files, env: Env) -> Loaded {
     diagnostics.extend(read);
     fill_lines(&mut config, &sources);
     check::references(&findings.references, &defined, &mut diagnostics);
-    check::claims(&config, &mut diagnostics);
-    check::breaker_fallbacks(&config, &mut diagnostics);
-    share::check(&config, &mut diagnostics);
-    rollout::check(&config, &mut diagnostics);
-    limit::check(&config, &mut diagnostics);
-    reserved::check(&config, &mut diagnostics);
-    admin::one_address_each(&config, &mut diagnostics);
+    between_tables(&config, &mut diagnostics);
     if whole && !broken {
         lints(&config, &mut diagnostics);
     }
-    let failed = broken
-        || !whole
-        || diagnostics
-            .iter()
-            .any(|found| found.severity == Severity::Error);
+    let is_error = |found: &Diagnostic| found.severity == Severity::Error;
+    let failed = broken || !whole || diagnostics.iter().any(is_error);
     let named = findings.files;
     inputs.extend(named.iter().cloned());
+    let mut expanded = findings.expanded;
+    // A value may be part of another one, which is taken out first.
+    expanded.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
+    for diagnostic in &mut diagnostics {
+        secrecy::scrub(diagnostic, &expanded, &findings.values);
+    }
     let order = |name: &str| {
         sources
             .iter()
@@ -317,7 +193,43 @@ fn finish(files: Files, env: Env) -> Loaded {
         sources,
         inputs,
         values: findings.values,
+        named: Named {
+            includes,
+            ..findings.named
+        },
+        expanded,
+        secrets: findings.secrets,
     }
+}
+
+/// Parses a text; what is not TOML in it is left out.
+fn parse<'s>(source: &'s Source, diagnostics: &mut Vec<Diagnostic>) -> root::File<'s> {
+    let (tree, errors) = DeTable::parse_recoverable(&source.text);
+    match syntax::other_format(source).filter(|_| !errors.is_empty()) {
+        Some(other) => diagnostics.push(other),
+        None => diagnostics.extend(errors.iter().map(|error| {
+            let spot = Spot {
+                file: source.name.clone(),
+                span: error.span().unwrap_or(0..0),
+            };
+            syntax::not_toml(&source.text, &spot, error.message())
+        })),
+    }
+    root::File {
+        name: source.name.clone(),
+        tree,
+    }
+}
+
+/// What must hold between tables.
+fn between_tables(config: &Config, diagnostics: &mut Vec<Diagnostic>) {
+    check::claims(config, diagnostics);
+    check::breaker_fallbacks(config, diagnostics);
+    share::check(config, diagnostics);
+    rollout::check(config, diagnostics);
+    limit::check(config, diagnostics);
+    reserved::check(config, diagnostics);
+    admin::one_address_each(config, diagnostics);
 }
 
 /// About half a configuration, a lint would say what is not so.
@@ -339,7 +251,7 @@ fn hash(sources: &[Source], named: &[PathBuf]) -> [u8; 32] {
     }
     for path in named {
         hasher.update(path.as_os_str().as_encoded_bytes());
-        match std::fs::read(path) {
+        match files::read(path, NAMED_MAX) {
             Ok(bytes) => hasher.update(Sha256::digest(bytes)),
             Err(error) => hasher.update(error.to_string()),
         }
@@ -387,7 +299,8 @@ fn fill_lines(config: &mut Config, sources: &[Source]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{FILES_MAX, load, load_text};
+    use super::{load, load_text};
+    use crate::config::gather::FILES_MAX;
 
     #[test]
     fn files_beyond_the_bound_are_an_error_and_not_forgotten() {

@@ -1,6 +1,8 @@
 //! What is not TOML, and what can be said about it.
 
 use super::diagnostic::{Diagnostic, Label, Spot};
+use super::secrecy;
+use super::source::Source;
 
 /// What the reader found, without what it made of values that do not parse: nothing of that is true.
 pub fn without_torn(found: Vec<Diagnostic>, torn: &[Diagnostic]) -> Vec<Diagnostic> {
@@ -35,6 +37,47 @@ fn line(text: &str, place: usize) -> Option<(usize, &str)> {
     Some((start, text.get(start..start + end)?))
 }
 
+/// Lines that are looked at to tell another format.
+const LINES: usize = 20;
+
+/// Says once that a file which does not parse is in another format.
+pub fn other_format(source: &Source) -> Option<Diagnostic> {
+    let told = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let lines: Vec<&str> = source.text.lines().filter(told).take(LINES).collect();
+    let first = *lines.first()?;
+    let format = match first.trim_start() {
+        json if json.starts_with('{') => "JSON",
+        _ if is_yaml(&lines) => "YAML",
+        _ => return None,
+    };
+    let start = source.text.find(first)?;
+    let spot = Spot {
+        file: source.name.clone(),
+        span: start..start + first.len(),
+    };
+    let message = format!("this looks like {format}; a configuration is TOML");
+    let help = "sections are in brackets, and a value follows `=`:\n\n\
+                [listeners.web]\nbind = \":8080\"\n\n\
+                `tyrian config schema` has the whole format";
+    let diagnostic = Diagnostic::error("TY0001", message).at(&spot, "this is not TOML");
+    Some(diagnostic.help(help))
+}
+
+/// Whether lines begin with `key:` or `- `, and none with what TOML has.
+fn is_yaml(lines: &[&str]) -> bool {
+    let key = |line: &str| {
+        let line = line.trim_start().trim_start_matches("- ");
+        let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || "_-.".contains(c)));
+        let (name, rest) = line.split_at(end.unwrap_or(line.len()));
+        let ends = rest == ":" || rest.starts_with(": ");
+        !name.is_empty() && ends
+    };
+    let item = |line: &str| line.trim_start().starts_with("- ");
+    let toml = |line: &str| line.starts_with('[') || line.contains(" = ");
+    let whole = |line: &&str| **line == *"---" || key(line) || item(line);
+    !lines.iter().any(|line| toml(line)) && lines.iter().all(whole)
+}
+
 /// A text without its quotes is what most often is not TOML.
 pub fn not_toml(text: &str, spot: &Spot, message: &str) -> Diagnostic {
     let diagnostic = Diagnostic::error("TY0001", message).at(spot, "this is not TOML");
@@ -56,6 +99,12 @@ pub fn not_toml(text: &str, spot: &Spot, message: &str) -> Diagnostic {
         file: spot.file.clone(),
         span: at..at + bare.len(),
     };
+    if secrecy::looks_secret(key, bare) {
+        let message = "a text has no quotes, and is not TOML without";
+        return Diagnostic::error("TY0001", message)
+            .at(&quoted, "texts are in quotes")
+            .help("a secret does not belong in the file: { file = \"…\" }, { env = \"…\" }");
+    }
     Diagnostic::error(
         "TY0001",
         format!("`{bare}` has no quotes, and is not TOML without"),

@@ -39,7 +39,7 @@ macro_rules! table {
                     let $field = $crate::table!(@read table, cx, $key, $type, $how);
                     $(let $field = table.held::<$type>($key, $field, &$rule, cx);)?
                 )*
-                table.finish(cx);
+                table.finish(cx, <Self as $crate::config::reader::Read>::shape);
                 Some(Self { $($field: $field?,)* })
             }
 

@@ -21,7 +21,7 @@ impl Read for PemFile {
     }
 
     fn shape() -> Shape {
-        Shape::Text("path of a PEM file", "")
+        Shape::Text("path of a PEM file, relative to the file it stands in", "")
     }
 }
 
@@ -146,7 +146,7 @@ impl Read for ServerName {
         let name = String::read(node, cx)?;
         let byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if name.is_empty() || name.len() > 253 || !name.bytes().all(byte) {
-            let message = format!("`{name}` is not a host name");
+            let message = format!("`{}` is not a host name", node.quoted(&name));
             let diagnostic = Diagnostic::error("TY0203", message);
             cx.report(diagnostic.at(&node.spot(), "expected a name such as \"shop.internal\""));
             return None;

@@ -1,6 +1,7 @@
 //! Plain values: numbers, texts with `${NAME}` in them, addresses, names.
 
 use super::diagnostic::{Diagnostic, nearest};
+use super::interpolate::interpolate;
 use super::reader::{Cx, Node, Read};
 use super::shape::Shape;
 use http::{HeaderName, Method};
@@ -74,9 +75,7 @@ impl Read for String {
             node.wrong_type(cx, "a text in quotes");
             return None;
         };
-        let (text, env) = interpolate(raw, node, cx)?;
-        cx.record(node, format!("{text:?}"), env);
-        Some(text)
+        text(raw, node, cx)
     }
 
     fn shape() -> Shape {
@@ -84,63 +83,21 @@ impl Read for String {
     }
 }
 
-/// Fills in `${NAME}`, `${NAME:-default}`, `${NAME:?why}`; `$$` is a dollar sign. Works on parsed
-/// text, so a value can neither break the file nor add to it.
-pub fn interpolate(raw: &str, node: &Node, cx: &Cx) -> Option<(String, Vec<String>)> {
-    let mut out = String::with_capacity(raw.len());
-    let mut used = Vec::new();
-    let mut rest = raw;
-    while let Some(at) = rest.find('$') {
-        let (before, after) = rest.split_at(at);
-        out.push_str(before);
-        let after = after.get(1..).unwrap_or("");
-        if let Some(after) = after.strip_prefix('$') {
-            out.push('$');
-            rest = after;
-        } else if let Some((inner, after)) = after.strip_prefix('{').and_then(|a| a.split_once('}'))
-        {
-            out.push_str(&variable(inner, node, cx)?);
-            used.push(inner.split(':').next().unwrap_or(inner).to_owned());
-            rest = after;
-        } else {
-            out.push('$');
-            rest = after;
-        }
-    }
-    out.push_str(rest);
-    Some((out, used))
-}
-
-fn variable(inner: &str, node: &Node, cx: &Cx) -> Option<String> {
-    let (name, otherwise) = match inner.split_once(':') {
-        Some((name, otherwise)) => (name, Some(otherwise)),
-        None => (inner, None),
-    };
-    if let Some(value) = cx.env(name) {
-        return Some(value);
-    }
-    match otherwise {
-        Some(default) if default.starts_with('-') => default.get(1..).map(ToOwned::to_owned),
-        Some(why) if why.starts_with('?') => {
-            let message = format!(
-                "environment variable `{name}` is not set: {}",
-                &why.get(1..)?
-            );
-            cx.report(Diagnostic::error("TY0501", message).at(&node.spot(), "needed here"));
-            None
-        }
-        _ => {
-            let message = format!("environment variable `{name}` is not set");
-            let diagnostic = Diagnostic::error("TY0501", message).at(&node.spot(), "needed here");
-            cx.report(diagnostic.help(format!("give a default: ${{{name}:-value}}")));
-            None
-        }
-    }
+/// A text with its variables filled in, which is noted as the value of its key.
+pub fn text(raw: &str, node: &Node, cx: &Cx) -> Option<String> {
+    let filled = interpolate(raw, node, cx)?;
+    let written = (!filled.held.is_empty()).then(|| format!("{raw:?}"));
+    cx.record_as(node, format!("{:?}", filled.text), written, filled.asked);
+    Some(filled.text)
 }
 
 /// Says which words are allowed.
 pub fn not_a_word(node: &Node, cx: &Cx, wrong: &str, words: &[&str]) {
-    let message = format!("`{wrong}` is not a value of `{}`", node.key());
+    let message = format!(
+        "`{}` is not a value of `{}`",
+        node.quoted(wrong),
+        node.key()
+    );
     let diagnostic = Diagnostic::error("TY0203", message).at(
         &node.spot(),
         format!("expected one of: {}", words.join(", ")),
@@ -165,7 +122,7 @@ pub fn parsed<T>(
     if value.is_none() {
         node.invalid(
             cx,
-            format!("`{text}` is not {what}"),
+            format!("`{}` is not {what}", node.quoted(&text)),
             format!("expected {what}"),
         );
     }
@@ -174,18 +131,24 @@ pub fn parsed<T>(
 
 impl Read for SocketAddr {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        parsed(
-            node,
-            cx,
-            "an address and port, such as \"127.0.0.1:8080\" or \":8080\"",
-            |text| match text.strip_prefix(':') {
-                Some(port) => port
-                    .parse()
-                    .ok()
-                    .map(|port: u16| ([0, 0, 0, 0], port).into()),
-                None => text.parse().ok(),
-            },
-        )
+        let what = "an address and port, such as \"127.0.0.1:8080\" or \":8080\"";
+        if let DeValue::Integer(port) = node.value {
+            let meant = address_meant(port.as_str());
+            let message = format!("`{}` must be {what}", node.key());
+            let diagnostic = Diagnostic::error("TY0202", message).at(&node.spot(), "a number");
+            cx.report(with_meant(diagnostic, node, &meant));
+            return None;
+        }
+        let text = String::read(node, cx)?;
+        let address = address(&text);
+        if address.is_none() {
+            let quoted = node.quoted(&text);
+            let message = format!("`{quoted}` is not {what}");
+            let label = format!("expected {what}");
+            let diagnostic = Diagnostic::error("TY0203", message).at(&node.spot(), label);
+            cx.report(with_meant(diagnostic, node, &address_meant(&quoted)));
+        }
+        address
     }
 
     fn shape() -> Shape {
@@ -193,6 +156,41 @@ impl Read for SocketAddr {
             "address and port, such as `127.0.0.1:8080` or `:8080`",
             "^.*:[0-9]+$",
         )
+    }
+}
+
+fn address(text: &str) -> Option<SocketAddr> {
+    match text.strip_prefix(':') {
+        Some(port) => port
+            .parse()
+            .ok()
+            .map(|port: u16| ([0, 0, 0, 0], port).into()),
+        None => text.parse().ok(),
+    }
+}
+
+/// The addresses that were probably meant, the likeliest first.
+fn address_meant(text: &str) -> Vec<String> {
+    let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let bare = bare.trim_end_matches('/');
+    let forms = match bare.rsplit_once(':') {
+        _ if bare.parse::<u16>().is_ok() => vec![format!(":{bare}"), format!("0.0.0.0:{bare}")],
+        Some(("*", port)) => vec![format!(":{port}")],
+        Some(("localhost", port)) => vec![format!("127.0.0.1:{port}")],
+        _ => vec![bare.to_owned()],
+    };
+    let sound = |form: &String| form != text && address(form).is_some();
+    forms.into_iter().filter(sound).collect()
+}
+
+/// Adds what was probably meant, and puts the first of it in the place of the value.
+fn with_meant(diagnostic: Diagnostic, node: &Node, meant: &[String]) -> Diagnostic {
+    let quoted: Vec<String> = meant.iter().map(|meant| format!("{meant:?}")).collect();
+    match quoted.first() {
+        None => diagnostic,
+        Some(first) => diagnostic
+            .help(format!("write {}", quoted.join(" or ")))
+            .patch(&node.spot(), first.as_str()),
     }
 }
 
@@ -274,11 +272,16 @@ impl Read for Method {
 
 impl Read for PathBuf {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        String::read(node, cx).map(Self::from)
+        let text = String::read(node, cx)?;
+        if text.is_empty() {
+            node.invalid(cx, format!("`{}` names no file", node.key()), "empty");
+            return None;
+        }
+        cx.path(node, &text)
     }
 
     fn shape() -> Shape {
-        Shape::Text("path of a file", "")
+        Shape::Text("path of a file, relative to the file it stands in", "")
     }
 }
 

@@ -1,7 +1,7 @@
 //! What can be asked of the live configuration without changing it.
 
 use super::{Entry, Live, Outcome, Rejected, Source, Verdict, guard};
-use crate::config::{Loaded, diff, environment, load_text};
+use crate::config::{Loaded, diff, environment, load_posted};
 use crate::upstream::Carried;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,27 +55,29 @@ impl Live {
     /// recent requests too.
     pub async fn preview(&self, text: &str, replay: bool) -> Verdict {
         let running = self.loaded().await;
-        let name = self.name();
+        let posted = self.posted(text);
         let started = Instant::now();
-        self.aside(|| match self.beside(load_text(&name, text, &environment)) {
-            Ok((loaded, table, _)) => {
-                let live = self.current.load();
-                let generation = live.generation;
-                let config = loaded.config.as_ref().filter(|_| replay);
-                let report = config.map(|config| {
-                    guard::recently(&self.metrics, &self.rollouts, &live, (config, &table))
-                });
-                let changes = diff(&running.values, &loaded.values);
-                let carried = Carried::default();
-                let verdict = Verdict::applied(generation, started, changes, carried, &loaded);
-                Verdict {
-                    outcome: Outcome::Acceptable,
-                    replay: report,
-                    ..verdict
+        self.aside(
+            || match self.beside(load_posted(posted, &running, &environment)) {
+                Ok((loaded, table, _)) => {
+                    let live = self.current.load();
+                    let generation = live.generation;
+                    let config = loaded.config.as_ref().filter(|_| replay);
+                    let report = config.map(|config| {
+                        guard::recently(&self.metrics, &self.rollouts, &live, (config, &table))
+                    });
+                    let changes = diff(&running.values, &loaded.values);
+                    let carried = Carried::default();
+                    let verdict = Verdict::applied(generation, started, changes, carried, &loaded);
+                    Verdict {
+                        outcome: Outcome::Acceptable,
+                        replay: report,
+                        ..verdict
+                    }
                 }
-            }
-            Err(loaded) => Verdict::rejected(self.current.load().generation, &loaded),
-        })
+                Err(loaded) => Verdict::rejected(self.current.load().generation, &loaded),
+            },
+        )
     }
 
     pub fn source(&self) -> &Source {

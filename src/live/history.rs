@@ -41,15 +41,17 @@ struct Kept {
 #[derive(Debug)]
 struct Packed {
     name: Arc<str>,
+    path: Arc<Path>,
     text: Vec<u8>,
 }
 
 impl Packed {
-    fn new(name: Arc<str>, text: &str) -> Self {
+    fn new(source: &Source) -> Self {
         let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
-        let text = packer.write_all(text.as_bytes());
+        let text = packer.write_all(source.text.as_bytes());
         Self {
-            name,
+            name: source.name.clone(),
+            path: source.path.clone(),
             // What is written to memory does not fail; nothing at all would be no text again.
             text: text.and_then(|()| packer.finish()).unwrap_or_default(),
         }
@@ -61,6 +63,7 @@ impl Packed {
         packed.read_to_string(&mut text).ok()?;
         Some(Source {
             name: self.name.clone(),
+            path: self.path.clone(),
             text: text.into(),
         })
     }
@@ -85,6 +88,8 @@ struct Document {
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
     name: String,
+    /// In full: paths in the text are relative to it, wherever the process is started next.
+    path: Option<PathBuf>,
     text: String,
 }
 
@@ -133,10 +138,9 @@ impl History {
                 .collect(),
         };
         self.store(&entry, &loaded.sources);
-        let packed = |source: &Source| Packed::new(source.name.clone(), &source.text);
         self.kept.push_front(Kept {
             entry,
-            sources: loaded.sources.iter().map(packed).collect(),
+            sources: loaded.sources.iter().map(Packed::new).collect(),
         });
         while self.kept.len() > KEPT {
             if let Some(old) = self.kept.pop_back() {
@@ -168,6 +172,7 @@ impl History {
             .iter()
             .map(|s| Stored {
                 name: s.name.to_string(),
+                path: Some(s.path.to_path_buf()),
                 text: s.text.to_string(),
             })
             .collect();
@@ -209,7 +214,10 @@ fn stored(directory: &Path) -> VecDeque<Kept> {
                     tracing::warn!(path = %path.display(), %error, "not a stored generation");
                 })
                 .ok()?;
-            let packed = |stored: Stored| Packed::new(stored.name.into(), &stored.text);
+            let packed = |stored: Stored| {
+                let path = stored.path.unwrap_or_else(|| PathBuf::from(&stored.name));
+                Packed::new(&Source::at(&stored.name, &path, &stored.text))
+            };
             Some(Kept {
                 entry: document.entry,
                 sources: document.sources.into_iter().map(packed).collect(),

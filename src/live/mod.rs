@@ -20,8 +20,8 @@ pub use confirm::Trial;
 pub use history::{Entry, hex, write_private};
 pub use verdict::{Outcome, Rejected, Verdict};
 
-use crate::config::source::load_sources;
-use crate::config::{Config, Loaded, Name, diff, environment, load_text};
+use crate::config::source::{self as texts, load_sources};
+use crate::config::{Config, Loaded, Name, diff, environment, load_posted};
 use crate::memory::apart;
 use crate::snapshot::{Current, Snapshot, Surroundings};
 use crate::telemetry::Metrics;
@@ -293,24 +293,29 @@ impl Live {
     pub async fn apply_text(&self, text: &str, force: bool) -> Verdict {
         let mut state = self.state.lock().await;
         let started = Instant::now();
-        let name = self.name();
-        self.aside(|| match self.beside(load_text(&name, text, &environment)) {
-            Ok((loaded, ..)) if loaded.values == state.loaded.values => {
-                Verdict::unchanged(self.current.load().generation)
-            }
-            Ok(checked) => match self.guarded(&checked, force) {
-                Some(verdict) => verdict,
-                None => self.apply(&mut state, checked, Trigger::Applied, started, None),
+        let posted = self.posted(text);
+        let live = state.loaded.clone();
+        self.aside(
+            || match self.beside(load_posted(posted, &live, &environment)) {
+                Ok((loaded, ..)) if loaded.values == state.loaded.values => {
+                    Verdict::unchanged(self.current.load().generation)
+                }
+                Ok(checked) => match self.guarded(&checked, force) {
+                    Some(verdict) => verdict,
+                    None => self.apply(&mut state, checked, Trigger::Applied, started, None),
+                },
+                Err(loaded) => self.refuse(&loaded, Trigger::Applied),
             },
-            Err(loaded) => self.refuse(&loaded, Trigger::Applied),
-        })
+        )
     }
 
-    /// The name that diagnostics of a text have.
-    fn name(&self) -> String {
+    /// A text from the API, in the place of the file, or beside those of the directory.
+    fn posted(&self, text: &str) -> texts::Source {
+        let named = |path: &Path, at: &Path| texts::Source::at(&path.to_string_lossy(), at, text);
         match &self.source {
-            Source::Path(path) => path.display().to_string(),
-            Source::Text(_) => "request".to_owned(),
+            Source::Path(path) if path.is_dir() => named(path, &path.join("request")),
+            Source::Path(path) => named(path, path),
+            Source::Text(_) => texts::Source::new("request", text),
         }
     }
 

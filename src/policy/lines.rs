@@ -4,11 +4,11 @@
 //! a comment, at the beginning of a line or after white space. A line that is not understood is
 //! passed over and told with its place: the other entries count.
 
-use std::io::Read;
+use crate::files;
 use std::path::Path;
 
 /// Largest file, in bytes.
-const FILE_MAX: u64 = 64 << 20;
+const FILE_MAX: usize = 64 << 20;
 /// Most lines of one file that are told by their number; further ones are counted.
 const TOLD_MAX: usize = 8;
 /// What some editors put before UTF-8.
@@ -22,8 +22,6 @@ pub enum Unreadable {
         path: String,
         source: std::io::Error,
     },
-    #[error("{path} is larger than 64 MiB")]
-    TooLarge { path: String },
     #[error("{path}:{line}: expected {expected}, and no other line is one either")]
     NoEntry {
         path: String,
@@ -70,16 +68,10 @@ impl Remarks {
 /// half of one.
 pub fn read(path: &Path, take: impl FnMut(&str) -> Line) -> Result<Remarks, Unreadable> {
     let name = || path.display().to_string();
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|source| Unreadable::File {
-            path: name(),
-            source,
-        })?;
-    if bytes.len() as u64 > FILE_MAX {
-        return Err(Unreadable::TooLarge { path: name() });
-    }
+    let bytes = files::read(path, FILE_MAX).map_err(|source| Unreadable::File {
+        path: name(),
+        source,
+    })?;
     each(&bytes, take).map_err(|(line, expected)| Unreadable::NoEntry {
         path: name(),
         line,
@@ -177,7 +169,7 @@ mod tests {
     #[test]
     fn a_file_that_is_larger_than_allowed_is_not_taken_in_part() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        file.as_file().set_len(super::FILE_MAX + 1).unwrap();
+        file.as_file().set_len(super::FILE_MAX as u64 + 1).unwrap();
         let error = read(file.path(), |_| Line::Taken).unwrap_err();
         assert!(error.to_string().contains("larger than"), "{error}");
     }

@@ -2,6 +2,7 @@
 
 use super::PROVIDER;
 use crate::config::tls::{Certificate, PemFile};
+use crate::files;
 use rustls::InconsistentKeys;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -98,22 +99,23 @@ pub(super) fn key(config: &Certificate, file: &str) -> Result<PrivateKeyDer<'sta
 
 /// All certificates of a file.
 pub(super) fn certificates(file: &PemFile) -> Result<Vec<CertificateDer<'static>>, Unusable> {
-    let path = file.0.display().to_string();
-    let read = |error: rustls::pki_types::pem::Error| Unusable::File {
-        path: path.clone(),
-        error: match error {
-            rustls::pki_types::pem::Error::Io(error) => error.to_string(),
-            _ => "is not sound PEM".to_owned(),
-        },
-    };
-    let all: Result<Vec<_>, _> = CertificateDer::pem_file_iter(&file.0)
-        .map_err(read)?
-        .collect();
-    let all = all.map_err(read)?;
+    let all = pem(file)?;
     if all.is_empty() {
-        return Err(Unusable::Empty(path));
+        return Err(Unusable::Empty(file.0.display().to_string()));
     }
     Ok(all)
+}
+
+/// Everything of a kind in a PEM file. Errors never quote it: it may be another file than it should.
+pub(super) fn pem<T: PemObject>(file: &PemFile) -> Result<Vec<T>, Unusable> {
+    let unusable = |error: String| Unusable::File {
+        path: file.0.display().to_string(),
+        error,
+    };
+    let bytes =
+        files::read(&file.0, files::PEM_MAX).map_err(|error| unusable(error.to_string()))?;
+    let all: Result<Vec<T>, _> = T::pem_slice_iter(&bytes).collect();
+    all.map_err(|_| unusable("is not sound PEM".to_owned()))
 }
 
 pub(super) fn parse<'a>(der: &'a [u8], file: &str) -> Result<X509Certificate<'a>, Unusable> {

@@ -1,12 +1,11 @@
 //! What a listener shows its clients and asks of them.
 
 use super::PROVIDER;
-use super::certificate::{Certified, Unusable, certificates};
+use super::certificate::{Certified, Unusable, certificates, pem};
 use super::handshake::Noting;
 use crate::config::listener::{Listener, Protocol};
 use crate::config::tls::{Certificate, ClientAuth, ClientAuthMode, MinVersion, Tls};
 use rustls::pki_types::CertificateRevocationListDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
@@ -157,18 +156,10 @@ fn admission(asked: &ClientAuth) -> Result<Admission, Unusable> {
     let mut builder =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), PROVIDER.clone());
     if let Some(file) = &asked.crl {
-        let path = file.0.display().to_string();
-        let unusable = |error: rustls::pki_types::pem::Error| Unusable::File {
-            path: path.clone(),
-            error: error.to_string(),
-        };
-        let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_file_iter(&file.0)
-            .map_err(unusable)?
-            .collect();
-        let lists = lists.map_err(unusable)?;
+        let lists: Vec<CertificateRevocationListDer> = pem(file)?;
         if lists.is_empty() {
             // A list without entries is a list in PEM too: this file was emptied, or is another.
-            return Err(Unusable::NoList(path));
+            return Err(Unusable::NoList(file.0.display().to_string()));
         }
         for list in &lists {
             rules.update(list);

@@ -4,6 +4,7 @@ use super::pem::{self, Held, RSA_BITS};
 use crate::config::jwt::Algorithm as Allowed;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
+use serde_json::error::Category;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -90,7 +91,8 @@ pub enum UnusableKeys {
         path: String,
         source: std::io::Error,
     },
-    #[error("not a JWKS document: {0}")]
+    // What stands there is not quoted: it may be another file than it should.
+    #[error("not a JWKS document: {}", without_content(.0))]
     NotJwks(#[from] serde_json::Error),
     #[error("the JWKS document is larger than 256 KiB")]
     TooLarge,
@@ -117,6 +119,17 @@ pub enum UnusableKeys {
     KeyAsSecret,
     #[error("the secret is not there")]
     NoSecret,
+}
+
+/// What is wrong with a document, without what stands in it: errors of data quote values.
+fn without_content(error: &serde_json::Error) -> String {
+    match error.classify() {
+        Category::Data => {
+            let (line, column) = (error.line(), error.column());
+            format!("a value of another kind at line {line} column {column}")
+        }
+        Category::Io | Category::Syntax | Category::Eof => error.to_string(),
+    }
 }
 
 impl UnusableKeys {
@@ -301,7 +314,7 @@ fn read(path: &Path) -> Result<Vec<u8>, UnusableKeys> {
         source,
     };
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(fail)?;
+    let file = crate::files::open(path).map_err(fail)?;
     file.take(KeySet::DOCUMENT_MAX as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(fail)?;

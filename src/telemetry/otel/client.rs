@@ -3,6 +3,7 @@
 use super::Loss;
 use super::target::Target;
 use crate::config::traces::Protocol;
+use crate::files;
 use crate::outbound;
 use bytes::Bytes;
 use flate2::Compression;
@@ -227,7 +228,7 @@ impl Client {
 }
 
 fn read(path: &std::path::Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+    files::read(path, files::PEM_MAX).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// A certificate and its key.
