@@ -175,6 +175,17 @@ impl Read for PathMatch {
             return Some(Self::Regex(regex.0));
         }
         let text = String::read(node, cx)?;
+        if let Some(form) = location_of_nginx(&text) {
+            let message = format!("`{}` is not a path to match", node.quoted(&text));
+            let label = "this form belongs to another product";
+            let diagnostic = Diagnostic::error("TY0203", message).at(&node.spot(), label);
+            let help = match form.starts_with('{') {
+                true => format!("write {form}; it has to match the whole path"),
+                false => format!("write {form}"),
+            };
+            cx.report(diagnostic.help(help).patch(&node.spot(), form));
+            return None;
+        }
         match parse_path(&text) {
             Ok(path) => Some(path),
             Err((problem, mended)) => {
@@ -239,6 +250,33 @@ impl Read for Pattern {
     fn shape() -> Shape {
         Shape::Text("regular expression", "")
     }
+}
+
+/// What the location of an nginx configuration is here: `~ ^/a`, `~* \\.png$`, `^~ /a/`, `= /a`. A
+/// regular expression has to match the whole path here, so its open ends are filled in.
+fn location_of_nginx(text: &str) -> Option<String> {
+    let (form, rest) = match text.split_once(char::is_whitespace) {
+        Some((form @ ("~" | "~*" | "^~" | "="), rest)) => (form, rest.trim()),
+        _ if text.starts_with('^') => ("~", text),
+        _ if text.starts_with('~') => ("~", text.trim_start_matches(['~', '*'])),
+        _ => return None,
+    };
+    Some(match form {
+        "=" => format!("{rest:?}"),
+        "^~" => format!("\"{}/*\"", rest.trim_end_matches('/')),
+        form => {
+            let (start, rest) = match rest.strip_prefix('^') {
+                Some(rest) => ("", rest),
+                None => (".*", rest),
+            };
+            let (rest, end) = match rest.strip_suffix('$') {
+                Some(rest) => (rest, ""),
+                None => (rest, ".*"),
+            };
+            let fold = if form == "~*" { "(?i)" } else { "" };
+            format!("{{ regex = {:?} }}", format!("{fold}{start}{rest}{end}"))
+        }
+    })
 }
 
 /// The problem, and the text that was probably meant.

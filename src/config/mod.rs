@@ -26,6 +26,7 @@ pub mod jwt;
 pub mod limit;
 mod lint;
 pub mod listener;
+pub mod location;
 pub mod matches;
 pub mod mirror;
 pub mod outside;

@@ -6,6 +6,7 @@ use super::diagnostic::Diagnostic;
 use super::entry::{self, EntryName};
 use super::expiry::Expiry;
 use super::limit::{InFlightCap, LimitUse};
+pub use super::location::Location;
 use super::mirror::Mirror;
 use super::reader::{Cx, Kind, Node, Read, ReadNamed, Reference};
 use super::service::Timeouts;
@@ -95,10 +96,10 @@ pub enum Target {
         text: String,
         content_type: String,
     },
-    /// `Location` is `location` as written; with `keep_path` the request's path and query follow it.
+    /// With `keep_path` the request's path and query follow the location.
     Redirect {
         status: u16,
-        location: String,
+        location: Location,
         keep_path: bool,
     },
 }
@@ -233,7 +234,7 @@ fn target(name: &Name, table: &mut Table, node: &Node, cx: &Cx) -> Option<Target
             }),
         ) => Some(Target::Redirect {
             status: status.0,
-            location: to.0,
+            location: to,
             keep_path,
         }),
         (None, None, None) => {
@@ -293,7 +294,8 @@ table! {
     pub struct Redirect {
         /// 301, 302, 303, 307 or 308.
         "status" => status: RedirectStatus = (RedirectStatus(308)) "308",
-        /// Where to: the `Location`.
+        /// Where to: the `Location`. `{host}`, `{path}` and `{query}` are those of the request, as in
+        /// `https://{host}{path}?{query}`; a `?` with nothing behind it is left out.
         "to" => to: Location = required,
         /// Whether the request's path and query follow it.
         "keep_path" => keep_path: bool = (false) "false",
@@ -340,24 +342,6 @@ impl Read for RedirectStatus {
 
     fn shape() -> Shape {
         Shape::Integer(301, 308)
-    }
-}
-
-/// What may stand in a `Location`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Location(pub String);
-
-impl Read for Location {
-    fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        parsed(node, cx, "a URL or an absolute path", |text| {
-            let clean = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-            let absolute = text.starts_with('/') || text.contains("://");
-            (clean && absolute).then(|| Self(text.to_owned()))
-        })
-    }
-
-    fn shape() -> Shape {
-        Shape::Text("URL or absolute path", "")
     }
 }
 

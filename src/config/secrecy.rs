@@ -11,6 +11,8 @@ use std::sync::LazyLock;
 /// Shorter values of variables are taken out where they stand alone between quotes: within words
 /// they would be found by chance.
 const VALUE_MIN: usize = 4;
+/// The same for numbers, such as ports.
+const NUMBER_MIN: usize = 8;
 /// Shortest word that is taken for a key or a token where a file does not parse.
 const TOKEN_MIN: usize = 16;
 /// Digits that such a word has at least.
@@ -157,7 +159,8 @@ pub fn scrub(diagnostic: &mut Diagnostic, expanded: &[(String, String)], values:
 /// A text with the name of a variable for its value; `None` where there is nothing to replace.
 fn without(text: &str, name: &str, value: &str) -> Option<String> {
     let named = format!("${{{name}}}");
-    if value.len() < VALUE_MIN {
+    let number = value.len() < NUMBER_MIN && value.bytes().all(|byte| byte.is_ascii_digit());
+    if value.len() < VALUE_MIN || number {
         let alone = |quote: char| format!("{quote}{value}{quote}");
         let cleaned = text
             .replace(&alone('`'), &format!("`{named}`"))

@@ -148,6 +148,8 @@ struct Unit<T> {
     what: &'static str,
     /// Units that are probably meant where there is none, the likeliest first.
     likely: &'static [&'static str],
+    /// The same for numbers from this one on.
+    large: (f64, &'static [&'static str]),
     /// Units that are probably meant by what begins like this, in lower case.
     meant: &'static [(&'static str, &'static [&'static str])],
     parse: fn(&str) -> Option<T>,
@@ -177,8 +179,9 @@ impl<T> Unit<T> {
         let text = String::read(node, cx)?;
         let value = (self.parse)(&text);
         if value.is_none() {
-            let spelled = self.spelled(&text).join(" or ");
-            let message = format!("`{text}` is not {}", self.what);
+            let quoted = node.quoted(&text);
+            let spelled = self.spelled(&quoted).join(" or ");
+            let message = format!("`{quoted}` is not {}", self.what);
             let label = format!("write a number and a unit, such as {spelled}");
             cx.report(Diagnostic::error("TY0204", message).at(&node.spot(), label));
         }
@@ -197,7 +200,10 @@ impl<T> Unit<T> {
         let lower = unit.to_ascii_lowercase();
         let mut meant = self.meant.iter();
         let meant = meant.find(|(beginning, _)| end > 0 && lower.starts_with(beginning));
-        let units = meant.map_or(self.likely, |(_, units)| units);
+        let (from, large) = self.large;
+        let is_large = number.parse().is_ok_and(|number: f64| number >= from);
+        let likely = if is_large { large } else { self.likely };
+        let units = meant.map_or(likely, |(_, units)| units);
         let with = |number: &str| -> Vec<String> {
             let texts = units.iter().map(|unit| format!("{number}{unit}"));
             let sound = texts.filter(|text| (self.parse)(text).is_some());
@@ -212,7 +218,9 @@ impl<T> Unit<T> {
 
 const DURATION: Unit<Duration> = Unit {
     what: "a duration",
-    likely: &["ms", "s"],
+    // Few wait for 3 milliseconds, and few for 300 seconds.
+    likely: &["s", "ms"],
+    large: (100.0, &["ms", "s"]),
     meant: &[
         ("milli", &["ms"]),
         ("sec", &["s"]),
@@ -227,6 +235,7 @@ const DURATION: Unit<Duration> = Unit {
 const SIZE: Unit<Bytes> = Unit {
     what: "a size",
     likely: &["KiB", "MiB"],
+    large: (65_536.0, &["B", "KiB"]),
     meant: &[
         ("k", &["KiB", "KB"]),
         ("m", &["MiB", "MB"]),
@@ -239,6 +248,7 @@ const SIZE: Unit<Bytes> = Unit {
 const SHARE: Unit<Percent> = Unit {
     what: "a percentage from 0% to 100%",
     likely: &["%"],
+    large: (0.0, &["%"]),
     meant: &[],
     parse: percent,
 };
@@ -246,6 +256,7 @@ const SHARE: Unit<Percent> = Unit {
 const RATE: Unit<Rate> = Unit {
     what: "a rate above zero",
     likely: &["/s", "/m"],
+    large: (0.0, &["/s", "/m"]),
     meant: &[
         ("/s", &["/s"]),
         ("/m", &["/m"]),
@@ -340,8 +351,9 @@ mod tests {
         }
         for (text, told) in [
             ("5 sec", "\"5s\""),
-            ("99999d", "\"10ms\" \"10s\""),
-            ("30", "\"30ms\" \"30s\""),
+            ("99999d", "\"10s\" \"10ms\""),
+            ("30", "\"30s\" \"30ms\""),
+            ("250", "\"250ms\" \"250s\""),
         ] {
             assert_eq!(DURATION.spelled(text).join(" "), told, "{text}");
         }

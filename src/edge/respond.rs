@@ -32,10 +32,17 @@ pub async fn from_route(session: &mut Session, journey: &Journey) -> Result<u16>
             location,
             keep_path,
         }) => {
-            let head = session.req_header();
-            let path = admit::path(head, journey);
-            let query = head.uri.query().unwrap_or_default();
-            let location = rewrite::location(location, *keep_path, path, query);
+            let view = admit::view(session.req_header(), journey);
+            let asked = rewrite::Asked {
+                host: view.host,
+                path: view.path,
+                query: view.query,
+            };
+            let Some(location) = rewrite::location(location, *keep_path, asked) else {
+                let head = ResponseHeader::build(400, Some(5))?;
+                send(session, journey, head, "the request names no host\n").await?;
+                return Ok(400);
+            };
             let mut head = ResponseHeader::build(*status, Some(5))?;
             head.insert_header(header::LOCATION, location)?;
             send(session, journey, head, "").await?;

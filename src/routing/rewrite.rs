@@ -1,5 +1,6 @@
 //! What a route makes of a path: for its upstream, and in a redirect's `Location`.
 
+use crate::config::location::{Location, Piece};
 use crate::config::route::{PathMatch, Rewrite, Segment};
 use std::borrow::Cow;
 
@@ -52,24 +53,51 @@ fn literal_prefix(path: &PathMatch) -> String {
     literals.fold(String::new(), |prefix, segment| prefix + "/" + segment)
 }
 
+/// What a location is made of: the host without a port, the normal path, the query.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    pub host: &'a str,
+    pub path: &'a str,
+    pub query: &'a str,
+}
+
 /// The `Location` of a redirect. With `keep_path` the request's path and query follow the
-/// configured location, never in a way that could change its host.
-pub fn location(configured: &str, keep_path: bool, path: &str, query: &str) -> String {
-    if !keep_path {
-        return configured.to_owned();
+/// configured location, never in a way that could change its host. `None`: it needs a host, and the
+/// request has none, as those of HTTP/1.0 may.
+pub fn location(configured: &Location, keep_path: bool, asked: Asked<'_>) -> Option<String> {
+    let mut location = String::new();
+    for piece in &configured.0 {
+        match piece {
+            Piece::Text(text) => location.push_str(text),
+            Piece::Host if asked.host.is_empty() => return None,
+            Piece::Host => location.push_str(asked.host),
+            Piece::Path => push_path(&mut location, asked.path),
+            Piece::Query => location.push_str(asked.query),
+        }
     }
-    // A normal path starts with exactly one slash, so it cannot begin another authority.
-    let mut location = format!("{}{path}", configured.trim_end_matches('/'));
-    if !query.is_empty() {
-        location.push('?');
-        location.push_str(query);
+    if configured.0.contains(&Piece::Query) && location.ends_with(['?', '&']) {
+        location.pop();
     }
-    location
+    if keep_path {
+        push_path(&mut location, asked.path);
+        if !asked.query.is_empty() {
+            location.push('?');
+            location.push_str(asked.query);
+        }
+    }
+    Some(location)
+}
+
+/// A normal path starts with exactly one slash, so it cannot begin another authority.
+fn push_path(location: &mut String, path: &str) {
+    let end = location.trim_end_matches('/').len();
+    location.truncate(end);
+    location.push_str(path);
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{location, upstream_path};
+    use super::{Asked, Location, Piece, location, upstream_path};
     use crate::config::route::Route;
     use crate::routing::testing::route;
 
@@ -105,7 +133,32 @@ mod tests {
 
     #[test]
     fn a_redirect_keeps_to_its_host() {
-        assert_eq!(location("https://b/", true, "/x", "q=1"), "https://b/x?q=1");
-        assert_eq!(location("/fixed", false, "/x", "q"), "/fixed");
+        let text = |text: &str| Location(vec![Piece::Text(text.to_owned())]);
+        let asked = Asked {
+            host: "a.example",
+            path: "/x",
+            query: "q=1",
+        };
+        let to = |configured: &Location, keep| location(configured, keep, asked).unwrap();
+        assert_eq!(to(&text("https://b/"), true), "https://b/x?q=1");
+        assert_eq!(to(&text("/fixed"), false), "/fixed");
+    }
+
+    #[test]
+    fn places_are_filled_in() {
+        let whole = Location(vec![
+            Piece::Text("https://".to_owned()),
+            Piece::Host,
+            Piece::Text("/".to_owned()),
+            Piece::Path,
+            Piece::Text("?".to_owned()),
+            Piece::Query,
+        ]);
+        let to = |host, path, query| location(&whole, false, Asked { host, path, query });
+        let filled = to("a.example", "/x/y", "q=1");
+        assert_eq!(filled.as_deref(), Some("https://a.example/x/y?q=1"));
+        let without = to("a.example", "/", "");
+        assert_eq!(without.as_deref(), Some("https://a.example/"));
+        assert_eq!(to("", "/", ""), None);
     }
 }

@@ -46,6 +46,7 @@ mod plugin_crate;
 mod plugins;
 mod process;
 mod reaching;
+mod redirects;
 mod reload;
 mod replay;
 mod resting;
