@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -39,6 +39,8 @@ struct Open {
     asked: Bind,
     /// As bound.
     address: Bind,
+    /// Connections that are open.
+    connections: Arc<AtomicU32>,
     stop: watch::Sender<bool>,
     /// A second handle on the socket, for whoever takes over.
     handle: OwnedFd,
@@ -128,7 +130,9 @@ impl Serving {
         let handle = socket.handle()?;
         let (stop, stopped) = watch::channel(false);
         tracing::info!(listener = %name, %address, "listening");
-        let accepting = listener::accept(socket, name.clone(), self.edge.clone(), stopped);
+        let connections = Arc::new(AtomicU32::new(0));
+        let edge = self.edge.clone();
+        let accepting = listener::accept(socket, name.clone(), edge, connections.clone(), stopped);
         let failed = name.clone();
         self.runtime.spawn(async move {
             if let Err(error) = accepting.await {
@@ -138,6 +142,7 @@ impl Serving {
         let open = Open {
             asked,
             address,
+            connections,
             stop,
             handle,
         };
@@ -157,6 +162,15 @@ impl Serving {
         let open = self.open.lock();
         open.iter()
             .map(|(name, open)| (name.to_string(), open.address.to_string()))
+            .collect()
+    }
+
+    /// Listener names with the addresses they are bound to and the connections that are open.
+    pub fn connections(&self) -> BTreeMap<String, (String, u32)> {
+        let open = self.open.lock();
+        let one = |open: &Open| (open.address.to_string(), open.connections.load(Relaxed));
+        open.iter()
+            .map(|(name, open)| (name.to_string(), one(open)))
             .collect()
     }
 

@@ -2,7 +2,9 @@
 
 use super::audit::Deed;
 use super::auth::Role;
-use super::{Admin, audit, auth, control, etag, mirrors, profile, rollouts, stream, tap, view};
+use super::{
+    Admin, audit, auth, control, etag, listeners, mirrors, profile, rollouts, stream, tap, view,
+};
 use crate::config::units::duration;
 use crate::live::{Outcome, Trigger, Wish};
 use crate::question::Question;
@@ -58,6 +60,9 @@ pub fn router(admin: &Admin) -> Router<Admin> {
             put(control::endpoint),
         )
         .route("/v1/mirrors", get(mirrors::list))
+        .route("/v1/listeners", get(listeners::listeners))
+        .route("/v1/certificates", get(listeners::certificates))
+        .route("/v1/audit", get(audit::list))
         .route("/v1/stream", get(stream::listen))
         .route("/v1/tap", get(tap::watch))
         .route("/v1/rollouts", get(rollouts::list))
@@ -99,7 +104,7 @@ pub fn router(admin: &Admin) -> Router<Admin> {
             admin.clone(),
             auth::require_own_name,
         ))
-        .route_layer(middleware::from_fn(audit::write))
+        .route_layer(middleware::from_fn_with_state(admin.clone(), audit::write))
 }
 
 /// An RFC 9457 document.

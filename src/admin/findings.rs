@@ -8,8 +8,8 @@ use crate::telemetry::otel::Counters;
 use crate::telemetry::process;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Certificates that end sooner are named.
-const CERTIFICATE: i64 = 14 * 24 * 60 * 60;
+/// Seconds; certificates that end sooner are named.
+pub const CERTIFICATE: i64 = 14 * 24 * 60 * 60;
 /// A fetch of keys may fail now and then; so many in a row are named.
 const FETCHES: u64 = 3;
 

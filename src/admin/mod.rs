@@ -6,7 +6,9 @@ mod auth;
 mod control;
 mod dashboard;
 mod etag;
+
 mod findings;
+mod listeners;
 mod mirrors;
 mod probes;
 mod profile;
@@ -38,6 +40,8 @@ pub struct Admin {
     pub log: Log,
     /// Tells what is going on.
     pub stream: Arc<stream::Hub>,
+    /// The latest calls that changed something or were not let in.
+    trail: Arc<audit::Trail>,
 }
 
 /// The filter of the gateway's own log, which can be changed while running.
@@ -58,6 +62,7 @@ impl Admin {
             tokens: Arc::new(tokens),
             log,
             stream: Arc::default(),
+            trail: Arc::default(),
         }
     }
 

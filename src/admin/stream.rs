@@ -3,6 +3,7 @@
 use super::Admin;
 use super::api::Problem;
 use super::troubles;
+use crate::config::Name;
 use crate::live::Live;
 use crate::telemetry::rates::{Frame, Rates, WINDOW_S};
 use axum::extract::State;
@@ -55,6 +56,7 @@ impl Hub {
         let live = &admin.live;
         let mut rates = Rates::default();
         let mut reloads = live.metrics.reloads();
+        let mut moved = 0;
         let mut clock = tokio::time::interval(PACE);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = Instant::now();
@@ -69,7 +71,9 @@ impl Hub {
                 routes.map(|route| (&route.name, route.series.as_ref())),
                 passed,
             );
-            let events = events(live, &mut reloads).await;
+            let mut events = events(live, &mut reloads).await;
+            events.extend(moves(live, &mut moved));
+            let events = Value::from(events);
             let time = jiff::Timestamp::now().as_millisecond();
             self.remember(time, &frame, &events);
             if self.frames.receiver_count() == 0 {
@@ -113,7 +117,7 @@ impl Hub {
 }
 
 /// What has become of the configuration since the last frame.
-async fn events(live: &Live, before: &mut (u64, u64)) -> Value {
+async fn events(live: &Live, before: &mut (u64, u64)) -> Vec<Value> {
     let now = live.metrics.reloads();
     let (applied, rejected) = (now.0 > before.0, now.1 > before.1);
     *before = now;
@@ -135,7 +139,25 @@ async fn events(live: &Live, before: &mut (u64, u64)) -> Value {
             "time": rejected.time,
         }));
     }
-    events.into()
+    events
+}
+
+/// What has become of rollouts since the last frame; `seen` is the number of the last event.
+fn moves(live: &Live, seen: &mut u64) -> Vec<Value> {
+    let (number, events) = live.rollouts.events_after(*seen);
+    *seen = number;
+    let one = |(color, event): (Name, crate::rollout::Event)| {
+        json!({
+            "kind": "rollout",
+            "color": &*color,
+            "what": event.kind.name(),
+            "from": event.from,
+            "to": event.to,
+            "reason": event.reason,
+            "time": event.time,
+        })
+    };
+    events.into_iter().map(one).collect()
 }
 
 /// `GET /v1/stream`

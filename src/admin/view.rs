@@ -61,7 +61,7 @@ pub async fn status(admin: &Admin, role: Role) -> Value {
 }
 
 /// `file:line`.
-fn place(at: &Place) -> String {
+pub fn place(at: &Place) -> String {
     format!("{}:{}", at.file, at.line)
 }
 

@@ -52,7 +52,8 @@ impl Accepting {
     }
 }
 
-/// Accepts until the process drains or `stop` says so; what was accepted goes on by itself.
+/// Accepts until the process drains or `stop` says so; what was accepted goes on by itself. Counts
+/// the connections that are open in `open`.
 ///
 /// # Errors
 /// When the socket cannot be used at all.
@@ -60,10 +61,14 @@ pub async fn accept(
     socket: Listening,
     name: Name,
     server: Server,
+    open: Arc<AtomicU32>,
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let listener = Accepting::new(socket)?;
-    let gate = Arc::new(Gate::default());
+    let gate = Arc::new(Gate {
+        open,
+        by_address: DashMap::new(),
+    });
     let mut drain = server.drain.clone();
     loop {
         let accepted = tokio::select! {
@@ -121,9 +126,9 @@ fn admit(server: &Server, name: &Name, gate: &Arc<Gate>, transport: Transport, p
 }
 
 /// Connections that are open, in all and by address.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Gate {
-    open: AtomicU32,
+    open: Arc<AtomicU32>,
     /// Never more entries than open connections.
     by_address: DashMap<IpAddr, u32>,
 }

@@ -1,7 +1,7 @@
 //! The steps of a rollout: a state, what happens to it, and what follows. No clock, no sockets.
 
 use super::judge::{Finding, Verdict};
-use super::{Moment, Sides};
+use super::{Moment, Numbers, Sides};
 use crate::config::rollout::{OnBreach, Rollout};
 use crate::config::units::Percent;
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,9 @@ pub struct State {
     /// Requests of the color's version since the start, and how many failed.
     pub requests: u64,
     pub failures: u64,
+    /// The numbers of the last window that has ended.
+    #[serde(default)]
+    pub last_window: Option<Numbers>,
     /// The latest events, the last one last.
     pub events: Vec<Event>,
 }

@@ -5,12 +5,14 @@
 pub mod book;
 pub mod judge;
 pub mod machine;
+pub mod numbers;
 #[cfg(test)]
 mod simulation;
 
 pub use book::{Book, By, Override};
 pub use judge::{Finding, Sides, Verdict, judge, tail as chance};
 pub use machine::{Command, Event, Kind, Phase, State};
+pub use numbers::Numbers;
 
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};

@@ -7,7 +7,7 @@ use super::histogram::{OVERHEAD_BOUNDS_US, quantile};
 use super::metrics::Metrics;
 use super::series::{LabelId, RouteSeries};
 use crate::reason::Reason;
-use counts::{Counts, Recent};
+use counts::{Added, Counts, Recent};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -26,8 +26,8 @@ const SHOWN_MAX: usize = 400;
 pub struct Rates {
     rows: HashMap<Id, Row>,
     total: Recent,
-    overhead: OverheadRecent,
-    refusals: Vec<u64>,
+    overhead: Added<{ OVERHEAD_BOUNDS_US.len() + 1 }>,
+    refusals: Added<{ Reason::ALL.len() }>,
     ticks: u64,
 }
 
@@ -41,22 +41,18 @@ struct Row {
     seen: bool,
 }
 
-#[derive(Debug, Default)]
-struct OverheadRecent {
-    before: [u64; 10],
-    second: [u64; 10],
-}
-
 /// What has happened within the last second, and within the window.
 #[derive(Debug, Clone, Serialize)]
 pub struct Frame {
     pub total: Measured,
-    /// The gateway's own share of the time of requests, in microseconds, over the last second.
-    pub overhead: Overhead,
+    /// The gateway's own share of the time of requests, in microseconds.
+    pub overhead: MeasuredOverhead,
     pub active: i64,
     pub connections: i64,
     /// Refusals a second by reason, those that happened.
     pub refusals: BTreeMap<&'static str, f64>,
+    /// The same within the window.
+    pub refusals_window: BTreeMap<&'static str, f64>,
     pub rows: Vec<Shown>,
     pub rows_left_off: usize,
     /// The same traffic by route, by version, by color (`""` is uncolored).
@@ -70,6 +66,14 @@ pub struct Frame {
 pub struct Overhead {
     pub p50_us: Option<f64>,
     pub p99_us: Option<f64>,
+}
+
+/// That of one second, and of the window.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct MeasuredOverhead {
+    #[serde(flatten)]
+    pub now: Overhead,
+    pub window: Overhead,
 }
 
 /// Rates and quantiles of one second, and of the window.
@@ -131,15 +135,12 @@ impl Rates {
         // A route that is gone, or came back, counts from zero.
         self.rows.retain(|_, row| row.seen);
         self.total.push(&total, turn);
-        self.frame(metrics, refusals, passed)
+        self.refusals.push(refusals, turn);
+        self.overhead.push(metrics.overhead.read().0, turn);
+        self.frame(metrics, passed)
     }
 
-    fn frame(
-        &mut self,
-        metrics: &Metrics,
-        refusals: [u64; Reason::ALL.len()],
-        passed: Duration,
-    ) -> Frame {
+    fn frame(&self, metrics: &Metrics, passed: Duration) -> Frame {
         let labels = metrics.label_values();
         let label = |id: LabelId| labels.get(id.0 as usize).cloned().unwrap_or_default();
         let mut groups = [const { BTreeMap::new() }; 3];
@@ -182,10 +183,11 @@ impl Rates {
         });
         Frame {
             total: self.total.measured(passed, self.ticks),
-            overhead: self.overhead.tick(metrics),
+            overhead: overhead(&self.overhead),
             active: metrics.active.load(Relaxed).max(0),
             connections: metrics.connections.load(Relaxed).max(0),
-            refusals: self.refused(refusals, passed),
+            refusals: refused(self.refusals.second, passed.as_secs_f64()),
+            refusals_window: refused(self.refusals.window(), counts::window_s(self.ticks)),
             rows,
             rows_left_off,
             routes,
@@ -193,35 +195,25 @@ impl Rates {
             colors,
         }
     }
-
-    fn refused(
-        &mut self,
-        now: [u64; Reason::ALL.len()],
-        passed: Duration,
-    ) -> BTreeMap<&'static str, f64> {
-        let before = std::mem::replace(&mut self.refusals, now.to_vec());
-        let since = Reason::ALL.iter().zip(now).enumerate();
-        since
-            .filter_map(|(at, (reason, now))| {
-                let more = now.saturating_sub(before.get(at).copied().unwrap_or(0));
-                (more > 0).then(|| (reason.name(), counts::rate(more, passed.as_secs_f64())))
-            })
-            .collect()
-    }
 }
 
-impl OverheadRecent {
-    fn tick(&mut self, metrics: &Metrics) -> Overhead {
-        let (now, _) = metrics.overhead.read();
-        for ((second, now), before) in self.second.iter_mut().zip(now).zip(self.before) {
-            *second = now.saturating_sub(before);
-        }
-        self.before = now;
-        let at = |share| quantile(&OVERHEAD_BOUNDS_US, &self.second, share);
-        Overhead {
-            p50_us: at(0.5),
-            p99_us: at(0.99),
-        }
+/// Rates a second of the reasons that occurred.
+fn refused(counts: [u64; Reason::ALL.len()], seconds: f64) -> BTreeMap<&'static str, f64> {
+    let reasons = Reason::ALL.iter().zip(counts);
+    let occurred = reasons.filter(|(_, count)| *count > 0);
+    occurred
+        .map(|(reason, count)| (reason.name(), counts::rate(count, seconds)))
+        .collect()
+}
+
+fn overhead<const N: usize>(added: &Added<N>) -> MeasuredOverhead {
+    let of = |counts: &[u64]| Overhead {
+        p50_us: quantile(&OVERHEAD_BOUNDS_US, counts, 0.5),
+        p99_us: quantile(&OVERHEAD_BOUNDS_US, counts, 0.99),
+    };
+    MeasuredOverhead {
+        now: of(&added.second),
+        window: of(&added.window()),
     }
 }
 
@@ -297,16 +289,28 @@ mod tests {
         assert_eq!(frame.total.now.p99_ms, None);
         assert_eq!(frame.total.window.rps, 5.0, "10 within 2 seconds");
         assert!(frame.refusals.is_empty());
+        assert_eq!(
+            frame.refusals_window["breaker_open"], 0.5,
+            "1 within 2 seconds"
+        );
     }
 
     #[test]
     fn what_the_window_has_left_behind_is_shown_no_more() {
         let mut scene = Scene::new();
         scene.serve("", 200, 8);
-        scene.tick();
+        scene.route.refused(Reason::NoRoute);
+        scene.metrics.overhead.observe(Duration::from_micros(80));
+        let first = scene.tick();
+        assert!(first.overhead.now.p99_us.is_some());
         let frames: Vec<_> = (0..2 * super::WINDOW_S).map(|_| scene.tick()).collect();
         assert_eq!(frames[10].rows.len(), 1);
+        assert_eq!(frames[10].overhead.now.p99_us, None);
+        assert_eq!(frames[10].overhead.window, first.overhead.now);
+        assert!(frames[10].refusals_window.contains_key("no_route"));
         assert!(frames.last().unwrap().rows.is_empty());
+        assert!(frames.last().unwrap().refusals_window.is_empty());
+        assert_eq!(frames.last().unwrap().overhead.window.p99_us, None);
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub struct Certified {
     pub key: Arc<CertifiedKey>,
     /// DNS names, lower case, wildcards as `*.example.com`; and IP addresses.
     pub names: Vec<String>,
+    /// Distinguished name of whom it was issued to, and by whom.
+    pub subject: String,
+    pub issuer: String,
     /// Seconds since 1970.
     pub not_before: i64,
     pub not_after: i64,
@@ -73,6 +76,7 @@ impl Certified {
             .zip(parsed.iter().skip(1))
             .all(|(one, next)| one.issuer() == next.subject());
         let names = names(leaf);
+        let (subject, issuer) = (leaf.subject().to_string(), leaf.issuer().to_string());
         let validity = leaf.validity();
         let (not_before, not_after) = (
             validity.not_before.timestamp(),
@@ -82,6 +86,8 @@ impl Certified {
         Ok(Self {
             key: Arc::new(certified),
             names,
+            subject,
+            issuer,
             not_before,
             not_after,
             file,

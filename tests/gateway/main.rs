@@ -32,6 +32,7 @@ mod grpc;
 mod h2;
 mod heads;
 mod identity;
+mod inventory;
 mod issuers;
 mod kept;
 mod lengths;

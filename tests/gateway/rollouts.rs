@@ -1,8 +1,10 @@
 //! Rollouts over sockets: a good version arrives, a bad one is taken back, and by what numbers.
 
 use crate::client::Connection;
+use crate::eyes::Events;
 use crate::gateway::{Gateway, listeners};
 use crate::upstream::Upstream;
+use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,12 +25,12 @@ fn config(v1: &Upstream, v2: &Upstream, rollout: &str) -> String {
     )
 }
 
-fn act(gateway: &Gateway, action: &str) -> (u16, serde_json::Value) {
+fn act(gateway: &Gateway, action: &str) -> (u16, Value) {
     let body = format!(r#"{{"action":"{action}"}}"#);
     gateway.api("POST", "/v1/rollouts/next", &body)
 }
 
-fn view(gateway: &Gateway) -> serde_json::Value {
+fn view(gateway: &Gateway) -> Value {
     gateway.api("GET", "/v1/rollouts/next", "").1
 }
 
@@ -101,6 +103,67 @@ fn a_version_that_fails_is_taken_back_with_a_reason_that_names_the_numbers() {
     );
     let answer = gateway.get("/", "Cookie: uid=1\r\n");
     assert_eq!(answer.header("x-upstream"), Some("v1"));
+}
+
+#[test]
+fn an_abort_from_everything_leaves_its_numbers_and_a_mark_on_the_stream() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    let mut gateway = Gateway::start(&config(&v1, &v2, &GUARD.replace("500ms", "60s")));
+    let mut events = Events::of(&gateway, "/v1/stream");
+    for action in ["start", "promote", "promote"] {
+        assert_eq!(act(&gateway, action).0, 200, "{action}");
+    }
+    let limits = &view(&gateway)["rollout"]["guard"];
+    assert_eq!(
+        (&limits["max_error_rate"], &limits["min_requests"]),
+        (&"2%".into(), &50.into())
+    );
+    assert_eq!(view(&gateway)["rollout"]["on_breach"], "abort");
+    assert_eq!(view(&gateway)["share"], "100%");
+    v2.say_status(500);
+    let users = Users::ask(&gateway, |_| "/".to_owned());
+    gateway.wait_for("the abort", |gateway| {
+        view(gateway)["rollout"]["phase"] == "aborted"
+    });
+    drop(users);
+    let rollout = view(&gateway)["rollout"].take();
+    let last = &rollout["last_window"];
+    let number = |name: &str| last[name].as_u64().unwrap();
+    assert!(number("color_failures") >= 50, "{last}");
+    assert_eq!(number("color_failures"), number("color_requests"));
+    assert_eq!(number("default_requests"), 0, "nothing was left for it");
+    assert!(last["color_p99_ms"].as_f64() > Some(0.0), "{last}");
+    assert!(
+        last["ended"].is_string() && last["began"].is_string(),
+        "{last}"
+    );
+    let aborted = |event: &Value| event["kind"] == "rollout" && event["what"] == "aborted";
+    let frame = events.next("frame", |frame| {
+        frame["events"].as_array().unwrap().iter().any(aborted)
+    });
+    let mark = frame["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|event| aborted(event))
+        .unwrap();
+    assert_eq!(
+        (&mark["color"], &mark["from"], &mark["to"]),
+        (&"next".into(), &"100%".into(), &"0%".into())
+    );
+    assert_eq!(mark["reason"], rollout["reason"]);
+    assert_eq!(mark["time"], rollout["since"]);
+    // Who looks later finds the marks in the history.
+    let late = Events::of(&gateway, "/v1/stream").next("history", |_| true);
+    let seconds = late.as_array().unwrap().iter();
+    let marks: Vec<_> = seconds
+        .flat_map(|second| second["events"].as_array().unwrap())
+        .collect();
+    let whats: Vec<_> = marks
+        .iter()
+        .map(|mark| mark["what"].as_str().unwrap_or(""))
+        .collect();
+    assert_eq!(whats, ["started", "step", "step", "aborted"]);
 }
 
 #[test]
@@ -228,10 +291,10 @@ fn a_dry_run_tells_and_moves_nobody() {
 }
 
 /// Takes JSON posts and says 200.
-fn webhook() -> (String, Arc<Mutex<Vec<serde_json::Value>>>) {
+fn webhook() -> (String, Arc<Mutex<Vec<Value>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let told: Arc<Mutex<Vec<serde_json::Value>>> = Arc::default();
+    let told: Arc<Mutex<Vec<Value>>> = Arc::default();
     let posts = told.clone();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {

@@ -40,6 +40,19 @@ pub enum Link {
     Down(String),
 }
 
+/// An event of a rollout in words.
+fn rollout(event: &Value) -> String {
+    let field = |name: &str| event[name].as_str().unwrap_or("-");
+    format!(
+        "rollout {} {}: {} to {}, {}",
+        field("color"),
+        field("what"),
+        field("from"),
+        field("to"),
+        field("reason"),
+    )
+}
+
 /// A frame of the stream, as far as it is shown.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default)]
@@ -179,6 +192,7 @@ impl Model {
                     "generation {generation} live, changes: {}",
                     event["changes"]
                 ),
+                Some("rollout") => rollout(event),
                 Some(kind) => format!("configuration {kind}; generation {generation} goes on"),
                 None => continue,
             };

@@ -182,7 +182,7 @@ fn notes(model: &Model) -> Vec<Line<'static>> {
     }
     if let Some(event) = model.events.front() {
         notes.push(Line::from(vec![
-            "config   ".dim(),
+            "changed  ".dim(),
             Span::raw(event.clone()),
         ]));
     }

@@ -4,16 +4,18 @@
 mod view;
 mod window;
 
-pub use view::{Counts, Met, Post, Progress, View};
+pub use view::{Met, Post, Progress, View};
 
 use crate::config::rollout::{Rollout, Start};
 use crate::config::units::Percent;
 use crate::config::{Config, Name};
-use crate::rollout::{Book, By, Command, Event, Kind, Moment, Phase, State, Verdict, judge};
+use crate::rollout::{
+    Book, By, Command, Event, Kind, Moment, Numbers, Phase, State, Verdict, judge,
+};
 use crate::routing::{ColorId, Table};
 use crate::snapshot::{Current, Snapshot};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,8 @@ const GROWTH: u32 = 5;
 const WINDOWS_HELD: u32 = 4;
 /// Events that wait for a webhook.
 const WEBHOOK_QUEUE: usize = 64;
+/// Events that are kept for charts, over all rollouts.
+const LATEST_KEPT: usize = 64;
 
 /// Shares and rollouts of the live configuration.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub struct Rollouts {
 struct Inner {
     book: Book,
     windows: HashMap<Name, Window>,
+    /// The latest events of all rollouts, numbered from 1.
+    latest: VecDeque<(u64, Name, Event)>,
 }
 
 /// Why a share or rollout was not changed.
@@ -61,6 +67,7 @@ impl Rollouts {
             inner: Mutex::new(Inner {
                 book: Book::open(state_dir),
                 windows: HashMap::new(),
+                latest: VecDeque::new(),
             }),
             posts,
         })
@@ -107,6 +114,15 @@ impl Rollouts {
         colors
             .filter_map(|color| inner.view(snapshot, color))
             .collect()
+    }
+
+    /// Returns the events after this number, and the number of the latest one.
+    pub fn events_after(&self, seen: u64) -> (u64, Vec<(Name, Event)>) {
+        let inner = self.inner.lock();
+        let fresh = inner.latest.iter().filter(|(number, ..)| *number > seen);
+        let fresh = fresh.map(|(_, color, event)| (color.clone(), event.clone()));
+        let number = inner.latest.back().map_or(seen, |(number, ..)| *number);
+        (number, fresh.collect())
     }
 
     /// Obeys an operator.
@@ -211,6 +227,7 @@ impl Rollouts {
                 .book
                 .set(color, event.to, file, By::Rollout, event.time);
         }
+        inner.keep(color, &event);
         let met = inner.book.rollouts.get(color.as_ref()).map(Met::of);
         let met = met.unwrap_or_default();
         let (dry_run, kind) = (plan.dry_run, event.kind.name());
@@ -237,6 +254,16 @@ impl Rollouts {
 }
 
 impl Inner {
+    /// Keeps an event for charts.
+    fn keep(&mut self, color: &Name, event: &Event) {
+        let number = self.latest.back().map_or(1, |(number, ..)| number + 1);
+        if self.latest.len() >= LATEST_KEPT {
+            self.latest.pop_front();
+        }
+        self.latest
+            .push_back((number, color.clone(), event.clone()));
+    }
+
     /// Puts the shares of the book into a snapshot.
     fn show(&self, snapshot: &Snapshot) {
         let Some(shares) = snapshot.table.shares() else {
@@ -291,6 +318,10 @@ impl Inner {
     fn close_window(&mut self, color: &Name, state: &mut State) {
         if let Some(window) = self.windows.remove(color) {
             state.met(&window.sides());
+            state.last_window = Some(Numbers {
+                ended: Some(Moment::now()),
+                ..window.numbers()
+            });
         }
     }
 

@@ -2,9 +2,9 @@
 
 use super::window::Window;
 use crate::config::Name;
-use crate::config::rollout::Rollout;
+use crate::config::rollout::{Guard, Rollout};
 use crate::config::units::Percent;
-use crate::rollout::{Event, Moment, Override, Phase, Sides, State};
+use crate::rollout::{Event, Moment, Numbers, Override, Phase, State};
 use serde::Serialize;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -55,33 +55,43 @@ pub struct Progress {
     /// When the next step may be taken.
     pub next_at: Option<Moment>,
     pub met: Met,
-    /// Requests and failures of both sides in this window.
-    pub window: Counts,
+    /// What the guard demands; `None`: time alone decides.
+    pub guard: Option<Limits>,
+    /// `abort` or `pause`.
+    pub on_breach: String,
+    /// What both versions have done in the window that is open; all zero between windows.
+    pub window: Numbers,
     #[serde(flatten)]
     pub state: State,
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Counts {
-    pub color_requests: u64,
-    pub color_failures: u64,
-    pub default_requests: u64,
-    pub default_failures: u64,
+/// The limits of a guard.
+#[derive(Debug, Clone, Serialize)]
+pub struct Limits {
+    pub max_error_rate: Option<Percent>,
+    pub max_p99_ms: Option<f64>,
+    pub worse_than_default: Option<Percent>,
+    pub min_requests: u32,
+}
+
+impl Limits {
+    fn of(guard: &Guard) -> Self {
+        Self {
+            max_error_rate: guard.max_error_rate,
+            max_p99_ms: guard.max_p99.map(|max| max.as_secs_f64() * 1e3),
+            worse_than_default: guard.worse_than_default,
+            min_requests: guard.min_requests,
+        }
+    }
 }
 
 impl Progress {
     /// Where a rollout is, with the window that is open.
     pub fn of(plan: &Rollout, mut state: State, open: Option<&Window>) -> Self {
-        let mut window = Counts::default();
+        let mut window = Numbers::default();
         if let Some(open) = open {
-            let sides = open.sides();
-            state.met(&sides);
-            for Sides { color, default } in sides {
-                window.color_requests += u64::from(color.requests);
-                window.color_failures += u64::from(color.failures);
-                window.default_requests += u64::from(default.requests);
-                window.default_failures += u64::from(default.failures);
-            }
+            state.met(&open.sides());
+            window = open.numbers();
         }
         let running = state.phase == Phase::Running;
         Self {
@@ -90,6 +100,8 @@ impl Progress {
             dry_run: plan.dry_run,
             next_at: running.then(|| state.since.plus(plan.every)),
             met: Met::of(&state),
+            guard: plan.guard.as_ref().map(Limits::of),
+            on_breach: plan.on_breach.to_string(),
             window,
             state,
         }

@@ -1,7 +1,7 @@
 //! What both versions have done since a step began.
 
 use crate::config::Name;
-use crate::rollout::{Moment, Sides};
+use crate::rollout::{Moment, Numbers, Sides};
 use crate::snapshot::Snapshot;
 use crate::telemetry::watch::{Pair, Reading};
 use std::sync::Arc;
@@ -48,5 +48,10 @@ impl Window {
             default: pair.default.read().since(default),
         });
         sides.collect()
+    }
+
+    /// The same over all routes, to show.
+    pub fn numbers(&self) -> Numbers {
+        Numbers::of(&self.sides(), self.began)
     }
 }

@@ -72,6 +72,59 @@ impl Counts {
     }
 }
 
+/// Plain counters: what they have added within the last second, and within the window.
+#[derive(Debug, Clone)]
+pub struct Added<const N: usize> {
+    before: [u64; N],
+    pub second: [u64; N],
+    steps: [[u64; N]; STEPS],
+}
+
+impl<const N: usize> Default for Added<N> {
+    fn default() -> Self {
+        Self {
+            before: [0; N],
+            second: [0; N],
+            steps: [[0; N]; STEPS],
+        }
+    }
+}
+
+impl<const N: usize> Added<N> {
+    /// Takes the counters as they are now; with `turn` a step ends, and the oldest is forgotten.
+    pub fn push(&mut self, now: [u64; N], turn: bool) {
+        if turn {
+            self.steps.rotate_right(1);
+            self.steps[0] = [0; N];
+        }
+        let since = now.iter().zip(self.before);
+        for (second, (now, before)) in self.second.iter_mut().zip(since) {
+            *second = now.saturating_sub(before);
+        }
+        add(&mut self.steps[0], &self.second);
+        self.before = now;
+    }
+
+    /// What has been added within the window.
+    pub fn window(&self) -> [u64; N] {
+        let mut window = [0; N];
+        self.steps.iter().for_each(|step| add(&mut window, step));
+        window
+    }
+}
+
+fn add<const N: usize>(to: &mut [u64; N], more: &[u64; N]) {
+    for (slot, more) in to.iter_mut().zip(more) {
+        *slot += more;
+    }
+}
+
+/// Seconds that the window covers after so many ticks; that of a young process is short.
+pub fn window_s(ticks: u64) -> f64 {
+    let full = STEP_S * (STEPS as u64 - 1) + ticks % STEP_S + 1;
+    full.min(ticks).max(1) as f64
+}
+
 /// A second with two decimals: nobody reads more, and frames stay small.
 pub fn rate(count: u64, seconds: f64) -> f64 {
     (count as f64 / seconds.max(0.001) * 100.0).round() / 100.0
@@ -124,10 +177,9 @@ impl Recent {
     pub fn measured(&self, passed: Duration, ticks: u64) -> Measured {
         let mut window = Counts::default();
         self.steps.iter().for_each(|step| window.add(step));
-        let full = STEP_S * (STEPS as u64 - 1) + ticks % STEP_S + 1;
         Measured {
             now: self.second.reading(passed.as_secs_f64()),
-            window: window.reading(full.min(ticks).max(1) as f64),
+            window: window.reading(window_s(ticks)),
         }
     }
 }
