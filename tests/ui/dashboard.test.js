@@ -8,7 +8,7 @@ import { enter, open } from "./browser.js";
 import { scene as start, until } from "./scene.js";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const PAGES = ["now", "routes", "services", "colors", "limits", "tap", "config"];
+const PAGES = ["now", "routes", "services", "colors", "rollouts", "limits", "listeners", "tap", "config", "audit"];
 /** Where screenshots go; unset: nowhere. */
 const SHOTS = process.env.SCREENSHOTS;
 
@@ -18,6 +18,14 @@ after(async () => {
   await browser?.close();
   await scene?.end();
 });
+
+/** A picture of what is in view, and one of the whole page. */
+async function shot(page, name) {
+  if (!SHOTS) return;
+  mkdirSync(`${SHOTS}/whole`, { recursive: true });
+  await page.screenshot({ path: `${SHOTS}/${name}.png` });
+  await page.screenshot({ path: `${SHOTS}/whole/${name}.png`, fullPage: true });
+}
 
 const number = async (page, id) => Number((await page.getByTestId(id).textContent()).replace(/[^\d.]/g, ""));
 const to = async (page, name) => {
@@ -52,8 +60,63 @@ test("values move when traffic flows, each color in its own hue", async () => {
   assert.ok(await query.isVisible());
   assert.match(await query.textContent(), /tyrian_requests_total/);
   stop();
-  await until("silence", async () => (await number(page, "rps")) === 0);
+  await until("silence", async () => (await number(page, "rps-now")) === 0);
+  // The last minute goes on, and no layer draws a line where it has nothing.
+  assert.ok((await number(page, "rps")) > 0);
+  const ends = () => page.locator(".plot").first().locator("path[fill=none]").evaluateAll((all) => all.map((path) => Number(/L([\d.]+) [\d.]+$/.exec(path.getAttribute("d"))[1])));
+  await until("lines that end", async () => (await ends()).every((x) => x < 999));
   assert.deepEqual(page.wrong, []);
+  await page.context().close();
+});
+
+test("latency has an axis by powers of ten", async () => {
+  const page = await enter(browser, scene);
+  const card = page.locator("section").filter({ has: page.getByRole("heading", { name: "Latency", exact: true }) });
+  const ticks = async () => (await card.locator(".axis span").allTextContents()).slice(-5);
+  assert.deepEqual(await ticks(), ["1 ms", "10 ms", "100 ms", "1 s", "10 s"]);
+  const places = await card.locator(".axis span").evaluateAll((all) => all.map((tick) => parseFloat(tick.style.top)));
+  const gaps = places.slice(1).map((place, at) => Math.round(places[at] - place));
+  assert.equal(new Set(gaps).size, 1, `evenly: ${places}`);
+  await page.context().close();
+});
+
+/** The answer of the API with something else in it. */
+const instead = (page, target, change) => page.route(`**${target}`, async (route) => {
+  const answer = await route.fetch();
+  const body = await answer.json();
+  change(body);
+  await route.fulfill({ response: answer, json: body });
+});
+
+test("an endpoint that is out says since when and why, where the gateway knows", async () => {
+  const page = await enter(browser, scene);
+  await instead(page, "/v1/services", ({ services }) => {
+    const shop = services.find((service) => service.name === "shop");
+    const first = shop.versions[0].endpoints[0];
+    Object.assign(first, { ejected: true, healthy: false, cause: "5 failures in a row", since: new Date(Date.now() - 180_000).toISOString() });
+  });
+  await to(page, "Services");
+  const why = page.getByTestId("service-shop").getByTestId("why");
+  await why.waitFor();
+  assert.match(await why.textContent(), /^5 failures in a row, since \d\d:\d\d:\d\d, 3 min ago$/);
+  assert.equal(await why.count(), 1, "nothing is made up for the others");
+  await page.context().close();
+});
+
+test("listeners and their certificates are shown, and what ends soon is named first", async () => {
+  const page = await enter(browser, scene);
+  await to(page, "Listeners");
+  const web = page.getByTestId("listener-web");
+  await web.getByText(scene.web).filter({ visible: true }).waitFor();
+  assert.match(await web.textContent(), /h1h2c.*127\.0\.0\.0\/8/);
+  const certificate = page.getByTestId("certificate");
+  assert.match(await certificate.textContent(), /shop\.example\.test.*listener secure.*Tyrian development CA.*expires in 36\d days.*valid/);
+  assert.equal(await page.getByRole("status").filter({ hasText: "expires" }).count(), 0);
+  await instead(page, "/v1/certificates", ({ certificates }) => {
+    Object.assign(certificates[0], { state: "expiring", not_after: new Date(Date.now() + 5.5 * 86_400_000).toISOString() });
+  });
+  await page.getByText("shop.example.test: expires in 5 days (listener secure)").waitFor();
+  await certificate.getByText("expiring", { exact: true }).waitFor();
   await page.context().close();
 });
 
@@ -105,6 +168,16 @@ test("a breaker is held open, traffic meets it, and it is let go", async () => {
   await page.context().close();
 });
 
+test("what was done by hand stands in the audit, and who was not let in", async () => {
+  const page = await enter(browser, scene);
+  await to(page, "Audit");
+  const calls = page.getByTestId("audit");
+  await calls.getByText("breaker of search/v1: open").waitFor();
+  await calls.getByText("no valid token", { exact: true }).first().waitFor();
+  assert.deepEqual(page.wrong, []);
+  await page.context().close();
+});
+
 test("a mirror shows how its answers differ", async () => {
   const page = await enter(browser, scene);
   await to(page, "Services");
@@ -130,11 +203,12 @@ test("a broken configuration shows its caret, a sound one what it changes", asyn
   await editor.fill(text.replace('open_for = "15s"', 'open_for = "20s"'));
   await page.getByTestId("check").click();
   await page.getByText("breakers.standard.open_for").waitFor();
-  page.on("dialog", (dialog) => dialog.accept());
   await page.getByTestId("apply").click();
+  await page.getByTestId("confirm").click();
   await page.getByText("is live.").waitFor();
   await page.getByRole("button", { name: "Generation 1" }).click();
   await page.getByRole("button", { name: "Roll back to this" }).click();
+  await page.getByTestId("confirm").click();
   await until("the first text", async () => (await scene.api("GET", "/v1/status")).config.rolled_back_to === 1);
   assert.deepEqual(page.wrong, []);
   await page.context().close();
@@ -151,6 +225,80 @@ test("a file that is refused is told everywhere", async () => {
   await page.context().close();
 });
 
+test("a rollout is led by hand, and an abort from everything leaves its mark", async () => {
+  const page = await enter(browser, scene);
+  await to(page, "Rollouts");
+  const card = page.getByTestId("rollout-next");
+  const phase = (word) => card.getByTestId("phase").filter({ hasText: new RegExp(`^${word}$`) }).waitFor();
+  const say = async (verb) => {
+    await card.getByRole("button", { name: verb }).click();
+    await page.getByTestId("confirm").click();
+  };
+  await phase("not started");
+  assert.ok(await card.getByRole("button", { name: "Promote" }).isDisabled());
+  await say("Start");
+  await phase("running");
+  await card.getByRole("button", { name: "Abort" }).click();
+  await page.getByRole("dialog").getByText("The share goes from 1% to 0% at once").waitFor();
+  await shot(page, "rollouts-question");
+  await page.getByRole("button", { name: "Cancel" }).click();
+  await say("Pause");
+  await phase("paused");
+  await say("Resume");
+  await phase("running");
+  for (const share of ["5%", "25%", "50%", "100%"]) {
+    await say("Promote");
+    await until(share, async () => (await card.getByTestId("share").textContent()) === share);
+  }
+  assert.match(await card.locator("[aria-current=step]").textContent(), /100%now/);
+  scene.fail(1);
+  const stop = scene.traffic();
+  await phase("aborted");
+  scene.fail(40);
+  stop();
+  const verdict = await card.getByTestId("verdict").textContent();
+  assert.match(verdict, /Aborted, 100% to 0%.*requests failed \(\d+ of \d+\)/);
+  await card.getByTestId("guard-errors").getByText("breach").waitFor();
+  assert.equal(await card.getByText("taken back").count(), 5);
+  await shot(page, "rollouts-aborted");
+  await to(page, "Now");
+  await page.getByText("Rollout next aborted, 100% to 0%.").waitFor();
+  const mark = page.locator(".flag.bad[title*=rollout]").first();
+  assert.match(await mark.getAttribute("title"), /rollout next aborted, 100% to 0% \(.*failed/);
+  assert.deepEqual(page.wrong, []);
+  await page.context().close();
+});
+
+test("a token that may only look finds the buttons off, and is told why", async () => {
+  const page = await enter(browser, { ...scene, token: scene.reader });
+  for (const [name, button] of [["Rollouts", "Start again"], ["Services", /^Drain/], ["Config", "Reload from file"]]) {
+    await to(page, name);
+    await page.getByText("This token may look, but change nothing.").waitFor();
+    const found = page.getByRole("button", { name: button }).first();
+    await found.waitFor();
+    assert.ok(await found.isDisabled(), name);
+    assert.equal(await found.getAttribute("aria-describedby"), "only-looking");
+  }
+  assert.deepEqual(page.wrong, []);
+  await page.context().close();
+});
+
+/** A rollout to look at. */
+async function underWay() {
+  const { rollout } = await scene.api("GET", "/v1/rollouts/next");
+  if (rollout.phase === "running") return;
+  const breaker = (state) => scene.api("PUT", "/v1/services/shop/v2/breaker", { state });
+  // What the version that failed has left behind.
+  await breaker("closed");
+  await breaker("half-open");
+  await until("a breaker that has closed", async () => {
+    const { services } = await scene.api("GET", "/v1/services");
+    const { versions } = services.find((service) => service.name === "shop");
+    return versions.find((version) => version.name === "v2").breaker.state === "closed";
+  });
+  for (const action of ["start", "promote", "promote"]) await scene.api("POST", "/v1/rollouts/next", { action });
+}
+
 for (const [mode, options] of [
   ["light", { colorScheme: "light" }],
   ["dark", { colorScheme: "dark" }],
@@ -158,6 +306,7 @@ for (const [mode, options] of [
 ]) {
   test(`every page is sound for all eyes, ${mode}`, async () => {
     const stop = scene.traffic();
+    await underWay();
     const page = await enter(browser, scene, options);
     for (const name of PAGES) {
       await to(page, name);
@@ -174,11 +323,7 @@ for (const [mode, options] of [
       await page.waitForTimeout(SHOTS && name === "now" ? 20_000 : 1_200);
       const width = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(width <= 0, `${name} is ${width} px too wide`);
-      if (SHOTS) {
-        mkdirSync(SHOTS, { recursive: true });
-        const height = mode === "small" ? 844 : 860;
-        await page.screenshot({ path: `${SHOTS}/${name}-${mode}.png`, clip: { x: 0, y: 0, width: page.viewportSize().width, height } });
-      }
+      await shot(page, `${name}-${mode}`);
       await page.evaluate(AXE);
       const { violations } = await page.evaluate(() => axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"] }));
       const found = violations.map((one) => `${one.id}: ${one.nodes.map((node) => `${node.target} ${node.any[0]?.message ?? ""}`).join("; ")}`);

@@ -21,27 +21,34 @@ export async function until(what, done) {
   }
 }
 
-/** An upstream that answers after `ms`, and fails every `failing`th time. */
-function upstream(ms, failing) {
+/** An upstream that answers after `ms`, and fails every `failing`th time (0: never). */
+function upstream(ms, failing = 0) {
   let number = 0;
   const server = http.createServer((request, response) => {
-    const fails = failing && ++number % failing === 0;
+    const fails = server.failing && ++number % server.failing === 0;
     setTimeout(() => response.writeHead(fails ? 503 : 200).end("hello\n"), ms * (0.6 + Math.random()));
   });
+  server.failing = failing;
   return new Promise((ready) => server.listen(0, "127.0.0.1", () => ready(server)));
 }
 
 const address = (server) => `127.0.0.1:${server.address().port}`;
 
-export const CONFIG = (v1, v2, dead) => `version = 1
+export const CONFIG = (v1, v2, dead, dir) => `version = 1
 
 [listeners.web]
 bind = "127.0.0.1:0"
-clients = { trust = ["127.0.0.0/8"] }
+clients = { trust = ["127.0.0.0/8"], max_connections = 2000 }
+
+[listeners.secure]
+bind = "127.0.0.1:0"
+clients = { max_connections = 2000 }
+tls = { certs = [{ chain = "${dir}/tls/server.pem", key = { file = "${dir}/tls/server.key" } }] }
 
 [admin]
 bind = "127.0.0.1:0"
 metrics = "off"
+read_token = { file = "${dir}/reader.token" }
 
 [services.shop]
 default = "v1"
@@ -67,7 +74,13 @@ hex = "#22c55e"
 
 [colors.next]
 versions = { shop = "v2" }
+share = { percent = "0%", sticky = "header:x-uid" }
 hex = "#f97316"
+
+[rollouts.next]
+steps = ["1%", "5%", "25%", "50%", "100%"]
+every = "90s"
+guard = { max_error_rate = "5%", max_p99 = "400ms", worse_than_default = "100%", min_requests = 40 }
 
 [breakers.standard]
 window = "10s"
@@ -150,13 +163,15 @@ export const directory = () => mkdtempSync(path.join(tmpdir(), "tyrian-ui-"));
 
 export async function scene() {
   const dir = directory();
-  const [v1, v2] = [await upstream(8), await upstream(14, 25)];
+  const [v1, v2] = [await upstream(8, 50), await upstream(14, 40)];
   // Bound and closed again: nobody answers there.
   const gone = await upstream(0);
   const dead = address(gone);
   await new Promise((closed) => gone.close(closed));
   const file = path.join(dir, "tyrian.toml");
-  const text = CONFIG(address(v1), address(v2), dead);
+  tyrian("dev-cert", "--out", path.join(dir, "tls"), "shop.example.test", "*.shop.example.test");
+  writeFileSync(path.join(dir, "reader.token"), "only-looking\n");
+  const text = CONFIG(address(v1), address(v2), dead, dir);
   const { addresses, end } = await gateway(dir, text, { UI_TEST_KEY: "0123456789abcdef0123456789abcdef" });
   const token = readFileSync(path.join(dir, "state/admin.token"), "utf8").trim();
   const agent = new http.Agent({ keepAlive: true, maxSockets: 32 });
@@ -170,7 +185,9 @@ export async function scene() {
   });
 
   return {
-    admin: `http://${addresses.admin}`, web: addresses.web, token, get, text,
+    admin: `http://${addresses.admin}`, web: addresses.web, token, reader: "only-looking", get, text,
+    /** From now on the second version fails every `every`th time. */
+    fail: (every) => (v2.failing = every),
     write: (text) => writeFileSync(file, text),
     api: async (method, target, body) => {
       const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
@@ -187,8 +204,9 @@ export async function scene() {
         }
       };
       const wave = () => 6 + 4 * Math.sin(Date.now() / 9000);
-      loop(12, () => get(`/cart/${Math.floor(Math.random() * 90)}?page=2`));
-      loop(12, () => Math.random() < wave() / 12 && get("/cart/7"));
+      const someone = () => ({ "x-uid": String(Math.floor(Math.random() * 1e6)) });
+      loop(12, () => get(`/cart/${Math.floor(Math.random() * 90)}?page=2`, someone()));
+      loop(12, () => Math.random() < wave() / 12 && get("/cart/7", someone()));
       loop(34, () => get("/cart/3", { "x-user-group": "beta" }));
       loop(80, () => get("/cart/5", { "x-tyrian-color": "next" }));
       loop(35, () => get("/search?q=dye", { "x-client": "a" }));

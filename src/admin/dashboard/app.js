@@ -3,23 +3,29 @@
 import { get, onRefused, token } from "./api.js";
 import { h, icon, render } from "./dom.js";
 import { lasting } from "./format.js";
-import { changed, onChange, start, state } from "./state.js";
+import { changed, onChange, start, state, troubled } from "./state.js";
 import { now } from "./pages/now.js";
 import { routes } from "./pages/routes.js";
 import { services } from "./pages/services.js";
 import { colors } from "./pages/colors.js";
+import { rollouts } from "./pages/rollouts.js";
 import { limits } from "./pages/limits.js";
+import { listeners } from "./pages/listeners.js";
 import { tap } from "./pages/tap.js";
 import { config } from "./pages/config.js";
+import { audit } from "./pages/audit.js";
 
 const PAGES = [
   ["now", "Now", now],
   ["routes", "Routes", routes],
   ["services", "Services", services],
   ["colors", "Colors", colors],
+  ["rollouts", "Rollouts", rollouts],
   ["limits", "Limits & JWT", limits],
+  ["listeners", "Listeners & TLS", listeners],
   ["tap", "Tap", tap],
   ["config", "Config", config],
+  ["audit", "Audit", audit],
 ];
 
 const app = document.getElementById("app");
@@ -56,6 +62,8 @@ function navigation(current) {
   const count = (name) => {
     if (name === "services" && open) return h("span", { class: "count", title: "breakers not closed" }, open);
     if (name === "config" && state.status?.config.rejected) return h("span", { class: "count" }, "!");
+    const stopped = troubled().length;
+    if (name === "rollouts" && stopped) return h("span", { class: "count", title: "rollouts that their guard has stopped" }, stopped);
     return null;
   };
   return h("nav", { class: "nav", "aria-label": "Pages" }, PAGES.map(([name, title]) =>

@@ -56,6 +56,16 @@ export function lasting(s) {
 
 export const clock = (t) => new Date(t).toLocaleTimeString("en-GB");
 
+/** A day, such as 3 Feb 2027. */
+export const day = (t) => new Date(t).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
+
+/** A time of today, or a day and a time. */
+export function when(t) {
+  const then = new Date(t);
+  const today = then.toDateString() === new Date().toDateString();
+  return today ? clock(t) : `${then.toLocaleDateString("en-GB", { day: "numeric", month: "short" })} ${clock(t)}`;
+}
+
 export const plural = (n, one, many = `${one}s`) => `${n.toLocaleString("en-US")} ${n === 1 ? one : many}`;
 
 /** Where something is written: the file's name is enough to find it by, the whole path is there to hover. */

@@ -51,6 +51,12 @@ export async function refresh() {
   }
 }
 
+/** Rollouts that their guard has stopped, and that wait for an operator. */
+export function troubled() {
+  const stopped = ({ rollout }) => rollout?.finding && (rollout.phase === "aborted" || rollout.phase === "paused");
+  return (state.status?.shares ?? []).filter(stopped);
+}
+
 /** Hues for colors that name none: far apart, and readable by day and night. */
 const OWN = ["#3b82f6", "#f59e0b", "#14b8a6", "#a855f7", "#ef4444", "#84cc16", "#ec4899", "#0ea5e9"];
 

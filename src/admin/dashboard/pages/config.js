@@ -1,6 +1,7 @@
 // The configuration: what is live, what was, what would be.
 
 import { get, post, text } from "../api.js";
+import { act, confirmed, onlyLooking } from "../deeds.js";
 import { diff } from "../diff.js";
 import { empty, h, head, notice, tag } from "../dom.js";
 import { ago, plural } from "../format.js";
@@ -41,17 +42,23 @@ export function config({ redraw }) {
     here.done = null;
   });
   const apply = guard(async () => {
-    if (!confirm("Put this text to work? The file stays as it is, and rules again after a restart.")) return;
+    const text = "The file stays as it is, and rules again after a restart.";
+    if (!(await confirmed({ title: "Put this text to work?", text, verb: "Apply" }))) return;
     const put = (how) => post(`/v1/config/apply?verdict${how}`, { text: here.draft });
     let verdict = await put("");
     // Sound, but guarded: why is read before it is forced.
     const guarded = verdict.outcome === "rejected" && !verdict.diagnostics.length;
-    if (guarded && confirm(`${verdict.rendered}\nPut it to work all the same?`)) verdict = await put("&force");
+    const why = () => h("pre", { tabindex: "0" }, verdict.rendered);
+    if (guarded && (await confirmed({ title: "Put it to work all the same?", text: why(), verb: "Force", danger: true }))) verdict = await put("&force");
     await said(verdict);
     here.verdict = null;
   });
   const reload = guard(async () => said(await post("/v1/config/reload?verdict", {})));
-  const rollback = guard(async (generation) => said(await post("/v1/config/rollback?verdict", { generation })));
+  const rollback = guard(async (generation) => {
+    const text = "The file stays as it is, and rules again after a restart.";
+    if (!(await confirmed({ title: `Put generation ${generation} back to work?`, text, verb: "Roll back" }))) return;
+    await said(await post("/v1/config/rollback?verdict", { generation }));
+  });
   const said = async (verdict) => {
     here.done = verdict;
     await refresh();
@@ -62,8 +69,8 @@ export function config({ redraw }) {
   return () => {
     if (here.history && state.frame && state.frame.generation !== here.history.current && !here.busy) load();
     return [
-      head("Config", "What is live, what was, and what a change would do. A broken file never takes over.", h("button", { onclick: reload, disabled: here.busy }, "Reload from file")),
-      h("div", { class: "stack" }, rejected(), here.problem && notice("bad", here.problem), here.done && outcome(here.done),
+      head("Config", "What is live, what was, and what a change would do. A broken file never takes over.", act({ onclick: reload, disabled: here.busy }, "Reload from file")),
+      h("div", { class: "stack" }, onlyLooking(), rejected(), here.problem && notice("bad", here.problem), here.done && outcome(here.done),
         here.history && h("div", { class: "grid listed" },
           h("section", { class: "card flush" }, h("header", {}, h("h2", {}, "History"), h("span", { class: "soft small" }, plural(here.history.generations.length, "generation"))), list(here, choose)),
           h("section", { class: "card" }, tabs(here, redraw), { edit: () => edit(here, check, apply, redraw), diff: () => difference(here, rollback), live: () => lines(here.live.split("\n").map((line, at) => ["", at + 1, line])) }[here.tab]()))),
@@ -122,7 +129,7 @@ function edit(here, check, apply, redraw) {
   return h("div", {},
     h("div", { class: "editor", style: { "border-top": "0" } }, gutter, h("textarea", { class: "mono", spellcheck: "false", autocapitalize: "off", wrap: "off", "aria-label": "Configuration to check", "data-testid": "editor", value: here.draft ?? "", oninput: typed, onscroll: scrolled, onkeydown: keys })),
     h("div", { class: "body stack", style: { padding: "14px 18px 18px" } },
-      h("div", { class: "row spread" }, h("span", { class: "soft small" }, "Checked as the gateway would, tests of the file included."), h("div", { class: "row" }, h("button", { onclick: apply, disabled: here.busy || !sound || !here.verdict.changes.length, "data-testid": "apply" }, "Apply"), h("button", { class: "primary", onclick: check, disabled: here.busy, "data-testid": "check" }, "Check"))),
+      h("div", { class: "row spread" }, h("span", { class: "soft small" }, "Checked as the gateway would, tests of the file included."), h("div", { class: "row" }, act({ onclick: apply, disabled: here.busy || !sound || !here.verdict.changes.length, "data-testid": "apply" }, "Apply"), h("button", { class: "primary", onclick: check, disabled: here.busy, "data-testid": "check" }, "Check"))),
       sound && notice(found.length ? "warn" : "good", h("b", {}, "Sound. "), here.verdict.changes.length ? `${plural(here.verdict.changes.length, "change")} to what is live:` : "It says what is live already.", changes(here.verdict.changes)),
       here.verdict && !found.length && !sound && notice("bad", h("pre", {}, here.verdict.rendered)),
       found.length > 0 && h("div", { "data-testid": "diagnostics", "aria-live": "polite" }, found.map((one) => diagnostic(one, here.draft)))));
@@ -146,7 +153,7 @@ function difference(here, rollback) {
   const [now, then] = [here.texts.get(chosen), here.texts.get(older)];
   const entry = here.history.generations.find((entry) => entry.generation === chosen);
   if (!now || !entry) return empty("config", "Choose a generation", "Its difference to the one before shows up here.");
-  const back = chosen !== here.history.current && h("button", { class: "danger", onclick: () => confirm(`Put generation ${chosen} back to work? The file stays as it is.`) && rollback(chosen), disabled: here.busy }, "Roll back to this");
+  const back = chosen !== here.history.current && act({ class: "danger", onclick: () => rollback(chosen), disabled: here.busy }, "Roll back to this");
   const about = h("div", { class: "body row spread", style: { padding: "14px 18px" } }, h("span", {}, h("b", {}, `Generation ${chosen}`), h("span", { class: "soft" }, older ? ` against ${older}` : ", the first that is kept")), back);
   const files = now.map((file) => [file, (then ?? []).find((other) => other.name === file.name)]);
   const parts = files.map(([file, other]) => diff(other?.text ?? (then ? "" : file.text), file.text));

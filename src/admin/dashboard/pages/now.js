@@ -2,14 +2,17 @@
 
 import { chart, spark } from "../chart.js";
 import { card, empty, h, head, notice, tag } from "../dom.js";
-import { ms, percent, plural, quantity, rate, short, span } from "../format.js";
-import { hue, state } from "../state.js";
+import { ago, ms, percent, plural, rate, short, span, when } from "../format.js";
+import { hue, state, troubled } from "../state.js";
+
+/** Rollouts and findings that are named at once. */
+const MOST = 4;
 
 export function now({ redraw }) {
   const hovers = {};
   const hover = (id) => ({ hover: hovers[id], onHover: (t) => ((hovers[id] = t), redraw()) });
   return () => [
-    head("Now", "The last second in numbers, the last five minutes in pictures."),
+    head("Now", "The last minute in numbers, the last five minutes in pictures."),
     h("div", { class: "stack" }, attention(), state.frame ? [tiles(), traffic(hover("traffic")), h("div", { class: "grid half" }, durations(hover("durations")), failures(hover("failures"))), h("div", { class: "grid two" }, rows(), refusals())] : waiting()),
   ];
 }
@@ -32,18 +35,31 @@ function attention() {
   if (open.length) found.push(notice("bad", h("b", {}, `${plural(open.length, "breaker")} open: `), open.slice(0, 4).map((b) => `${b.service}/${b.version}`).join(", "), ". ", h("a", { href: "#/services" }, "Look")));
   const down = status?.endpoints_down ?? [];
   if (down.length) found.push(notice("warn", h("b", {}, `${plural(down.length, "endpoint")} out: `), down.slice(0, 4).join(", "), down.length > 4 ? " …" : "", ". ", h("a", { href: "#/services" }, "Look")));
+  found.push(...troubled().slice(0, MOST).map(stopped));
+  if (status?.findings?.length) found.push(notice("warn", status.findings.slice(0, MOST).map((words) => h("div", {}, sentence(words)))));
   return found;
 }
 
+/** A rollout that its guard has stopped stays on this page until it is started again. */
+function stopped({ color, rollout }) {
+  const last = rollout.events.at(-1);
+  const words = rollout.phase === "aborted" ? `aborted, ${last?.from ?? "–"} to 0%` : `paused at ${rollout.share}`;
+  return notice(rollout.phase === "aborted" ? "bad" : "warn", h("b", {}, `Rollout ${color} ${words}. `), `${when(rollout.since)}, ${ago(rollout.since)}: ${rollout.reason}. `, h("a", { href: "#/rollouts" }, "Look"));
+}
+
+const sentence = (words) => `${words[0].toUpperCase()}${words.slice(1)}.`;
+
 function tiles() {
   const { total, overhead, active, connections } = state.frame;
+  const { window } = total;
+  const us = (value) => ms(value === null ? null : value / 1000);
   const tile = (title, id, value, also, pick, ink) => h("section", { class: "card tile" }, h("h2", {}, title), h("div", { class: "big", "data-testid": id }, value), h("div", { class: "also" }, also), spark(state.history, pick, ink));
-  const errors = total.window.errors > 0 ? "var(--bad)" : "var(--good)";
+  const second = (value) => h("span", {}, "now ", value);
   return h("div", { class: "grid tiles" },
-    tile("Requests", "rps", rate(total.rps), [short(active), " in flight · ", plural(connections, "connection")], (e) => e.total.rps, "var(--accent)"),
-    tile("Errors", "errors", percent(total.errors, total.rps), ["last minute ", percent(total.window.errors, total.window.rps)], (e) => e.total.errors, errors),
-    tile("Latency, p99", "p99", ms(total.p99_ms), ["median ", ms(total.p50_ms)], (e) => e.total.p99_ms, "var(--accent)"),
-    tile("Own overhead, p99", "overhead", ms(overhead.p99_us === null ? null : overhead.p99_us / 1000), ["median ", ms(overhead.p50_us === null ? null : overhead.p50_us / 1000)], (e) => e.overhead.p99_us, "var(--uncolored)"));
+    tile("Requests", "rps", rate(window.rps), [h("span", {}, "now ", h("span", { "data-testid": "rps-now" }, rate(total.rps))), h("span", {}, short(active), " in flight"), h("span", {}, plural(connections, "connection"))], (e) => e.total.rps, "var(--accent)"),
+    tile("Errors", "errors", percent(window.errors, window.rps), [second(percent(total.errors, total.rps)), h("span", {}, rate(window.errors))], (e) => e.total.errors, window.errors > 0 ? "var(--bad)" : "var(--good)"),
+    tile("Latency, p99", "p99", ms(window.p99_ms), [second(ms(total.p99_ms)), h("span", {}, "median ", ms(window.p50_ms))], (e) => e.total.p99_ms, "var(--accent)"),
+    tile("Own overhead, p99", "overhead", us(overhead.window.p99_us), [second(us(overhead.p99_us)), h("span", {}, "median ", us(overhead.window.p50_us))], (e) => e.overhead.p99_us, "var(--uncolored)"));
 }
 
 /** Colors seen within the window, uncolored first. */
@@ -54,9 +70,9 @@ function seen() {
 
 function traffic(hover) {
   const series = seen().map((color) => ({ ...color, value: (entry) => entry.colors[color.key]?.rps ?? 0 }));
-  const legend = h("div", { class: "legend" }, series.map((one) => h("span", { class: "hue" }, h("i", { class: "dot square", style: { "--hue": one.hue } }), one.name, h("b", { "data-testid": `rps-${one.name}` }, short(state.frame.colors[one.key]?.rps ?? 0)))));
+  const legend = h("div", { class: "legend" }, series.map((one) => h("span", { class: "hue" }, h("i", { class: "dot square", style: { "--hue": one.hue } }), one.name, h("b", { "data-testid": `rps-${one.name}` }, rate(state.frame.colors[one.key]?.window.rps ?? 0)))));
   if (!series.length) return card("Requests by color", null, empty("colors", "No traffic yet", "Send a request through a listener and it shows up here.", `curl http://${state.status?.listeners[0]?.address ?? "localhost:8080"}/`));
-  return card("Requests by color", legend, chart({ title: "Requests a second by color", entries: state.history, series, stacked: true, label: (n) => short(n), ...hover }), promql("sum by (color) (rate(tyrian_requests_total[1m]))"));
+  return card("Requests by color", legend, chart({ title: "Requests a second by color", entries: state.history, series, stacked: true, wide: true, label: (n) => short(n), ...hover }), promql("sum by (color) (rate(tyrian_requests_total[1m]))"));
 }
 
 function durations(hover) {
@@ -64,7 +80,7 @@ function durations(hover) {
     { name: "p99", hue: "var(--accent)", value: (entry) => entry.total.p99_ms },
     { name: "p50", hue: "var(--uncolored)", value: (entry) => entry.total.p50_ms },
   ];
-  return card("Latency", keys(series), chart({ title: "Latency", entries: state.history, series, label: (n) => (n === null || n === undefined ? "–" : span(n).join(" ")), ...hover }), promql(quantile(0.99), quantile(0.5)));
+  return card("Latency", keys(series), chart({ title: "Latency", entries: state.history, series, log: true, label: (n) => (n === null || n === undefined ? "–" : span(n).join(" ")), ...hover }), promql(quantile(0.99), quantile(0.5)));
 }
 
 function failures(hover) {
@@ -104,9 +120,10 @@ function rows() {
 }
 
 function refusals() {
-  const reasons = Object.entries(state.frame.refusals).sort((a, b) => b[1] - a[1]);
+  const { refusals_window: window, window_s: seconds } = state.frame;
+  const reasons = Object.entries(window).sort((a, b) => b[1] - a[1]);
   const top = reasons[0]?.[1] ?? 1;
-  return card("Refused right now", h("span", { class: "soft small" }, "by reason"), reasons.length
+  return card("Refused", h("span", { class: "soft small" }, `last ${seconds} s, by reason`), reasons.length
     ? h("div", { class: "stack", style: { gap: "12px" } }, reasons.map(([reason, n]) => h("div", {}, h("div", { class: "row spread" }, h("code", {}, reason), rate(n)), h("div", { class: "meter", style: { "--hue": "var(--warn)" } }, h("i", { style: { width: `${(100 * n) / top}%` } })))))
-    : empty("check", "Nothing is refused", "Every request of the last second was let through."));
+    : empty("check", "Nothing is refused", "Every request of the last minute was let through."));
 }

@@ -1,8 +1,9 @@
 // Services: versions side by side, who is healthy, and what an operator may do by hand.
 
 import { get, put } from "../api.js";
+import { act as deed, onlyLooking } from "../deeds.js";
 import { empty, h, head, notice, tag } from "../dom.js";
-import { ms, percent, place, plural, rate, short } from "../format.js";
+import { ago, ms, percent, place, plural, rate, short, when } from "../format.js";
 import { hue, state } from "../state.js";
 
 export function services({ signal, redraw }) {
@@ -31,6 +32,7 @@ export function services({ signal, redraw }) {
   return () => [
     head("Services", "Versions side by side: what they carry, how they are, and which of them is left alone."),
     h("div", { class: "stack" },
+      onlyLooking(),
       here.problem && notice("bad", here.problem.message),
       here.done && notice(here.done.kind, here.done.words),
       here.list?.length === 0 && h("section", { class: "card" }, empty("services", "No services", "A service is what routes send traffic to.", '[services.shop.versions.v1]\nendpoints = ["127.0.0.1:9001"]')),
@@ -69,7 +71,7 @@ const WORDS = { closed: "Requests pass.", "half-open": "A few requests find out 
 /** The breaker as what it is: three states and the ways between them. */
 function automaton(name, breaker, path, act) {
   const node = (state, x, label) => h("g", { class: `${state} ${breaker.state === state ? "on" : ""}` }, h("circle", { cx: x, cy: 30, r: 9 }), h("text", { x, y: 58 }, label));
-  const hold = (state, label, words) => h("button", { class: "tiny", "aria-pressed": String(breaker.held && breaker.state === state), onclick: act(path, { state }, words) }, label);
+  const hold = (state, label, words) => deed({ class: "tiny", "aria-pressed": String(breaker.held && breaker.state === state), onclick: act(path, { state }, words) }, label);
   const left = breaker.retry_in_ms;
   const countdown = breaker.held ? " Held by hand." : breaker.state === "open" && left !== null ? ` Tried again in ${Math.ceil(left / 1000)} s.` : "";
   return h("div", { class: "automaton" },
@@ -81,7 +83,7 @@ function automaton(name, breaker, path, act) {
       h("div", { class: "soft small num" }, `${short(breaker.refused)} refused · opened ${breaker.transitions.open}×`, breaker.mode === "enforce" ? "" : ` · mode ${breaker.mode}`)),
     h("div", { class: "group", role: "group", "aria-label": `Hold the breaker of ${name}` },
       hold("open", "Open", `The breaker of ${name} is held open.`), hold("closed", "Close", `The breaker of ${name} is held closed.`),
-      h("button", { class: "tiny", onclick: act(path, { state: "half-open" }, `The breaker of ${name} finds out by itself.`) }, "Let it decide")));
+      deed({ class: "tiny", onclick: act(path, { state: "half-open" }, `The breaker of ${name} finds out by itself.`) }, "Let it decide")));
 }
 
 function line(endpoint, path, act) {
@@ -94,9 +96,16 @@ function line(endpoint, path, act) {
   const drain = { drained: !endpoint.drained };
   return h("div", { class: "endpoint", "data-key": endpoint.address },
     h("i", { class: "dot", style: { "--hue": ink }, "aria-hidden": "true" }),
-    h("div", {}, h("code", {}, endpoint.address), h("div", { class: "soft small num" }, words.join(" · "))),
+    h("div", {}, h("code", {}, endpoint.address), h("div", { class: "soft small num" }, words.join(" · ")), why(endpoint, way[0])),
     h("span", { class: `tag ${way[0]}` }, way[1]),
-    h("button", { class: "tiny", onclick: act(`${path}/endpoints/${encodeURIComponent(endpoint.address)}`, drain, endpoint.drained ? `${endpoint.address} takes requests again.` : `${endpoint.address} gets no new requests.`), "aria-label": `${endpoint.drained ? "Undrain" : "Drain"} ${endpoint.address}` }, endpoint.drained ? "Undrain" : "Drain"));
+    deed({ class: "tiny", onclick: act(`${path}/endpoints/${encodeURIComponent(endpoint.address)}`, drain, endpoint.drained ? `${endpoint.address} takes requests again.` : `${endpoint.address} gets no new requests.`), "aria-label": `${endpoint.drained ? "Undrain" : "Drain"} ${endpoint.address}` }, endpoint.drained ? "Undrain" : "Drain"));
+}
+
+/** Since when an endpoint is as it is, and why, where the gateway says so. */
+function why({ cause, since }, kind) {
+  if (!cause && !since) return null;
+  const time = since ? h("span", { class: "num", title: since }, `since ${when(since)}, ${ago(since)}`) : null;
+  return h("div", { class: `small ${kind === "good" ? "soft" : `${kind}-text`}`, "data-testid": "why" }, cause, cause && time ? ", " : null, time);
 }
 
 /** What a mirror's copies were answered, beside what the originals were. */

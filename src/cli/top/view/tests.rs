@@ -63,6 +63,19 @@ fn the_table_shows_who_gets_what() {
 }
 
 #[test]
+fn an_event_of_a_rollout_is_named_with_its_shares_and_reason() {
+    let mut model = model();
+    let mut told = frame(120.0);
+    told["events"] = json!([{
+        "kind": "rollout", "color": "next", "what": "aborted", "from": "25%", "to": "0%",
+        "reason": "7% of its requests failed", "generation": 7,
+    }]);
+    model.take(&told);
+    let words = "rollout next aborted: 25% to 0%, 7% of its requests failed";
+    assert!(screen(&model, 120, 14).contains(words));
+}
+
+#[test]
 fn a_narrow_terminal_keeps_what_matters() {
     insta::assert_snapshot!(screen(&model(), 80, 12));
 }
