@@ -40,16 +40,6 @@ export const CONFIG = (v1, v2, dead, dir) => `version = 1
 bind = "127.0.0.1:0"
 clients = { trust = ["127.0.0.0/8"], max_connections = 2000 }
 
-[listeners.secure]
-bind = "127.0.0.1:0"
-clients = { max_connections = 2000 }
-tls = { certs = [{ chain = "${dir}/tls/server.pem", key = { file = "${dir}/tls/server.key" } }] }
-
-[admin]
-bind = "127.0.0.1:0"
-metrics = "off"
-read_token = { file = "${dir}/reader.token" }
-
 [services.shop]
 default = "v1"
 breaker = "standard"
@@ -97,6 +87,16 @@ key = "header:x-client"
 issuer = "https://id.example.com/"
 algorithms = ["HS256"]
 keys = { hmac = { env = "UI_TEST_KEY" } }
+
+[listeners.secure]
+bind = "127.0.0.1:0"
+clients = { max_connections = 2000 }
+tls = { certs = [{ chain = "${dir}/tls/server.pem", key = { file = "${dir}/tls/server.key" } }] }
+
+[admin]
+bind = "127.0.0.1:0"
+metrics = "off"
+read_token = { file = "${dir}/reader.token" }
 
 [routes.cart]
 match = { host = "api.example.com", path = "/cart/*", methods = ["GET", "POST"] }

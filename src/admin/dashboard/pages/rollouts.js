@@ -11,7 +11,7 @@ import { hue, state } from "../state.js";
 const PACE_MS = 1000;
 
 export function rollouts({ signal, redraw }) {
-  const here = { list: null, problem: null, done: null };
+  const here = { list: null, problem: null, refused: null };
   const load = async () => {
     try {
       [here.list, here.problem] = [(await get("/v1/rollouts")).rollouts, null];
@@ -26,16 +26,16 @@ export function rollouts({ signal, redraw }) {
   const command = (view, action) => async () => {
     if (!(await confirmed(question(view, action)))) return;
     try {
-      const now = await post(`/v1/rollouts/${encodeURIComponent(view.color)}`, { action });
-      here.done = { kind: "good", words: `Rollout ${view.color}: ${PHASES[now.rollout.phase][1]}, share ${now.share}.` };
+      await post(`/v1/rollouts/${encodeURIComponent(view.color)}`, { action });
+      here.refused = null;
     } catch (problem) {
-      here.done = { kind: "bad", words: problem.message };
+      here.refused = problem.message;
     }
     await load();
   };
   return () => [
     head("Rollouts", "Shares that move by themselves, step by step, as long as the guard finds nothing."),
-    h("div", { class: "stack" }, onlyLooking(), here.problem && notice("bad", here.problem.message), here.done && notice(here.done.kind, here.done.words), here.list && all(here.list, command)),
+    h("div", { class: "stack" }, onlyLooking(), here.problem && notice("bad", here.problem.message), here.refused && notice("bad", here.refused), here.list && all(here.list, command)),
   ];
 }
 
@@ -106,8 +106,9 @@ function verdict({ rollout }) {
   const { phase, reason, since, waiting, finding } = rollout;
   const last = rollout.events.at(-1);
   const from = last && last.from !== last.to ? `, ${last.from} to ${last.to}` : "";
-  const time = h("span", { class: "soft num" }, when(since), `, ${ago(since)}`);
-  const line = (kind, words, ...more) => h("div", { class: `verdict ${kind}`, "data-testid": "verdict" }, icon(kind === "good" ? "check" : kind ? "alert" : "rollouts"), h("div", {}, h("div", { class: "row" }, h("b", {}, words), time), more));
+  // Read out when the verdict changes, not each time the clock moves on.
+  const time = h("span", { class: "soft num", "aria-live": "off" }, when(since), `, ${ago(since)}`);
+  const line = (kind, words, ...more) => h("div", { class: `verdict ${kind}`, role: "status", "data-testid": "verdict" }, icon(kind === "good" ? "check" : kind ? "alert" : "rollouts"), h("div", {}, h("div", { class: "row" }, h("b", {}, words), time), more));
   const why = h("div", {}, reason);
   if (phase === "idle") return h("div", { class: "verdict", "data-testid": "verdict" }, icon("rollouts"), h("div", {}, h("b", {}, "Waits to be started. "), h("span", { class: "soft" }, "No user meets the color by share until then.")));
   if (phase === "aborted") return line("bad", `Aborted${from}`, why);
