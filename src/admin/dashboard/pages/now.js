@@ -33,7 +33,7 @@ function attention() {
   if (status?.config.rolled_back_to) found.push(notice("warn", h("b", {}, `Rolled back to generation ${status.config.rolled_back_to}. `), "The file says something else."));
   const open = frame?.breakers.filter((breaker) => breaker.state === "open") ?? [];
   if (open.length) found.push(notice("bad", h("b", {}, `${plural(open.length, "breaker")} open: `), open.slice(0, 4).map((b) => `${b.service}/${b.version}`).join(", "), ". ", h("a", { href: "#/services" }, "Look")));
-  const down = status?.endpoints_down ?? [];
+  const down = (status?.endpoints_out ?? []).map((out) => `${out.service}/${out.version} ${out.endpoint}${out.cause ? ` (${out.cause})` : ""}`);
   if (down.length) found.push(notice("warn", h("b", {}, `${plural(down.length, "endpoint")} out: `), down.slice(0, 4).join(", "), down.length > 4 ? " …" : "", ". ", h("a", { href: "#/services" }, "Look")));
   found.push(...troubled().slice(0, MOST).map(stopped));
   if (status?.findings?.length) found.push(notice("warn", status.findings.slice(0, MOST).map((words) => h("div", {}, sentence(words)))));

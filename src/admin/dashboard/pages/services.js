@@ -80,14 +80,14 @@ function automaton(name, breaker, path, act) {
       node("closed", 30, "closed"), node("open", 107, "open"), node("half-open", 185, "half-open")),
     h("div", { style: { flex: "1", "min-width": "160px" } },
       h("div", {}, h("b", { "data-testid": "breaker-state" }, `Breaker ${breaker.state}. `), h("span", { class: "soft" }, WORDS[breaker.state], countdown)),
-      h("div", { class: "soft small num" }, `${short(breaker.refused)} refused · opened ${breaker.transitions.open}×`, breaker.mode === "enforce" ? "" : ` · mode ${breaker.mode}`)),
+      h("div", { class: "soft small num" }, `${short(breaker.refused)} refused · opened ${breaker.transitions.open}×`, breaker.mode === "enforce" ? "" : ` · mode ${breaker.mode}`), changed(breaker)),
     h("div", { class: "group", role: "group", "aria-label": `Hold the breaker of ${name}` },
       hold("open", "Open", `The breaker of ${name} is held open.`), hold("closed", "Close", `The breaker of ${name} is held closed.`),
       deed({ class: "tiny", onclick: act(path, { state: "half-open" }, `The breaker of ${name} finds out by itself.`) }, "Let it decide")));
 }
 
 function line(endpoint, path, act) {
-  const way = endpoint.drained ? ["warn", "drained"] : endpoint.ejected ? ["bad", "ejected"] : endpoint.down ? ["bad", "down"] : endpoint.healthy ? ["good", "healthy"] : ["bad", "unhealthy"];
+  const way = endpoint.drained ? ["warn", "drained"] : endpoint.ejected ? ["bad", "ejected"] : endpoint.down ? ["bad", "down"] : endpoint.healthy ? ["good", "healthy"] : endpoint.health === "awaited" ? ["warn", "not checked yet"] : ["bad", "unhealthy"];
   const words = [`${endpoint.in_flight} in flight`];
   if (endpoint.latency_ms > 0) words.push(`${endpoint.latency_ms.toFixed(1)} ms`);
   if (endpoint.weight !== 1) words.push(`weight ${endpoint.weight}`);
@@ -96,16 +96,31 @@ function line(endpoint, path, act) {
   const drain = { drained: !endpoint.drained };
   return h("div", { class: "endpoint", "data-key": endpoint.address },
     h("i", { class: "dot", style: { "--hue": ink }, "aria-hidden": "true" }),
-    h("div", {}, h("code", {}, endpoint.address), h("div", { class: "soft small num" }, words.join(" · ")), why(endpoint, way[0])),
+    h("div", {}, h("code", {}, endpoint.address), h("div", { class: "soft small num" }, words.join(" · ")), why(endpoint)),
     h("span", { class: `tag ${way[0]}` }, way[1]),
     deed({ class: "tiny", onclick: act(`${path}/endpoints/${encodeURIComponent(endpoint.address)}`, drain, endpoint.drained ? `${endpoint.address} takes requests again.` : `${endpoint.address} gets no new requests.`), "aria-label": `${endpoint.drained ? "Undrain" : "Drain"} ${endpoint.address}` }, endpoint.drained ? "Undrain" : "Drain"));
 }
 
-/** Since when an endpoint is as it is, and why, where the gateway says so. */
-function why({ cause, since }, kind) {
-  if (!cause && !since) return null;
-  const time = since ? h("span", { class: "num", title: since }, `since ${when(since)}, ${ago(since)}`) : null;
-  return h("div", { class: `small ${kind === "good" ? "soft" : `${kind}-text`}`, "data-testid": "why" }, cause, cause && time ? ", " : null, time);
+/** The latest change of a breaker: when, why, and by which numbers. */
+function changed({ cause, since, requests, failed, slow }) {
+  if (!since) return null;
+  const numbers = { error_rate: [failed, "failed"], slow_rate: [slow, "slow"], probes_failed: [failed, "failed"] }[cause];
+  const seen = numbers && requests ? `, ${short(numbers[0])} of ${short(requests)} ${numbers[1]}` : "";
+  return h("div", { class: "soft small num", title: since }, `since ${when(since)} (${(cause ?? "").replaceAll("_", " ")}${seen})`);
+}
+
+/** What may keep requests from an endpoint; several may hold at once. */
+const TROUBLES = [["down", "unreachable"], ["unhealthy", "unhealthy"], ["ejected", "ejected"], ["drained", "drained"]];
+
+/** Since when an endpoint is out, and why, as far as the gateway knows. */
+function why(endpoint) {
+  const known = TROUBLES.filter(([name]) => endpoint[`${name}_since`] || endpoint[`${name}_cause`]);
+  return known.map(([name, words]) => {
+    const [since, cause, until] = ["since", "cause", "until"].map((what) => endpoint[`${name}_${what}`]);
+    const ends = until && new Date(until) > Date.now() ? `, until ${when(until)}` : "";
+    return h("div", { class: `small ${name === "drained" ? "warn-text" : "bad-text"}`, "data-testid": "why" },
+      cause ? `${words}: ${cause}` : words, since ? h("span", { class: "num", title: since }, `, since ${when(since)} (${ago(since)})`) : null, ends);
+  });
 }
 
 /** What a mirror's copies were answered, beside what the originals were. */
