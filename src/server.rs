@@ -2,8 +2,9 @@
 //! on, hands sockets over, drains.
 
 use crate::config::listener::Bind;
+use crate::config::server::Drain as Rules;
 use crate::config::{Config, Name};
-use crate::edge::{FIRST_WORD, Road, Server as Edge, listener};
+use crate::edge::{Drainer, Phase, Road, Server as Edge, listener};
 use crate::live::Doors;
 use crate::snapshot::{Current, Snapshot};
 use crate::sockets::{self, Inherited, Listening};
@@ -19,16 +20,19 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// Unused upstream connections kept per thread, over all endpoints.
 const POOL_SIZE: usize = 1024;
-/// How often a drain looks whether the last request has ended.
+/// How often a drain looks whether the last connection has ended.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 
 /// Running listeners. Dropping it does not stop them; [`Serving::drain`] does.
 pub struct Serving {
     edge: Edge,
-    drain: watch::Sender<bool>,
+    /// Turns true when the process has no more time for connections of listeners that are closed.
+    over: watch::Sender<bool>,
     open: Mutex<BTreeMap<Name, Open>>,
     runtime: Handle,
 }
@@ -41,7 +45,8 @@ struct Open {
     address: Bind,
     /// Connections that are open.
     connections: Arc<AtomicU32>,
-    stop: watch::Sender<bool>,
+    drainer: Drainer,
+    accepting: JoinHandle<()>,
     /// A second handle on the socket, for whoever takes over.
     handle: OwnedFd,
 }
@@ -74,15 +79,16 @@ pub fn start(
             .map_err(fail)?;
         sockets.push((name.clone(), config.bind.clone(), socket));
     }
-    let (drain, draining) = watch::channel(false);
     let serving = Arc::new(Serving {
         edge: Edge {
             proxy: Arc::new(proxy(&snapshot, &current, &metrics)),
             current,
             metrics,
-            drain: draining,
+            // Each listener has its own.
+            drain: Drainer::new().1,
+            never: watch::channel(false).1,
         },
-        drain,
+        over: watch::channel(false).0,
         open: Mutex::default(),
         runtime: Handle::current(),
     });
@@ -128,13 +134,16 @@ impl Serving {
     fn listen(&self, name: &Name, asked: Bind, socket: Listening) -> io::Result<()> {
         let address = socket.address(&asked)?;
         let handle = socket.handle()?;
-        let (stop, stopped) = watch::channel(false);
+        let (drainer, drain) = Drainer::new();
+        let edge = Edge {
+            drain,
+            ..self.edge.clone()
+        };
         tracing::info!(listener = %name, %address, "listening");
         let connections = Arc::new(AtomicU32::new(0));
-        let edge = self.edge.clone();
-        let accepting = listener::accept(socket, name.clone(), edge, connections.clone(), stopped);
+        let accepting = listener::accept(socket, name.clone(), edge, connections.clone());
         let failed = name.clone();
-        self.runtime.spawn(async move {
+        let accepting = self.runtime.spawn(async move {
             if let Err(error) = accepting.await {
                 tracing::error!(listener = %failed, %error, "cannot accept at all");
             }
@@ -143,18 +152,28 @@ impl Serving {
             asked,
             address,
             connections,
-            stop,
+            drainer,
+            accepting,
             handle,
         };
         self.open.lock().insert(name.clone(), open);
         Ok(())
     }
 
+    /// Closes a listener that a reload has taken away; its connections have the grace of a drain.
     fn close(&self, name: &Name) {
-        if let Some(open) = self.open.lock().remove(name) {
-            tracing::info!(listener = %name, address = %open.address, "no longer listening");
-            open.end();
-        }
+        let Some(open) = self.open.lock().remove(name) else {
+            return;
+        };
+        tracing::info!(listener = %name, address = %open.address, "no longer listening");
+        open.drainer.tell(Phase::Closed);
+        open.remove_file();
+        let rules = self.edge.current.load().config.server.drain.clone();
+        let mut over = self.over.subscribe();
+        self.runtime.spawn(async move {
+            let _ = timeout(rules.grace.min(rules.timeout), over.wait_for(|over| *over)).await;
+            open.drainer.tell(Phase::Over);
+        });
     }
 
     /// Listener names and the addresses they are really bound to.
@@ -185,24 +204,48 @@ impl Serving {
             .collect()
     }
 
-    /// Stops accepting, lets requests in flight end, and returns how many did not within `limit`.
-    /// Socket files go unless somebody else listens on them now.
-    pub async fn drain(&self, limit: Duration, handed_over: bool) -> i64 {
-        let _ = self.drain.send(true);
-        for (_, open) in std::mem::take(&mut *self.open.lock()) {
-            match handed_over {
-                true => drop(open.stop.send(true)),
-                false => open.end(),
-            }
+    /// From now on every answer says that its connection closes; new ones are still accepted.
+    pub fn announce(&self) {
+        for open in self.open.lock().values() {
+            open.drainer.tell(Phase::Announced);
         }
+    }
+
+    /// Stops accepting, lets requests in flight end, and returns how many did not within the
+    /// timeout. Where another process has taken the sockets over, their files stay, and kept
+    /// connections are served for the grace.
+    pub async fn drain(&self, rules: &Rules, handed_over: bool) -> i64 {
+        let began = Instant::now();
+        let closing = std::mem::take(&mut *self.open.lock());
+        let mut drainers = Vec::with_capacity(closing.len());
+        for (_, open) in closing {
+            open.drainer.tell(Phase::Closed);
+            if !handed_over {
+                open.remove_file();
+            }
+            // Whoever has connected already is counted then.
+            let _ = open.accepting.await;
+            drainers.push(open.drainer);
+        }
+        if handed_over {
+            self.empties(rules.grace.min(rules.timeout)).await;
+        }
+        let _ = self.over.send(true);
+        for drainer in &drainers {
+            drainer.tell(Phase::Over);
+        }
+        let left = rules.timeout.saturating_sub(began.elapsed());
+        self.empties(left).await;
+        self.edge.metrics.active.load(Relaxed).max(0)
+    }
+
+    /// Waits until the last connection has closed, no longer than `limit`.
+    async fn empties(&self, limit: Duration) {
         let began = Instant::now();
         let metrics = &self.edge.metrics;
-        loop {
-            let left = metrics.active.load(Relaxed);
-            // Who connected a moment ago may have asked something that nobody has read yet.
-            let unheard = metrics.connections.load(Relaxed) > 0 && began.elapsed() < FIRST_WORD;
-            if (left <= 0 && !unheard) || began.elapsed() >= limit {
-                return left.max(0);
+        while metrics.connections.load(Relaxed) > 0 || metrics.active.load(Relaxed) > 0 {
+            if began.elapsed() >= limit {
+                return;
             }
             tokio::time::sleep(DRAIN_POLL).await;
         }
@@ -210,8 +253,8 @@ impl Serving {
 }
 
 impl Open {
-    fn end(self) {
-        let _ = self.stop.send(true);
+    /// Removes the file of a Unix socket.
+    fn remove_file(&self) {
         if let Bind::Unix(path) = &self.address {
             let _ = std::fs::remove_file(path);
         }

@@ -243,13 +243,15 @@ async fn leave(
     admin.drain();
     let drain = live.current.load().config.server.drain.clone();
     let (delay, timeout) = (Lasting(drain.delay), Lasting(drain.timeout));
-    tracing::info!(%delay, %timeout, "draining");
+    let grace = Lasting(drain.grace);
+    tracing::info!(%delay, %grace, %timeout, "draining");
+    serving.announce();
     let ended = async {
-        // Whoever took over serves already: nobody has to notice first that we leave.
+        // After a handover there is no need for load balancers to notice first.
         if !handed_over {
             tokio::time::sleep(drain.delay).await;
         }
-        serving.drain(drain.timeout, handed_over).await
+        serving.drain(&drain, handed_over).await
     };
     let left = tokio::select! {
         left = ended => left,

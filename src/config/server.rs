@@ -24,7 +24,7 @@ table! {
         /// Worker threads; 0 means one per core the cgroup grants.
         "threads" => threads: u16 = (0) "0",
         /// How the process leaves.
-        "drain" => drain: Drain = (Drain::default()) "{ delay = \"0s\", timeout = \"30s\" }",
+        "drain" => drain: Drain = (Drain::default()) "{ delay = \"0s\", grace = \"5s\", timeout = \"30s\" }",
         /// Which answers are compressed, where a route does not say.
         "compress" => compress: Compress = (Compress(None)) "false",
         /// Refuses reloads that would move too many recent requests.
@@ -36,10 +36,15 @@ table! {
 }
 
 table! {
-    /// How the process leaves after TERM or INT.
+    /// How the process leaves after TERM or INT, or QUIT. From the signal on, every answer says
+    /// that its connection closes.
     pub struct Drain {
         /// Time between turning unready and closing the listeners, for load balancers to notice.
         "delay" => delay: Duration = (Duration::ZERO) "\"0s\"",
+        /// Time in which connections are still served whose listener has gone: the sockets were
+        /// handed over (QUIT), or a reload has taken the listener away. Ends early with the last
+        /// connection, and at the latest with `timeout`.
+        "grace" => grace: Duration = (Duration::from_secs(5)) "\"5s\"",
         /// Longest wait for requests in flight after the listeners closed.
         "timeout" => timeout: Duration = (Duration::from_secs(30)) "\"30s\"",
     }
@@ -49,6 +54,7 @@ impl Default for Drain {
     fn default() -> Self {
         Self {
             delay: Duration::ZERO,
+            grace: Duration::from_secs(5),
             timeout: Duration::from_secs(30),
         }
     }

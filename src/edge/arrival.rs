@@ -1,6 +1,7 @@
 //! From an accepted socket to a connection ready for HTTP: who is behind it (PROXY protocol), and
 //! TLS, both within the listener's time.
 
+use super::drain::Drain;
 use super::facts::{Facts, Secured};
 use super::proxy_protocol;
 use super::socket::{Socket, Transport};
@@ -29,6 +30,7 @@ pub async fn receive(
     settings: &ListenerSettings,
     mut transport: Transport,
     mut peer: SocketAddr,
+    drain: Drain,
 ) -> Option<Arrived> {
     if settings.proxy_protocol && settings.trusts(peer.ip().to_canonical()) {
         let header = timeout(
@@ -43,7 +45,7 @@ pub async fn receive(
             }
         }
     }
-    let mut facts = Facts::new(name.clone(), peer);
+    let mut facts = Facts::new(name.clone(), peer, drain);
     let Some(tls) = &settings.tls else {
         let socket = Socket::Plain(transport);
         return Some(Arrived {

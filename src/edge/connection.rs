@@ -2,6 +2,7 @@
 //! what is malformed, and hands well-formed requests to the proxy one at a time.
 
 use super::arrival::{Arrived, receive};
+use super::drain::{Drain, LAST_WORD, Phase};
 use super::facts::socket_digest;
 use super::head::{Head, Limits, Refused, Scanner};
 use super::road::Road;
@@ -14,19 +15,20 @@ use crate::snapshot::{Current, ListenerSettings};
 use crate::telemetry::Metrics;
 use bytes::BytesMut;
 use futures::FutureExt;
+use futures::future::maybe_done;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use std::future::poll_fn;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 /// What an HTTP/2 client with prior knowledge sends first (RFC 9113, section 3.4).
@@ -36,17 +38,16 @@ const H2_PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0";
 /// Longest wait for the rest of a refused request's body before the connection is given up.
 pub const DRAIN_BODY: Duration = Duration::from_secs(2);
 
-/// How long a draining process listens to whoever has just connected: what it asks may be on its way.
-pub const FIRST_WORD: Duration = Duration::from_secs(1);
-
 /// What every connection needs.
 #[derive(Clone)]
 pub struct Server {
     pub current: Current,
     pub proxy: Arc<HttpProxy<Road>>,
     pub metrics: Arc<Metrics>,
-    /// Turns true when the process drains.
-    pub drain: ShutdownWatch,
+    /// How far the listener is on its way out.
+    pub drain: Drain,
+    /// Never true: the core would close after answers behind which another request waits.
+    pub never: ShutdownWatch,
 }
 
 /// What reading for the next request has come to.
@@ -59,12 +60,16 @@ enum Next {
     Closed,
 }
 
-/// Serves a connection until either side ends it. Never panics outwards.
-pub async fn serve(server: Server, listener: Name, transport: Transport, peer: SocketAddr) {
-    let Some(settings) = server.current.load().listener(&listener) else {
-        return;
-    };
-    let arrived = receive(&listener, &settings, transport, peer).await;
+/// Serves a connection until either side ends it. Never panics outwards. `settings` count until
+/// the live snapshot has others, and go on to count where it has none: the listener was closed.
+pub async fn serve(
+    server: Server,
+    listener: Name,
+    mut settings: Arc<ListenerSettings>,
+    transport: Transport,
+    peer: SocketAddr,
+) {
+    let arrived = receive(&listener, &settings, transport, peer, server.drain.clone()).await;
     let Some(Arrived { socket, facts, h2 }) = arrived else {
         return;
     };
@@ -83,12 +88,12 @@ pub async fn serve(server: Server, listener: Name, transport: Transport, peer: S
         return http2::serve(&server, stream, &settings).await;
     }
     let mut first = true;
-    let mut drains = pin!(drained(server.drain.clone(), FIRST_WORD));
+    let mut over = pin!(maybe_done(server.drain.reaches(Phase::Over)));
     loop {
-        let Some(settings) = server.current.load().listener(&listener) else {
-            return;
-        };
-        match next(&mut stream, &settings, first, drains.as_mut()).await {
+        if let Some(fresh) = server.current.load().listener(&listener) {
+            settings = fresh;
+        }
+        match next(&mut stream, &settings, first, over.as_mut()).await {
             Next::Request(head) => match request(&server, stream, head, &settings).await {
                 Some(reusable) => stream = reusable,
                 None => return,
@@ -102,28 +107,17 @@ pub async fn serve(server: Server, listener: Name, transport: Transport, peer: S
             }
             Next::Closed => return,
         }
-        if first {
-            drains.set(drained(server.drain.clone(), Duration::ZERO));
-        }
         first = false;
     }
 }
 
-/// Returns so long after the process has begun to drain.
-async fn drained(mut drain: ShutdownWatch, after: Duration) {
-    // An error: whoever tells of it is gone, and with it the process.
-    let _ = drain.wait_for(|draining| *draining).await;
-    if !after.is_zero() {
-        tokio::time::sleep(after).await;
-    }
-}
-
-/// Reads until a head is complete, the client is gone, time is up, or the process drains.
+/// Reads until a head is complete, the client is gone, or time is up: the listener's, or that of
+/// a connection that must end.
 async fn next(
     stream: &mut ClientStream,
     settings: &ListenerSettings,
     first: bool,
-    mut drains: Pin<&mut impl Future<Output = ()>>,
+    mut over: Pin<&mut impl Future<Output = ()>>,
 ) -> Next {
     let limits = Limits {
         bytes: settings.max_head,
@@ -150,8 +144,8 @@ async fn next(
                 },
             }
         }
-        let drains = drains.as_mut();
-        if let Some(ended) = read_more(stream, settings, deadline, first, drains).await {
+        let over = over.as_mut();
+        if let Some(ended) = read_more(stream, settings, deadline, first, over).await {
             let begun = first && settings.h2c && stream.ahead.starts_with(H2_PREFACE_LINE);
             return match ended {
                 Next::Refused(_) if begun => Next::NotH2,
@@ -167,22 +161,20 @@ async fn read_more(
     settings: &ListenerSettings,
     deadline: Option<Instant>,
     first: bool,
-    mut drains: Pin<&mut impl Future<Output = ()>>,
+    mut over: Pin<&mut impl Future<Output = ()>>,
 ) -> Option<Next> {
-    let until = deadline.unwrap_or_else(|| {
-        let wait = match first {
-            true => settings.header_timeout,
-            false => settings.idle_timeout,
-        };
-        Instant::now() + wait
-    });
-    let read = poll_fn(|cx| match stream.poll_ahead(cx, until) {
-        Poll::Ready(read) => Poll::Ready(read),
-        // A half-read head is waited for; a quiet connection is let go.
-        Poll::Pending if deadline.is_none() => drains.as_mut().poll(cx).map(|()| Ok(0)),
-        Poll::Pending => Poll::Pending,
-    });
-    match read.await {
+    // A half-read head is waited for, whatever the listener's phase is.
+    let read = match deadline {
+        Some(deadline) => poll_fn(|cx| stream.poll_ahead(cx, deadline)).await,
+        None => {
+            let wait = match first {
+                true => settings.header_timeout,
+                false => settings.idle_timeout,
+            };
+            quiet(stream, wait, over.as_mut()).await
+        }
+    };
+    match read {
         Ok(0) => Some(Next::Closed),
         Ok(_) => None,
         Err(error) if deadline.is_some() && error.kind() == ErrorKind::TimedOut => {
@@ -190,6 +182,33 @@ async fn read_more(
         }
         Err(_) => Some(Next::Closed),
     }
+}
+
+/// Waits for the first bytes of a head, no longer than `wait`. Once the connection must end, it is
+/// given up [`LAST_WORD`] after this wait began, and not before a last look: what has arrived is
+/// served.
+async fn quiet(
+    stream: &mut ClientStream,
+    wait: Duration,
+    mut over: Pin<&mut impl Future<Output = ()>>,
+) -> io::Result<usize> {
+    let since = Instant::now();
+    let (until, mut last, mut looked) = (since + wait, since + LAST_WORD, false);
+    poll_fn(|cx| {
+        if let Poll::Ready(read) = stream.poll_ahead(cx, until) {
+            return Poll::Ready(read);
+        }
+        ready!(over.as_mut().poll(cx));
+        let read = ready!(stream.poll_ahead(cx, last.min(until)));
+        // The runtime may not have heard yet of what the kernel has.
+        if read.is_ok() || looked || stream.is_quiet() {
+            return Poll::Ready(read);
+        }
+        looked = true;
+        last = Instant::now() + LAST_WORD;
+        stream.poll_ahead(cx, last)
+    })
+    .await
 }
 
 /// What the first bytes of a connection have of the HTTP/2 preface.
@@ -235,13 +254,16 @@ async fn request(
         }
     };
     stream.begin(head.body, head.websocket);
+    if server.drain.is_announced() {
+        stream.lets_next_follow();
+    }
     let rescue = stream.rescue();
     let mut session = ServerSession::new_http1(stream);
     session.set_read_timeout(Some(settings.idle_timeout));
     session.set_write_timeout(Some(settings.write_timeout));
     session.set_total_drain_timeout(Some(DRAIN_BODY));
     session.set_pipelined_prefix(bytes);
-    let served = AssertUnwindSafe(server.proxy.process_new_http(session, &server.drain));
+    let served = AssertUnwindSafe(server.proxy.process_new_http(session, &server.never));
     match served.catch_unwind().await {
         Ok(reused) => {
             let (stream, _) = reused?.consume();

@@ -1,5 +1,6 @@
 //! What is known of a client connection, carried to each of its requests.
 
+use super::drain::Drain;
 use crate::config::Name;
 use crate::tls::Identity;
 use http::HeaderValue;
@@ -8,7 +9,7 @@ use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{Digest, SocketDigest};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// What a handshake has established.
@@ -38,6 +39,10 @@ pub struct Facts {
     pub peer_text: HeaderValue,
     /// `None`: a connection without TLS.
     pub secured: Option<Secured>,
+    /// How far the listener is on its way out.
+    drain: Drain,
+    /// Whether another request has arrived behind the one in progress.
+    followed: AtomicBool,
     since: Instant,
     /// When the exchange in progress must be over, in nanoseconds after `since`. The stream looks
     /// at it, because it is the one who is polled while an upstream drips.
@@ -50,7 +55,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    pub fn new(listener: Name, peer: SocketAddr) -> Self {
+    pub fn new(listener: Name, peer: SocketAddr, drain: Drain) -> Self {
         let ip = peer.ip().to_canonical();
         let peer_text = HeaderValue::try_from(ip.to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
@@ -59,6 +64,8 @@ impl Facts {
             peer: SocketAddr::new(ip, peer.port()),
             peer_text,
             secured: None,
+            drain,
+            followed: AtomicBool::new(false),
             since: Instant::now(),
             deadline: AtomicU64::new(NEVER),
             patience: AtomicU64::new(NEVER),
@@ -113,12 +120,24 @@ impl Facts {
             peer: self.peer,
             peer_text: self.peer_text.clone(),
             secured: self.secured.clone(),
+            drain: self.drain.clone(),
+            followed: AtomicBool::new(false),
             since: self.since,
             deadline: AtomicU64::new(NEVER),
             patience: AtomicU64::new(NEVER),
             silent: AtomicU64::new(NEVER),
         };
         own.into_digest()
+    }
+
+    /// Says whether another request has arrived behind the one in progress.
+    pub fn set_followed(&self, followed: bool) {
+        self.followed.store(followed, Relaxed);
+    }
+
+    /// Whether the connection closes after the answer to the request in progress.
+    pub fn closes(&self) -> bool {
+        self.drain.is_announced() && !self.followed.load(Relaxed)
     }
 
     /// How the client connected.

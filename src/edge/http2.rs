@@ -2,6 +2,7 @@
 //! to the proxy one task each; a client that floods or idles is sent away (RFC 9113).
 
 use super::connection::Server;
+use super::drain::Phase;
 use super::facts::Facts;
 use super::frames::Alarm;
 use super::head::Limits;
@@ -18,9 +19,10 @@ use pingora::apps::HttpServerApp;
 use pingora::protocols::Digest;
 use pingora::protocols::http::ServerSession;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
@@ -89,7 +91,11 @@ pub async fn serve(server: &Server, mut stream: Box<ClientStream>, settings: &Li
     stream.becomes_h2(alarm.clone(), settings.header_timeout);
     let carrier = stream.carrier();
     let shaken = options(settings).handshake(stream);
-    let Ok(Ok(connection)) = timeout(settings.header_timeout, shaken).await else {
+    let shaken = tokio::select! {
+        shaken = timeout(settings.header_timeout, shaken) => shaken,
+        () = server.drain.gives_up(Instant::now()) => return,
+    };
+    let Ok(Ok(connection)) = shaken else {
         settings.series.cut("http2_preface");
         return;
     };
@@ -112,18 +118,23 @@ struct Streams<'a> {
 
 impl Streams<'_> {
     async fn accept(&self, mut connection: Connection, alarm: &Alarm) {
-        let mut drain = self.server.drain.clone();
-        let mut malformed = 0;
+        let mut announced = pin!(self.server.drain.reaches(Phase::Announced));
+        let mut over = pin!(self.server.drain.reaches(Phase::Over));
+        let (mut malformed, mut asked) = (0, false);
         let farewell = loop {
             let accepted = tokio::select! {
                 biased;
-                _ = drain.wait_for(|draining| *draining) => break Farewell::Graceful,
+                // Who connects to a listener that drains gets one answer at least: sent away at
+                // once, it would come again at once.
+                () = &mut announced, if asked => break Farewell::Graceful,
+                () = &mut over => break Farewell::Graceful,
                 fault = alarm.rings() => break Farewell::Abrupt(fault.reason, fault.why),
                 accepted = connection.accept() => accepted,
                 () = self.active.idles(self.settings.idle_timeout) => break Farewell::Graceful,
             };
             match accepted {
                 Some(Ok((request, respond))) => {
+                    asked = true;
                     malformed += usize::from(!self.serve(request, respond));
                 }
                 None => return,
@@ -199,7 +210,7 @@ impl Streams<'_> {
                 return;
             }
             let session = ServerSession::new_custom(Box::new(exchange));
-            let served = AssertUnwindSafe(server.proxy.process_new_http(session, &server.drain));
+            let served = AssertUnwindSafe(server.proxy.process_new_http(session, &server.never));
             tokio::select! {
                 served = served.catch_unwind() => {
                     if served.is_err() {

@@ -2,26 +2,30 @@
 //! a task of its own.
 
 use super::connection::{self, Server};
+use super::drain::Phase;
 use super::socket::Transport;
 use crate::config::Name;
 use crate::policy::limit::network_of;
-use crate::snapshot::ListenerSeries;
+use crate::snapshot::{ListenerSeries, ListenerSettings};
 use crate::sockets::Listening;
 use crate::telemetry::Metrics;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::watch;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// Pause after an accept failed for want of descriptors or memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// Who clients of a Unix socket are: somebody on this machine.
 const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Connections that are taken over from a socket that is closed.
+const BACKLOG_MAX: usize = 4096;
 
 /// A socket that accepts, TCP or Unix.
 enum Accepting {
@@ -50,10 +54,18 @@ impl Accepting {
             }
         }
     }
+
+    /// The socket, without the runtime, which may not know yet of connections that wait.
+    fn into_listening(self) -> io::Result<Listening> {
+        match self {
+            Self::Tcp(listener) => listener.into_std().map(Listening::Tcp),
+            Self::Unix(listener) => listener.into_std().map(Listening::Unix),
+        }
+    }
 }
 
-/// Accepts until the process drains or `stop` says so; what was accepted goes on by itself. Counts
-/// the connections that are open in `open`.
+/// Accepts until the listener is closed; what was accepted goes on by itself. Counts the
+/// connections that are open in `open`.
 ///
 /// # Errors
 /// When the socket cannot be used at all.
@@ -62,31 +74,61 @@ pub async fn accept(
     name: Name,
     server: Server,
     open: Arc<AtomicU32>,
-    mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let listener = Accepting::new(socket)?;
-    let gate = Arc::new(Gate {
-        open,
-        by_address: DashMap::new(),
-    });
-    let mut drain = server.drain.clone();
+    let mut door = Door {
+        settings: None,
+        gate: Arc::new(Gate {
+            open,
+            by_address: DashMap::new(),
+        }),
+        name,
+        server,
+    };
+    let mut closed = pin!(door.server.drain.reaches(Phase::Closed));
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = drain.wait_for(|draining| *draining) => return Ok(()),
-            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            () = &mut closed => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((transport, peer)) => admit(&server, &name, &gate, transport, peer),
+            Ok((transport, peer)) => door.admit(transport, peer),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                if let Some(settings) = server.current.load().listener(&name) {
+                if let Some(settings) = door.settings() {
                     settings.series.cut("accept_failed");
                 }
-                tracing::warn!(listener = %name, %error, "cannot accept; pausing");
+                tracing::warn!(listener = %door.name, %error, "cannot accept; pausing");
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }
+        }
+    }
+    // Closing the socket would reset those who have connected already.
+    let rest = listener.into_listening()?;
+    for _ in 0..BACKLOG_MAX {
+        match waiting(&rest) {
+            Ok((transport, peer)) => door.admit(transport, peer),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(_) => break, // there is none, or no descriptor for it
+        }
+    }
+    Ok(())
+}
+
+/// A connection that waits to be accepted.
+fn waiting(listening: &Listening) -> io::Result<(Transport, SocketAddr)> {
+    match listening {
+        Listening::Tcp(listener) => {
+            let (stream, peer) = listener.accept()?;
+            stream.set_nonblocking(true)?;
+            stream.set_nodelay(true)?;
+            Ok((TcpStream::from_std(stream)?.into(), peer))
+        }
+        Listening::Unix(listener) => {
+            let (stream, _) = listener.accept()?;
+            stream.set_nonblocking(true)?;
+            Ok((UnixStream::from_std(stream)?.into(), LOCAL))
         }
     }
 }
@@ -100,29 +142,47 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-fn admit(server: &Server, name: &Name, gate: &Arc<Gate>, transport: Transport, peer: SocketAddr) {
-    let Some(settings) = server.current.load().listener(name) else {
-        return;
-    };
-    let ip = peer.ip().to_canonical();
-    if !settings.admits(ip) {
-        return settings.series.cut("client_denied");
+/// What decides who may come in.
+struct Door {
+    server: Server,
+    name: Name,
+    gate: Arc<Gate>,
+    /// As they were last; they count on where a reload has taken the listener away.
+    settings: Option<Arc<ListenerSettings>>,
+}
+
+impl Door {
+    fn settings(&mut self) -> Option<Arc<ListenerSettings>> {
+        let fresh = self.server.current.load().listener(&self.name);
+        self.settings = fresh.or_else(|| self.settings.take());
+        self.settings.clone()
     }
-    if gate.open.load(Relaxed) >= settings.max_connections {
-        return settings.series.cut("listener_full");
+
+    /// Serves a connection, if it may come in.
+    fn admit(&mut self, transport: Transport, peer: SocketAddr) {
+        let Some(settings) = self.settings() else {
+            return;
+        };
+        let (metrics, series) = (&self.server.metrics, &settings.series);
+        let ip = peer.ip().to_canonical();
+        if !settings.admits(ip) {
+            return series.cut("client_denied");
+        }
+        if self.gate.open.load(Relaxed) >= settings.max_connections {
+            return series.cut("listener_full");
+        }
+        let most = settings.max_connections_per_ip;
+        let counted = most > 0 && !settings.trusts(ip);
+        if counted && !self.gate.enter(ip, most) {
+            return series.cut("address_full");
+        }
+        let open = Open::enter(&self.gate, counted.then_some(ip), metrics, series);
+        let (server, name) = (self.server.clone(), self.name.clone());
+        tokio::spawn(async move {
+            let _open = open;
+            connection::serve(server, name, settings, transport, peer).await;
+        });
     }
-    let most = settings.max_connections_per_ip;
-    let counted = most > 0 && !settings.trusts(ip);
-    if counted && !gate.enter(ip, most) {
-        return settings.series.cut("address_full");
-    }
-    let of_address = counted.then_some(ip);
-    let open = Open::enter(gate, of_address, &server.metrics, &settings.series);
-    let (server, name) = (server.clone(), name.clone());
-    tokio::spawn(async move {
-        let _open = open;
-        connection::serve(server, name, transport, peer).await;
-    });
 }
 
 /// Connections that are open, in all and by address.

@@ -12,6 +12,7 @@ mod chunked;
 mod compress;
 mod connection;
 mod context;
+mod drain;
 mod facts;
 mod failure;
 mod fields;
@@ -51,5 +52,6 @@ mod watch;
 mod websocket;
 mod wire;
 
-pub use connection::{FIRST_WORD, Server};
+pub use connection::Server;
+pub use drain::{Drain, Drainer, Phase};
 pub use road::Road;

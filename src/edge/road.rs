@@ -13,8 +13,8 @@
 use super::context::{Journey, Refusal};
 use super::head::Refused;
 use super::{
-    admit, beside, compress, failure, forward, grpc, mirror, old, plugins, policies, record,
-    refusal, respond, returning, target, uploads, watch,
+    admit, answer, beside, compress, failure, forward, grpc, mirror, old, plugins, policies,
+    record, refusal, respond, returning, target, uploads, watch,
 };
 use crate::reason::Reason;
 use crate::routing::Outcome;
@@ -241,6 +241,7 @@ impl ProxyHttp for Road {
             return Err(Error::new_up(failure::ANOTHER_TRY));
         }
         watch::answered(session, journey);
+        answer::announce_end(session);
         let old = session.req_header().version == Version::HTTP_10;
         self.shield(journey, |journey| {
             mirror::answered(head, journey);

@@ -2,8 +2,8 @@
 //! watched (RFC 6455, section 5.2), so that both sides can be told when the process leaves: close
 //! 1001, "going away", instead of a connection that breaks.
 
+use super::drain::{Drain, Phase};
 use bytes::BytesMut;
-use pingora::server::ShutdownWatch;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::Context;
@@ -87,21 +87,16 @@ impl std::fmt::Debug for WebSocket {
 
 impl WebSocket {
     /// Begins with the answer that switches protocols, if it is one.
-    pub fn begin(answer: &[u8], drain: &ShutdownWatch) -> Option<Self> {
+    pub fn begin(answer: &[u8], drain: &Drain) -> Option<Self> {
         let switched = answer.starts_with(b"HTTP/1.1 101");
         let end = memchr::memmem::find(answer, b"\r\n\r\n").filter(|_| switched)? + 4;
         let (head, frames) = answer.split_at_checked(end)?;
         let accepts = head.to_ascii_lowercase();
         memchr::memmem::find(&accepts, b"upgrade: websocket")?;
-        let mut drain = drain.clone();
         let mut socket = Self {
             to_client: Frames::default(),
             to_upstream: Frames::default(),
-            leaves: Box::pin(async move {
-                if drain.wait_for(|draining| *draining).await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }),
+            leaves: Box::pin(drain.reaches(Phase::Over)),
             leaving: false,
             told_client: false,
             goodbye: &GOING_AWAY_MASKED,

@@ -39,15 +39,18 @@ pub struct Connection {
 
 impl Connection {
     pub fn to(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(15)))
-            .unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self {
+        Self::try_to(address).unwrap()
+    }
+
+    /// Fails where nothing listens.
+    pub fn try_to(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(15)))?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
             stream,
             ahead: Vec::new(),
-        }
+        })
     }
 
     pub fn patience(&self, limit: Duration) {

@@ -255,11 +255,11 @@ fn load(address: std::net::SocketAddr, stop: &AtomicBool) -> Vec<String> {
         if answer.status != 200 {
             failed.push(format!("on a fresh connection: {answer:?}"));
         }
-        // A kept connection may be closed between two requests; never within one.
+        // A kept connection is closed after an answer that says so, and never before.
         let answer = kept.exchange(GET);
         match answer.status {
+            200 if answer.header("connection") == Some("close") => kept = Connection::to(address),
             200 => {}
-            0 => kept = Connection::to(address),
             _ => failed.push(format!("on a kept connection: {answer:?}")),
         }
     }

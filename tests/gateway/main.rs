@@ -35,6 +35,7 @@ mod identity;
 mod inventory;
 mod issuers;
 mod kept;
+mod leaving;
 mod lengths;
 mod limits;
 mod malformed;

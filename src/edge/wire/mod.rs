@@ -11,7 +11,9 @@ mod read;
 mod write;
 
 use super::chunked::Follower;
+use super::drain::Drain;
 use super::facts::Facts;
+use super::failure::is_quiet;
 use super::frames::{Alarm, Frames};
 use super::head::Body;
 use super::pace::Pace;
@@ -21,8 +23,8 @@ use super::websocket::WebSocket;
 use bytes::BytesMut;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{Digest, SocketDigest};
-use pingora::server::ShutdownWatch;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -76,7 +78,7 @@ pub struct ClientStream {
     pace: Pace,
     /// Set while a connection may become a WebSocket, or has become one.
     websocket: Switch,
-    drain: ShutdownWatch,
+    drain: Drain,
     /// Longest time in which the client takes nothing of what waits for it.
     write_timeout: Duration,
     /// Fires when the client has taken nothing for so long.
@@ -93,7 +95,7 @@ impl ClientStream {
         socket: Socket,
         facts: Arc<ProxyDigest>,
         digest: Arc<SocketDigest>,
-        drain: ShutdownWatch,
+        drain: Drain,
     ) -> Self {
         Self {
             socket,
@@ -138,6 +140,20 @@ impl ClientStream {
             Body::Length(length) => Allowance::Length(length),
             Body::Chunked => Allowance::Chunked(Follower::default()),
         };
+    }
+
+    /// Keeps the connection for a request that waits behind the one that has begun, though its
+    /// listener drains: it has arrived.
+    pub fn lets_next_follow(&self) {
+        let waits = matches!(self.allowance, Allowance::Nothing) && !self.ahead.is_empty();
+        if let Some(facts) = self.facts() {
+            facts.set_followed(waits);
+        }
+    }
+
+    /// Whether the kernel has nothing from the client, not even its end.
+    pub fn is_quiet(&self) -> bool {
+        is_quiet(self.socket.as_raw_fd())
     }
 
     /// From here on the connection is HTTP/2's; `alarm` rings at what the library must not see.
