@@ -223,7 +223,7 @@ impl Serving {
             if !handed_over {
                 open.remove_file();
             }
-            // Whoever has connected already is counted then.
+            // All who have connected already are counted then.
             let _ = open.accepting.await;
             drainers.push(open.drainer);
         }

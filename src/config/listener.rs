@@ -199,7 +199,8 @@ table! {
         "allow" => allow: Vec<IpNet> = (Vec::new()) "everybody",
         /// Networks that may not.
         "deny" => deny: Vec<IpNet> = (Vec::new()) "[]",
-        /// Connections at once; more are closed as they come.
+        /// Connections at once. Beyond them, one that has not asked for anything yet gives way to
+        /// the next; where there is none, the next is closed as it comes.
         "max_connections" => max_connections: u32 = (20_000) "20000" within ROOM,
         /// Connections at once from one address (IPv6: from one /64); 0 for no limit. Trusted
         /// peers are not counted.

@@ -44,7 +44,9 @@ table! {
         "client_auth" => client_auth: Option<ClientAuth> = none "nobody is asked",
         /// Longest handshake.
         "handshake_timeout" => handshake_timeout: Duration = (Duration::from_secs(10)) "\"10s\"" within HANDSHAKE,
-        /// Handshakes at once; further clients wait for their turn within the same time.
+        /// Handshakes that begin at once, a quarter of them for one address that is not trusted;
+        /// further clients wait for their turn within the same time. A client has none while it
+        /// is silent.
         "max_handshakes" => max_handshakes: u32 = (512) "512" within HANDSHAKES,
     }
 }

@@ -3,16 +3,19 @@
 
 use super::drain::Drain;
 use super::facts::{Facts, Secured};
-use super::proxy_protocol;
 use super::socket::{Socket, Transport};
+use super::{hello, proxy_protocol};
 use crate::config::Name;
-use crate::snapshot::{ListenerSeries, ListenerSettings, ListenerTlsSettings};
+use crate::policy::limit::network_of;
+use crate::snapshot::{ListenerSeries, ListenerSettings};
 use crate::tls::Identity;
-use crate::tls::handshake::{Cause, Failed, accept};
+use crate::tls::handshake::{Cause, Failed};
 use jiff::Timestamp;
 use rustls::ProtocolVersion;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
@@ -32,11 +35,12 @@ pub async fn receive(
     mut peer: SocketAddr,
     drain: Drain,
 ) -> Option<Arrived> {
+    let since = Instant::now();
     if settings.proxy_protocol && settings.trusts(peer.ip().to_canonical()) {
-        let header = timeout(
-            settings.header_timeout,
-            proxy_protocol::read(&mut transport),
-        );
+        let header = timeout(settings.header_timeout, async {
+            hello::speaks(&drain, &transport, since).await?;
+            proxy_protocol::read(&mut transport).await
+        });
         match header.await {
             Ok(Ok(client)) => peer = client.unwrap_or(peer),
             Ok(Err(_)) | Err(_) => {
@@ -45,7 +49,7 @@ pub async fn receive(
             }
         }
     }
-    let mut facts = Facts::new(name.clone(), peer, drain);
+    let mut facts = Facts::new(name.clone(), peer, drain.clone());
     let Some(tls) = &settings.tls else {
         let socket = Socket::Plain(transport);
         return Some(Arrived {
@@ -54,7 +58,11 @@ pub async fn receive(
             h2: false,
         });
     };
-    let stream = handshake(settings, tls, &facts, transport).await?;
+    let ip = facts.ip();
+    let sharer = (!settings.trusts(ip)).then(|| network_of(ip));
+    let shaken = hello::shake(&drain, tls, transport, sharer, since);
+    let shaken = timeout(tls.timeout, shaken).await;
+    let stream = count(&settings.series, &facts, shaken)?;
     let (_, session) = stream.get_ref();
     let h2 = session.alpn_protocol() == Some(b"h2");
     let leaf = session.peer_certificates().and_then(|chain| chain.first());
@@ -74,20 +82,13 @@ pub async fn receive(
     })
 }
 
-async fn handshake(
-    settings: &ListenerSettings,
-    tls: &ListenerTlsSettings,
+/// Counts what a handshake has come to. `None`: it failed.
+fn count(
+    series: &ListenerSeries,
     facts: &Facts,
-    transport: Transport,
+    shaken: Result<Result<TlsStream<Transport>, Failed>, Elapsed>,
 ) -> Option<TlsStream<Transport>> {
-    let shaken = timeout(tls.timeout, async {
-        // Handshakes are the dearest thing a stranger can ask for; beyond so many at once they
-        // wait in line instead of taking the cores from everybody.
-        let _turn = tls.turns.acquire().await;
-        accept(tls.of.config.clone(), transport).await
-    });
-    let series = &settings.series;
-    match shaken.await {
+    match shaken {
         Ok(Ok(stream)) => {
             series.shaken();
             Some(stream)

@@ -4,6 +4,7 @@
 use super::connection::{self, Server};
 use super::drain::Phase;
 use super::socket::Transport;
+use super::waiting::Room;
 use crate::config::Name;
 use crate::policy::limit::network_of;
 use crate::snapshot::{ListenerSeries, ListenerSettings};
@@ -21,6 +22,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// Pause after an accept failed for want of descriptors or memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// Connections without a request that give way to others then.
+const EXHAUSTED_GIVE_WAY: usize = 16;
 /// Who clients of a Unix socket are: somebody on this machine.
 const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -81,6 +84,7 @@ pub async fn accept(
         gate: Arc::new(Gate {
             open,
             by_address: DashMap::new(),
+            waiting: Arc::default(),
         }),
         name,
         server,
@@ -100,6 +104,9 @@ pub async fn accept(
                     settings.series.cut("accept_failed");
                 }
                 tracing::warn!(listener = %door.name, %error, "cannot accept; pausing");
+                for _ in 0..EXHAUSTED_GIVE_WAY {
+                    door.gate.waiting.make_way();
+                }
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }
         }
@@ -168,7 +175,8 @@ impl Door {
         if !settings.admits(ip) {
             return series.cut("client_denied");
         }
-        if self.gate.open.load(Relaxed) >= settings.max_connections {
+        let full = self.gate.open.load(Relaxed) >= settings.max_connections;
+        if full && !self.gate.waiting.make_way() {
             return series.cut("listener_full");
         }
         let most = settings.max_connections_per_ip;
@@ -177,10 +185,11 @@ impl Door {
             return series.cut("address_full");
         }
         let open = Open::enter(&self.gate, counted.then_some(ip), metrics, series);
+        let waiting = self.gate.waiting.enter(network_of(ip));
         let (server, name) = (self.server.clone(), self.name.clone());
         tokio::spawn(async move {
             let _open = open;
-            connection::serve(server, name, settings, transport, peer).await;
+            connection::serve(server, name, settings, transport, peer, waiting).await;
         });
     }
 }
@@ -191,6 +200,8 @@ struct Gate {
     open: Arc<AtomicU32>,
     /// Never more entries than open connections.
     by_address: DashMap<IpAddr, u32>,
+    /// Those that have not asked for anything yet.
+    waiting: Arc<Room>,
 }
 
 impl Gate {

@@ -50,6 +50,18 @@ impl Transport {
         }
     }
 
+    /// Waits until there is something to read, or the end.
+    ///
+    /// # Errors
+    /// When the socket is broken.
+    pub async fn readable(&self) -> io::Result<()> {
+        match &self.raw {
+            _ if !self.ahead.is_empty() => Ok(()),
+            Raw::Tcp(stream) => stream.readable().await,
+            Raw::Unix(stream) => stream.readable().await,
+        }
+    }
+
     /// Reads more into `ahead`. 0: the client has closed.
     pub async fn read_ahead(&mut self) -> io::Result<usize> {
         match &mut self.raw {
@@ -78,6 +90,10 @@ impl AsyncRead for Transport {
         if !this.ahead.is_empty() {
             let taken = this.ahead.len().min(buf.remaining());
             buf.put_slice(&this.ahead.split_to(taken));
+            if this.ahead.is_empty() {
+                // A connection that is kept needs no such room.
+                this.ahead = BytesMut::new();
+            }
             return Poll::Ready(Ok(()));
         }
         match &mut this.raw {

@@ -1,6 +1,7 @@
 //! What a listener allows its clients, taken from the live snapshot for each connection and head.
 
 use super::ListenerSeries;
+use super::turns::Turns;
 use crate::config::listener::{Http2, Listener, Protocol};
 use crate::config::tls::Tls;
 use crate::tls::ListenerTls;
@@ -9,7 +10,6 @@ use ipnet::IpNet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
 /// Settings of one listener.
 #[derive(Debug)]
@@ -43,8 +43,8 @@ pub struct ListenerSettings {
 pub struct ListenerTlsSettings {
     pub of: ListenerTls,
     pub timeout: Duration,
-    /// One for each handshake that may go on at once.
-    pub turns: Semaphore,
+    /// One for each handshake that may begin at once.
+    pub turns: Turns,
 }
 
 impl ListenerTlsSettings {
@@ -52,7 +52,7 @@ impl ListenerTlsSettings {
         Self {
             of,
             timeout: config.handshake_timeout,
-            turns: Semaphore::new(config.max_handshakes.max(1) as usize),
+            turns: Turns::new(config.max_handshakes.max(1) as usize),
         }
     }
 }

@@ -12,6 +12,7 @@ mod plugins;
 mod policy_metrics;
 mod rollout_series;
 mod route;
+mod turns;
 mod upstream_metrics;
 mod watched;
 

@@ -32,7 +32,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn connect(&self, gateway: &Gateway, name: &str) -> std::io::Result<Stream> {
+    /// A client's side of a handshake that has not begun.
+    pub fn session(&self, name: &str) -> ClientConnection {
         let mut roots = RootCertStore::empty();
         let authority = CertificateDer::from_pem_slice(self.believes.certificate.as_bytes());
         roots.add(authority.unwrap()).unwrap();
@@ -51,10 +52,13 @@ impl<'a> Client<'a> {
         };
         config.alpn_protocols = self.alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        let session = ClientConnection::new(Arc::new(config), name).unwrap();
+        ClientConnection::new(Arc::new(config), name).unwrap()
+    }
+
+    fn connect(&self, gateway: &Gateway, name: &str) -> std::io::Result<Stream> {
         let tcp = TcpStream::connect(gateway.address("tls"))?;
         tcp.set_read_timeout(Some(Duration::from_secs(10)))?;
-        let mut stream = StreamOwned::new(session, tcp);
+        let mut stream = StreamOwned::new(self.session(name), tcp);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
         }
@@ -108,7 +112,7 @@ fn config(tls: &str, upstream: &Upstream) -> String {
 /// An authority, and a server of its own in `a.pem`, in front of an upstream.
 pub struct Scene {
     pub dir: tempfile::TempDir,
-    upstream: Upstream,
+    pub upstream: Upstream,
     pub authority: Authority,
 }
 

@@ -18,6 +18,7 @@ mod collector;
 mod coloring;
 mod conformance;
 mod counting;
+mod crowds;
 mod curl;
 mod demo;
 mod deployed;
