@@ -19,6 +19,18 @@ pub fn announce_end(session: &mut Session) {
     }
 }
 
+/// Keeps the connection of a request that was refused after the core had turned to an upstream:
+/// the core would close then, whatever the answer says. Not where the answer says `close`, or the
+/// rest of the request does not come.
+pub async fn keep_connection(session: &mut Session) {
+    if session.get_keepalive().is_none() || session.drain_request_body().await.is_err() {
+        return;
+    }
+    if let Some(facts) = Facts::of(session.digest()) {
+        facts.keep();
+    }
+}
+
 /// Writes a whole answer. `HEAD` gets its head alone.
 ///
 /// # Errors

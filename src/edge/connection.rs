@@ -29,6 +29,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 
 /// Longest wait for the rest of a refused request's body before the connection is given up.
 pub const DRAIN_BODY: Duration = Duration::from_secs(2);
@@ -143,9 +144,14 @@ async fn request(
     session.set_pipelined_prefix(bytes);
     let served = AssertUnwindSafe(server.proxy.process_new_http(session, &server.never));
     match served.catch_unwind().await {
-        Ok(reused) => {
-            let (stream, _) = reused?.consume();
+        Ok(Some(reused)) => {
+            let (stream, _) = reused.consume();
             let stream = stream.into_any().downcast::<ClientStream>().ok()?;
+            stream.at_end().then_some(stream)
+        }
+        Ok(None) => {
+            let mut stream = Box::new(rescue.lock().take()?);
+            stream.flush().await.ok()?;
             stream.at_end().then_some(stream)
         }
         Err(_) => {

@@ -43,6 +43,8 @@ pub struct Facts {
     drain: Drain,
     /// Whether another request has arrived behind the one in progress.
     followed: AtomicBool,
+    /// Whether the connection is kept though the exchange in progress has failed.
+    kept: AtomicBool,
     since: Instant,
     /// When the exchange in progress must be over, in nanoseconds after `since`. The stream looks
     /// at it, because it is the one who is polled while an upstream drips.
@@ -66,6 +68,7 @@ impl Facts {
             secured: None,
             drain,
             followed: AtomicBool::new(false),
+            kept: AtomicBool::new(false),
             since: Instant::now(),
             deadline: AtomicU64::new(NEVER),
             patience: AtomicU64::new(NEVER),
@@ -122,6 +125,7 @@ impl Facts {
             secured: self.secured.clone(),
             drain: self.drain.clone(),
             followed: AtomicBool::new(false),
+            kept: AtomicBool::new(false),
             since: self.since,
             deadline: AtomicU64::new(NEVER),
             patience: AtomicU64::new(NEVER),
@@ -133,6 +137,17 @@ impl Facts {
     /// Says whether another request has arrived behind the one in progress.
     pub fn set_followed(&self, followed: bool) {
         self.followed.store(followed, Relaxed);
+    }
+
+    /// The client has a whole answer, and has sent its whole request: the connection goes on,
+    /// though the exchange has failed.
+    pub fn keep(&self) {
+        self.kept.store(true, Relaxed);
+    }
+
+    /// Whether the connection goes on so; asked once.
+    pub fn take_kept(&self) -> bool {
+        self.kept.load(Relaxed) && self.kept.swap(false, Relaxed)
     }
 
     /// Whether the connection closes after the answer to the request in progress.

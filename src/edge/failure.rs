@@ -294,6 +294,13 @@ pub fn reason(journey: &Journey, error: &Error) -> Refusal {
     }
 }
 
+/// Whether the client's connection is sound after an error that is not its own, so that another
+/// request may come by it.
+pub fn keeps_client(session: &Session, error: &Error, reason: Reason) -> bool {
+    let own = matches!(reason, Reason::ClientClosed | Reason::InternalError);
+    *error.esource() != ErrorSource::Downstream && !own && !session.is_upgrade_req()
+}
+
 fn upstream(kind: &ErrorType) -> Refusal {
     match kind {
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => {

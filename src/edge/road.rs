@@ -365,12 +365,15 @@ impl ProxyHttp for Road {
         journey.refuse(refusal.clone());
         tracing::debug!(%error, reason = refusal.reason.name(), "request failed");
         let unanswered = session.response_written().is_none_or(returning::is_interim);
-        if journey.proxied {
-            // The core closes then, whatever is said.
+        let keeps = failure::keeps_client(session, error, refusal.reason);
+        if journey.proxied && !keeps {
             session.set_keepalive(None);
         }
         if unanswered && refusal.reason != Reason::ClientClosed {
-            let _ = refusal::write(session, journey, &refusal).await;
+            let written = refusal::write(session, journey, &refusal).await;
+            if journey.proxied && keeps && written.is_ok() {
+                answer::keep_connection(session).await;
+            }
         }
         FailToProxy {
             error_code: refusal.status,

@@ -50,6 +50,7 @@ mod plugins;
 mod process;
 mod reaching;
 mod redirects;
+mod refusals;
 mod reload;
 mod replay;
 mod resting;

@@ -255,7 +255,13 @@ fn a_connection_that_will_close_says_so() {
         let answer = connection.exchange(request.as_bytes());
         assert_eq!(
             (answer.status, answer.header("connection")),
-            (502, Some("close"))
+            (502, Some("keep-alive"))
+        );
+        let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let answer = connection.exchange(last.as_bytes());
+        assert_eq!(
+            (answer.status, answer.header("connection")),
+            (200, Some("close"))
         );
         assert!(connection.rest().is_empty());
     }

@@ -83,11 +83,12 @@ pub struct ClientStream {
     write_timeout: Duration,
     /// Fires when the client has taken nothing for so long.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Takes the socket back when a panic unwinds through the request.
+    /// Takes the socket back where the request could not give it back itself.
     rescue: Rescue,
 }
 
-/// Where a panic leaves the socket, so that the request can still be answered.
+/// Where the socket is left when a panic unwinds, so that the request can still be answered, or when
+/// the core would close a connection that is kept.
 pub type Rescue = Arc<parking_lot::Mutex<Option<ClientStream>>>;
 
 impl ClientStream {
@@ -232,25 +233,34 @@ impl ClientStream {
         }
     }
 
-    /// Where the socket will be after a panic.
+    /// Where the socket will be after a panic, or after a try that failed.
     pub fn rescue(&self) -> Rescue {
         self.rescue.clone()
     }
 }
 
 impl Drop for ClientStream {
+    /// Gives the socket back to the connection in two cases: a panic is unwinding through the
+    /// request and nothing has been said to the client yet; or the core closes after a try that
+    /// failed, though the client has a whole answer that says the connection is kept.
     fn drop(&mut self) {
-        if !std::thread::panicking() || self.answered {
+        let panicked = std::thread::panicking() && !self.answered;
+        let kept = self.facts().is_some_and(Facts::take_kept);
+        if !panicked && !kept {
             return;
         }
-        // A panic is unwinding through the request and nothing has been said to the client yet:
-        // the connection gets its socket back to say it.
-        let saved = Self::new(
+        let mut saved = Self::new(
             Socket::take(&mut self.socket),
             self.facts.clone(),
             self.digest.clone(),
             self.drain.clone(),
         );
+        saved.ahead = std::mem::take(&mut self.ahead);
+        saved.allowance = std::mem::replace(&mut self.allowance, Allowance::Nothing);
+        saved.gathered = std::mem::take(&mut self.gathered);
+        saved.timer = std::mem::take(&mut self.timer);
+        saved.pace = std::mem::take(&mut self.pace);
+        saved.write_timeout = self.write_timeout;
         *self.rescue.lock() = Some(saved);
     }
 }
