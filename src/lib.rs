@@ -21,6 +21,7 @@ pub mod routing;
 pub mod server;
 pub mod snapshot;
 pub mod sockets;
+pub mod state;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;

@@ -18,6 +18,7 @@ const LAYERS: &[(&str, usize)] = &[
     ("routing", 2),
     ("memory", 1),
     ("outbound", 1),
+    ("state", 1),
     ("sockets", 2),
     ("tls", 2),
     ("policy", 3),

@@ -144,7 +144,7 @@ impl Policed {
         materials.jwt.insert("users".into(), keys);
         let surroundings = Surroundings {
             metrics: Arc::default(),
-            state_dir: None,
+            folder: None,
             overload: Arc::default(),
         };
         let table = Table::build(&config).unwrap();

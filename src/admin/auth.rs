@@ -3,6 +3,7 @@
 use super::Admin;
 use super::api::Problem;
 use crate::config::admin::{HostName, Secret};
+use crate::state::Folder;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
@@ -11,6 +12,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::io;
 use std::path::Path;
+
+/// The file of the token in the folder of the state.
+pub const TOKEN_FILE: &str = "admin.token";
 
 /// The token, by its place: it is read at each use, so that it can be changed under way.
 #[derive(Debug, Clone)]
@@ -28,19 +32,24 @@ impl Token {
         let place = match secret {
             Secret::StateFile => {
                 let directory = state_dir.ok_or_else(|| io::Error::other("no state directory"))?;
-                Secret::File(directory.join("admin.token"))
+                Secret::File(directory.join(TOKEN_FILE))
             }
             named => named.clone(),
         };
         Ok(Self { place: Some(place) })
     }
 
-    /// Finds the token; a file that does not exist is made.
+    /// Finds the token; a file that does not exist is made. In a folder that another process
+    /// writes to, that process makes it.
     ///
     /// # Errors
     /// When the file cannot be made.
-    pub fn open(secret: &Secret, state_dir: Option<&Path>) -> io::Result<Self> {
-        let token = Self::find(secret, state_dir)?;
+    pub fn open(secret: &Secret, folder: Option<&Folder>) -> io::Result<Self> {
+        let token = Self::find(secret, folder.map(Folder::path))?;
+        let of_state = folder.filter(|_| *secret == Secret::StateFile);
+        if of_state.is_some_and(|folder| !folder.is_writable()) {
+            return Ok(token);
+        }
         if let Some(Secret::File(path)) = &token.place
             && !path.exists()
         {
@@ -49,6 +58,9 @@ impl Token {
             let token = crate::live::hex(&random);
             crate::live::write_private(path, format!("{token}\n").as_bytes())?;
             tracing::info!(path = %path.display(), "made a token for the admin API");
+        }
+        if let Some(folder) = of_state {
+            folder.link_from_base(TOKEN_FILE);
         }
         Ok(token)
     }
@@ -208,16 +220,33 @@ fn is_ours(host: &str, names: &[HostName]) -> bool {
 mod tests {
     use super::{Token, is_ours, own_name, same};
     use crate::config::admin::{HostName, Secret};
+    use crate::state::{Folder, Place};
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_missing_token_file_is_made_for_its_owner_alone() {
         let dir = tempfile::tempdir().unwrap();
-        let token = Token::open(&Secret::StateFile, Some(dir.path())).unwrap();
-        let path = dir.path().join("admin.token");
+        let place = Place {
+            base: dir.path().to_owned(),
+            instance: "a".parse().unwrap(),
+            config: None,
+        };
+        let folder = Folder::open(place.clone()).unwrap();
+        let second = Folder::open(place).unwrap();
+        let unmade = Token::open(&Secret::StateFile, Some(&second)).unwrap();
+        assert_eq!(
+            unmade.read(),
+            None,
+            "the process that has the lock makes it"
+        );
+        let token = Token::open(&Secret::StateFile, Some(&folder)).unwrap();
+        assert_eq!(unmade.read(), token.read());
+        let path = dir.path().join("a/admin.token");
+        let link = std::fs::read_to_string(dir.path().join("admin.token"));
+        assert_eq!(link.unwrap().trim(), token.read().unwrap());
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(token.read().unwrap().len(), 64);
-        let again = Token::open(&Secret::StateFile, Some(dir.path())).unwrap();
+        let again = Token::open(&Secret::StateFile, Some(&folder)).unwrap();
         assert_eq!(again.read(), token.read());
         assert!(token.accepts(&token.read().unwrap()));
         assert!(!token.accepts(""));

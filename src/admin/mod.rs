@@ -18,7 +18,7 @@ mod tap;
 mod troubles;
 pub mod view;
 
-pub use auth::{Token, Tokens};
+pub use auth::{TOKEN_FILE, Token, Tokens};
 
 use crate::live::Live;
 use crate::server::Serving;

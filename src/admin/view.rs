@@ -11,6 +11,7 @@ use crate::policy::in_flight::Cap;
 use crate::policy::limit::Limiter;
 use crate::routing::explain::describe;
 use crate::snapshot::Snapshot;
+use crate::state::Folder;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -30,6 +31,7 @@ pub async fn status(admin: &Admin, role: Role) -> Value {
         "generation": snapshot.generation,
         "uptime_s": admin.started.elapsed().as_secs(),
         "draining": admin.is_draining(),
+        "state": state(admin.live.folder()),
         "config": {
             "path": path,
             "hash": crate::live::hex(&loaded.hash),
@@ -57,6 +59,16 @@ pub async fn status(admin: &Admin, role: Role) -> Value {
         "shares": admin.live.rollouts.list(&snapshot),
         "findings": findings::all(&snapshot, &admin.live.metrics),
         "warnings": loaded.render_json().get("diagnostics"),
+    })
+}
+
+/// Where the state is, and whether this process writes there.
+fn state(folder: Option<&Folder>) -> Value {
+    json!({
+        "directory": folder.map(|folder| folder.path().display().to_string()),
+        "instance": folder.map(|folder| folder.instance().as_str()),
+        "read_only": folder.is_none_or(|folder| !folder.is_writable()),
+        "reason": folder.map_or(Some("there is no state directory"), Folder::read_only),
     })
 }
 

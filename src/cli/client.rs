@@ -1,8 +1,9 @@
 //! Talks to the admin API of a running gateway.
 
 use super::{Exit, find_config, state_dir};
-use crate::admin::Token;
+use crate::admin::{TOKEN_FILE, Token};
 use crate::config::admin::{self, Admin};
+use crate::state::{self, Instance, Wanted};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::ops::ControlFlow;
@@ -33,6 +34,15 @@ pub struct Target {
     /// State directory of the gateway [default: $TYRIAN_STATE, else the usual one]
     #[arg(long, value_name = "DIR", global = true)]
     state: Option<PathBuf>,
+    /// Name of its folder there [default: $TYRIAN_INSTANCE, else by the API's address or -c]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "TYRIAN_INSTANCE",
+        hide_env = true,
+        global = true
+    )]
+    instance: Option<Instance>,
     /// Configuration that says where the API is
     #[arg(short, long, value_name = "PATH", global = true)]
     config: Option<PathBuf>,
@@ -62,11 +72,17 @@ impl Failure {
 
 impl Target {
     /// A gateway at this address, else the usual one, with the token in this file or directory.
-    pub fn new(admin: Option<String>, token_file: Option<PathBuf>, state: Option<PathBuf>) -> Self {
+    pub fn new(
+        admin: Option<String>,
+        token_file: Option<PathBuf>,
+        state: Option<PathBuf>,
+        instance: Option<Instance>,
+    ) -> Self {
         Self {
             admin,
             token_file,
             state,
+            instance,
             config: None,
         }
     }
@@ -91,13 +107,25 @@ impl Target {
                 .ok()
                 .map(|text| text.trim().to_owned()),
             None => {
-                // One that is named is looked into as it is, and never made.
-                let state = self.state.clone().or_else(|| state_dir(None));
-                let token = Token::find(&configured.token, state.as_deref());
+                let folder = self.folder(configured.bind.unwrap_or(admin::BIND).port());
+                let token = Token::find(&configured.token, folder.as_deref());
                 token.ok().and_then(|token| token.read())
             }
         };
         self.at(configured.bind.unwrap_or(admin::BIND), token)
+    }
+
+    /// The folder of the gateway's state, which is never made. Its API is at `port` unless
+    /// `--admin` says otherwise.
+    fn folder(&self, port: u16) -> Option<PathBuf> {
+        let base = self.state.clone().or_else(|| state_dir(None))?;
+        let config = find_config(self.config.clone());
+        let wanted = Wanted {
+            named: self.instance.clone(),
+            derived: config.as_deref().map(Instance::of_config),
+            port: self.admin.as_deref().map_or(Some(port), port_of),
+        };
+        state::find(&base, &wanted, TOKEN_FILE)
     }
 
     /// The port of the probes, which need no token.
@@ -213,7 +241,8 @@ impl Client {
                     Some(_) => format!("the gateway at {base} does not accept the token"),
                     None => format!(
                         "the gateway at {base} wants a token, and none was found; \
-                         --token-file names its file, --state the directory that `run` was given"
+                         --token-file names its file, --state the directory that `run` was given, \
+                         --instance the folder in it"
                     ),
                 };
                 let exit = Exit::NotPermitted;
@@ -227,6 +256,13 @@ impl Client {
         let (status, text) = self.get(path)?;
         parse(status, &text)
     }
+}
+
+/// The port of an address as `--admin` has it.
+fn port_of(admin: &str) -> Option<u16> {
+    let authority = admin.split_once("://").map_or(admin, |(_, rest)| rest);
+    let authority = authority.split('/').next()?;
+    authority.rsplit_once(':')?.1.parse().ok()
 }
 
 /// The JSON of an answer; problems become failures, but for verdicts, which are answers too.

@@ -3,9 +3,11 @@
 use super::logging::Form;
 use super::process::{Service, serve};
 use super::{Exit, print, state_dir};
+use crate::admin::TOKEN_FILE;
 use crate::demo::{self, Ports};
 use crate::live::Source;
 use crate::server::Serving;
+use crate::state::{Instance, Place};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -30,6 +32,9 @@ pub struct Args {
     /// Where the configuration to edit is written [default: a directory of its own]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Name of the folder for its state there [default: $TYRIAN_INSTANCE, else by its path]
+    #[arg(long, value_name = "NAME", env = "TYRIAN_INSTANCE", hide_env = true)]
+    instance: Option<Instance>,
 }
 
 impl Args {
@@ -68,8 +73,13 @@ pub fn run(args: &Args) -> Exit {
         print(&format!("{remark}\n"));
     }
     let shown = file.clone();
-    let state = state_dir(Some(directory.join("state")));
-    let token = state.as_ref().map(|state| state.join("admin.token"));
+    let instance = args.instance.clone();
+    let state = state_dir(Some(directory.join("state"))).map(|base| Place {
+        base,
+        instance: instance.unwrap_or_else(|| Instance::of_config(&file)),
+        config: Some(file.clone()),
+    });
+    let token = state.as_ref().map(|state| state.path().join(TOKEN_FILE));
     let ready = move |serving: &Serving, api: Option<SocketAddr>| {
         let addresses = serving.addresses();
         let port = addresses.get("web").and_then(|web| web.rsplit(':').next());
@@ -79,7 +89,7 @@ pub fn run(args: &Args) -> Exit {
     };
     serve(Service {
         source: Source::Path(file),
-        state_dir: state,
+        state,
         log: Form::Human,
         ready: Box::new(ready),
     })

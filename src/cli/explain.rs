@@ -7,6 +7,7 @@ use crate::live;
 use crate::question::{Question, Values};
 use crate::routing::explain::{Explanation, render};
 use crate::routing::selftest::AllHealthy;
+use crate::state::Instance;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -44,6 +45,9 @@ pub struct Args {
     /// State directory of the gateway, which has the token
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// Name of its folder there [default: $TYRIAN_INSTANCE, else by the API's address]
+    #[arg(long, value_name = "NAME", env = "TYRIAN_INSTANCE", hide_env = true)]
+    instance: Option<Instance>,
 }
 
 pub fn run(args: &Args) -> Exit {
@@ -145,7 +149,8 @@ fn show(args: &Args, explanation: &Explanation) {
 
 fn ask_live(args: &Args, question: &Question) -> Exit {
     let (admin, token) = (args.admin.clone(), args.token_file.clone());
-    let target = Target::new(admin, token, args.state.clone());
+    let (state, instance) = (args.state.clone(), args.instance.clone());
+    let target = Target::new(admin, token, state, instance);
     let body = serde_json::to_value(question).unwrap_or_default();
     let answer = target.client().post("/v1/explain", &body);
     let answer = answer.and_then(|(status, text)| parse(status, &text));

@@ -188,6 +188,16 @@ fn out_of_order(status: &Value) -> Vec<(&'static str, String)> {
     breakers.chain(endpoints).collect()
 }
 
+/// Where the state is, and why the gateway does not write there.
+fn kept_in(state: &Value) -> String {
+    let directory = state["directory"].as_str();
+    let directory = directory.unwrap_or("in memory only").to_owned();
+    match state["reason"].as_str() {
+        Some(reason) => format!("{directory} (read only: {reason})"),
+        None => directory,
+    }
+}
+
 pub fn status(args: &Args) -> Exit {
     let status = match args.target.client().get_json("/v1/status") {
         Ok(status) => status,
@@ -207,6 +217,7 @@ pub fn status(args: &Args) -> Exit {
         ("generation", text(&status["generation"])),
         ("uptime", format!("{} s", status["uptime_s"])),
         ("config", text(&status["config"]["path"])),
+        ("state", kept_in(&status["state"])),
         ("draining", text(&status["draining"])),
         ("routes", text(&status["routes"])),
         ("services", text(&status["services"])),

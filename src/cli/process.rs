@@ -10,11 +10,11 @@ use crate::live::{Checked, Live, Source, Trigger, watch};
 use crate::memory::apart;
 use crate::server::{self, Serving};
 use crate::sockets::{Inherited, Listening};
-use crate::telemetry::{Metrics, otel};
+use crate::state::{Folder, Place};
+use crate::telemetry::{Metrics, otel, redact};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -26,7 +26,8 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// What to serve, and how.
 pub struct Service {
     pub source: Source,
-    pub state_dir: Option<PathBuf>,
+    /// Where state is kept; `None`: nowhere.
+    pub state: Option<Place>,
     pub log: logging::Form,
     /// Called with the listeners' addresses once everything serves.
     pub ready: Ready,
@@ -150,12 +151,8 @@ async fn live(
         Exit::Failed
     };
     let metrics = Arc::new(Metrics::default());
-    let live = match Live::open(
-        service.source,
-        checked,
-        metrics.clone(),
-        service.state_dir.as_deref(),
-    ) {
+    let folder = service.state.and_then(open_state);
+    let live = match Live::open(service.source, checked, metrics.clone(), folder.as_ref()) {
         Ok(live) => live,
         Err(loaded) => return invalid(&loaded),
     };
@@ -164,9 +161,7 @@ async fn live(
         Err(error) => return failed("cannot start", &error),
     };
     live.attend(serving.clone());
-    let state_dir = service.state_dir.as_deref();
-    let Administered { admin, doors, api } = match administer(&live, &serving, inherited, state_dir)
-    {
+    let Administered { admin, doors, api } = match administer(&live, &serving, inherited) {
         Ok(started) => started,
         Err(error) => return failed("cannot start the administration", &error),
     };
@@ -177,6 +172,9 @@ async fn live(
         tracing::warn!(code = warning.code, "{}", warning.message);
     }
     let watcher = tokio::spawn(watch::watch(live.clone()));
+    if let Some(folder) = &folder {
+        folder.note(api);
+    }
     tell_systemd(&[sd_notify::NotifyState::Ready]);
     (service.ready)(&serving, api);
     upgrade::tell_ready();
@@ -184,7 +182,7 @@ async fn live(
         match signals.next().await {
             Event::Reload => reload(&live).await,
             Event::Reopen => live.current.load().access_log.reopen(),
-            Event::HandOver if hand_over(&serving, &doors).await => break true,
+            Event::HandOver if hand_over(&live, &serving, &doors).await => break true,
             Event::HandOver => {}
             Event::Leave => break false,
         }
@@ -193,8 +191,44 @@ async fn live(
     leave(&live, &admin, &serving, signals, handed_over).await
 }
 
-/// Returns whether a new process serves now.
-async fn hand_over(serving: &Serving, doors: &[(String, OwnedFd)]) -> bool {
+/// Opens the folder of the state, and has masks made by its key. A gateway serves without, too.
+fn open_state(place: Place) -> Option<Folder> {
+    let path = place.path();
+    let folder = Folder::open(place).inspect_err(|error| {
+        let path = path.display();
+        tracing::warn!(%path, %error, "no state can be kept: generations stay in memory only");
+    });
+    let folder = folder.ok()?;
+    let key = match folder.is_writable() {
+        true => redact::keep_key_in(folder.path()),
+        false => redact::use_key_of(folder.path()),
+    };
+    if let Err(error) = key {
+        tracing::warn!(%error, "masks in the log are by a key that is not kept");
+    }
+    Some(folder)
+}
+
+/// Hands the sockets and the state to a new process. Returns whether it serves now.
+///
+/// The new process reads the state as it starts, so this one stops writing before. If it does not
+/// come to serve, this one goes on writing.
+async fn hand_over(live: &Live, serving: &Serving, doors: &[(String, OwnedFd)]) -> bool {
+    let lock = live.folder().and_then(Folder::yield_lock);
+    let serves = hand_sockets(serving, doors, lock).await;
+    match live.folder() {
+        Some(folder) if serves => folder.release(),
+        _ => live.write_again().await,
+    }
+    serves
+}
+
+/// Starts a new process with these sockets, and the lock of the state. Returns whether it serves.
+async fn hand_sockets(
+    serving: &Serving,
+    doors: &[(String, OwnedFd)],
+    lock: Option<OwnedFd>,
+) -> bool {
     let doors = doors
         .iter()
         .map(|(name, door)| Ok((name.clone(), door.try_clone()?)));
@@ -204,7 +238,7 @@ async fn hand_over(serving: &Serving, doors: &[(String, OwnedFd)]) -> bool {
         Ok(sockets)
     });
     let handed = match sockets {
-        Ok(sockets) => tokio::task::spawn_blocking(|| upgrade::hand_over(sockets)).await,
+        Ok(sockets) => tokio::task::spawn_blocking(|| upgrade::hand_over(sockets, lock)).await,
         Err(error) => Ok(Err(error)),
     };
     match handed.unwrap_or_else(|error| Err(io::Error::other(error))) {
@@ -294,10 +328,10 @@ fn administer(
     live: &Arc<Live>,
     serving: &Arc<Serving>,
     inherited: &mut Inherited,
-    state_dir: Option<&std::path::Path>,
 ) -> io::Result<Administered> {
     let config = live.current.load().config.admin.clone();
-    let token = match Token::open(&config.token, state_dir) {
+    let folder = live.folder();
+    let token = match Token::open(&config.token, folder) {
         // Nobody asked for this file; traffic, probes and metrics do without it.
         Err(error) if config.token == Secret::StateFile => {
             tracing::warn!(%error, "no token can be kept; the admin API lets nobody in");
@@ -307,7 +341,7 @@ fn administer(
     };
     let read = config.read_token.as_ref();
     let read = read
-        .map(|secret| Token::find(secret, state_dir))
+        .map(|secret| Token::find(secret, folder.map(Folder::path)))
         .transpose()?;
     let log = Log {
         get: logging::current,

@@ -1,10 +1,11 @@
 //! `tyrian replay`
 
-use super::{Exit, print, print_json, state_dir, wants_color};
+use super::{Exit, find_config, print, print_json, state_dir, wants_color};
 use crate::live::{self, Checked, Source};
 use crate::replay::{self, Lines, Replay, Report};
+use crate::state::{self, Instance, Wanted};
 use crate::telemetry::redact;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 /// Decide recorded requests again, and say what another configuration changes.
@@ -27,9 +28,12 @@ pub struct Args {
     /// Examples of each change
     #[arg(long, default_value_t = 3)]
     examples: usize,
-    /// The gateway's state: its `mask.key` tells what masked values are
+    /// The gateway's state directory: `mask.key` in it tells what masked values are
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// Name of its folder there [default: $TYRIAN_INSTANCE, else by the configuration]
+    #[arg(long, value_name = "NAME", env = "TYRIAN_INSTANCE", hide_env = true)]
+    instance: Option<Instance>,
     #[arg(short, long, value_enum, default_value = "table")]
     output: Form,
 }
@@ -47,14 +51,11 @@ pub fn run(args: &Args) -> Exit {
         (Ok(new), Some(Ok(old))) => (new, Some(old)),
         (Err(exit), _) | (_, Some(Err(exit))) => return exit,
     };
-    match args.state.as_deref().map(redact::use_key_of) {
-        Some(Err(error)) => {
-            eprintln!("error: there is no key for what the log masks: {error}");
-            return Exit::Failed;
-        }
-        Some(Ok(())) => {}
-        // Without it, what is masked meets no condition.
-        None => drop(state_dir(None).map(|usual| redact::use_key_of(&usual))),
+    if let Err(error) = use_key(args)
+        && (args.state.is_some() || args.instance.is_some())
+    {
+        eprintln!("error: there is no key for what the log masks: {error}");
+        return Exit::Failed;
     }
     let lines = match replay::open(&args.log) {
         Ok(lines) => lines,
@@ -72,10 +73,33 @@ pub fn run(args: &Args) -> Exit {
     }
 }
 
+/// Masks by the key of the gateway that wrote the log. Without it, what is masked meets no condition.
+fn use_key(args: &Args) -> io::Result<()> {
+    let base = args.state.clone().or_else(|| state_dir(None));
+    let base = base.ok_or(io::ErrorKind::NotFound)?;
+    // The log is of a running gateway, which may serve any of these.
+    let configs = [
+        args.against.clone(),
+        Some(args.config.clone()),
+        find_config(None),
+    ];
+    let mut instances = configs
+        .iter()
+        .flatten()
+        .map(|path| Instance::of_config(path));
+    let wanted = Wanted {
+        named: args.instance.clone(),
+        derived: instances.find(|instance| base.join(instance.as_str()).is_dir()),
+        port: None,
+    };
+    let folder = state::find(&base, &wanted, redact::KEY_FILE);
+    redact::use_key_of(&folder.ok_or(io::ErrorKind::NotFound)?)
+}
+
 /// A log may be of a file that includes others, so the path is checked as `check` does.
 fn check(path: &Path) -> Result<Checked, Exit> {
     live::check(&Source::Path(path.to_owned())).map_err(|loaded| {
-        eprint!("{}", loaded.render_human(wants_color(&std::io::stderr())));
+        eprint!("{}", loaded.render_human(wants_color(&io::stderr())));
         Exit::InvalidConfig
     })
 }
@@ -88,13 +112,13 @@ fn decide(
     new: &Checked,
     old: Option<&Checked>,
     mut lines: Lines,
-) -> std::io::Result<Report> {
+) -> io::Result<Report> {
     let Some(new) = new.0.config.as_ref().zip(Some(&new.1)) else {
-        return Err(std::io::Error::other("the configuration is not sound"));
+        return Err(io::Error::other("the configuration is not sound"));
     };
     let old = old.and_then(|old| old.0.config.as_ref().zip(Some(&old.1)));
     let mut replay = Replay::new(new, old, args.examples);
-    let watched = std::io::stderr().is_terminal();
+    let watched = io::stderr().is_terminal();
     while let Some(line) = lines.next_line()? {
         replay.line(line);
         if watched && replay.lines().is_multiple_of(SIGN_OF_LIFE) {

@@ -4,7 +4,7 @@ use super::logging::Form;
 use super::process::{Service, serve};
 use super::{Exit, find_config, state_dir};
 use crate::live::Source;
-use crate::telemetry::redact;
+use crate::state::{Instance, Place};
 use std::path::PathBuf;
 
 /// Serve in the foreground, logging to standard error.
@@ -24,16 +24,25 @@ pub struct Args {
     /// Send everything there
     #[arg(long, value_name = "ADDRESS", requires = "from")]
     to: Option<String>,
-    /// Where tokens and generations are kept
+    /// Where each instance has a folder for its state [default: $TYRIAN_STATE, else the usual place]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// Name of its folder there [default: $TYRIAN_INSTANCE, else by the configuration's path]
+    #[arg(long, value_name = "NAME", env = "TYRIAN_INSTANCE", hide_env = true)]
+    instance: Option<Instance>,
 }
 
 pub fn run(args: Args) -> Exit {
-    let source = match (args.from, args.to) {
-        (Some(from), Some(to)) => Source::Text(forward(&from, &to)),
+    let (source, derived) = match (args.from, args.to) {
+        (Some(from), Some(to)) => {
+            let text = Source::Text(forward(&from, &to));
+            (text, Instance::of_address(&from))
+        }
         _ => match find_config(args.config) {
-            Some(path) => Source::Path(path),
+            Some(path) => {
+                let derived = Instance::of_config(&path);
+                (Source::Path(path), derived)
+            }
             None => {
                 eprintln!(
                     "error: no configuration found; name one with -c, or use --from and --to"
@@ -45,13 +54,18 @@ pub fn run(args: Args) -> Exit {
     if let Source::Path(path) = &source {
         eprintln!("using {}", path.display());
     }
-    let state_dir = state_dir(args.state);
-    if let Some(Err(error)) = state_dir.as_deref().map(redact::keep_key_in) {
-        eprintln!("warning: nobody else can tell what masks in the log stand for: {error}");
-    }
+    let config = match &source {
+        Source::Path(path) => Some(path.clone()),
+        Source::Text(_) => None,
+    };
+    let state = state_dir(args.state).map(|base| Place {
+        base,
+        instance: args.instance.unwrap_or(derived),
+        config,
+    });
     serve(Service {
         source,
-        state_dir,
+        state,
         log: Form::Usual,
         ready: Box::new(|_, _| {}),
     })

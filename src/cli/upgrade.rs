@@ -20,11 +20,12 @@ const READY_FD: &str = "TYRIAN_READY_FD";
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// Starts this program anew with the same arguments and these sockets, and waits until it serves.
-/// Returns its process id.
+/// Returns its process id. The lock of the state, if this process has one, becomes the standard
+/// input of the new one.
 ///
 /// # Errors
 /// When it cannot be started or does not come to serve; nothing has changed then.
-pub fn hand_over(sockets: Vec<(String, OwnedFd)>) -> io::Result<u32> {
+pub fn hand_over(sockets: Vec<(String, OwnedFd)>, lock: Option<OwnedFd>) -> io::Result<u32> {
     let (mut reader, writer) = io::pipe()?;
     let names: Vec<&str> = sockets.iter().map(|(name, _)| name.as_str()).collect();
     let ready = FIRST + sockets.len() as i32;
@@ -37,6 +38,9 @@ pub fn hand_over(sockets: Vec<(String, OwnedFd)>) -> io::Result<u32> {
         .env("LISTEN_FDNAMES", names.join(":"))
         .env_remove("LISTEN_PID")
         .env(READY_FD, ready.to_string());
+    if let Some(lock) = lock {
+        command.stdin(lock);
+    }
     let mut mappings: Vec<FdMapping> = sockets
         .into_iter()
         .zip(FIRST..)

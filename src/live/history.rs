@@ -3,6 +3,7 @@
 use super::Trigger;
 use crate::config::source::Source;
 use crate::config::{Change, Loaded};
+use crate::state::Folder;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
@@ -74,6 +75,7 @@ impl Packed {
 pub struct History {
     kept: VecDeque<Kept>,
     directory: Option<PathBuf>,
+    folder: Option<Folder>,
     last: u64,
 }
 
@@ -94,9 +96,11 @@ struct Stored {
 }
 
 impl History {
-    /// Opens the directory of stored texts; without one, history is in memory only.
-    pub fn open(state_dir: Option<&Path>) -> Self {
-        let directory = state_dir.map(|directory| directory.join("generations"));
+    /// Opens the directory of stored texts. Without one, or where another process writes to it,
+    /// history is in memory only.
+    pub fn open(folder: Option<&Folder>) -> Self {
+        let folder = folder.filter(|folder| folder.is_writable());
+        let directory = folder.map(|folder| folder.path().join("generations"));
         let directory = directory.filter(|directory| {
             std::fs::create_dir_all(directory)
                 .inspect_err(|error| {
@@ -109,6 +113,7 @@ impl History {
             last: kept.front().map_or(0, |kept| kept.entry.generation),
             kept,
             directory,
+            folder: folder.cloned(),
         }
     }
 
@@ -149,10 +154,22 @@ impl History {
         }
     }
 
+    /// The file of a generation; `None`: nothing may be written.
     fn file(&self, generation: u64) -> Option<PathBuf> {
-        self.directory
-            .as_ref()
-            .map(|directory| directory.join(format!("{generation}.json")))
+        self.folder.as_ref().filter(|folder| folder.is_writable())?;
+        let directory = self.directory.as_ref()?;
+        Some(directory.join(format!("{generation}.json")))
+    }
+
+    /// Stores generations whose file is absent: those that came while nothing could be written.
+    pub fn store_missing(&self) {
+        for kept in &self.kept {
+            let generation = kept.entry.generation;
+            let missing = self.file(generation).is_some_and(|path| !path.exists());
+            if let Some(sources) = self.sources(generation).filter(|_| missing) {
+                self.store(&kept.entry, &sources);
+            }
+        }
     }
 
     /// For the eyes of the owner only: texts may hold what others should not read.
@@ -253,8 +270,9 @@ pub fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, History, Loaded, Trigger};
+    use super::{Entry, Folder, History, Loaded, Trigger};
     use crate::config::{environment, load_text};
+    use crate::state::Place;
 
     const TEXT: &str = "[listeners.web]\nbind = \"127.0.0.1:0\"\n";
 
@@ -272,13 +290,23 @@ mod tests {
         Some(sources.first()?.text.to_string())
     }
 
+    fn folder(base: &std::path::Path) -> Folder {
+        let place = Place {
+            base: base.to_owned(),
+            instance: "a".parse().unwrap(),
+            config: None,
+        };
+        Folder::open(place).unwrap()
+    }
+
     #[test]
     fn texts_are_stored_and_found_again_by_the_next_process() {
         let dir = tempfile::tempdir().unwrap();
-        let mut history = History::open(Some(dir.path()));
+        let folder = folder(dir.path());
+        let mut history = History::open(Some(&folder));
         history.add(1, Trigger::Start, &loaded(), Vec::new());
         history.add(2, Trigger::Api, &loaded(), Vec::new());
-        for history in [&history, &History::open(Some(dir.path()))] {
+        for history in [&history, &History::open(Some(&folder))] {
             assert_eq!(generations(history), [2, 1]);
             assert_eq!(text_of(history, 1).as_deref(), Some(TEXT));
             assert_eq!(text_of(history, 3), None);
@@ -286,6 +314,35 @@ mod tests {
         // Somebody tidied up, which is nothing to a process that runs.
         std::fs::remove_dir_all(dir.path()).unwrap();
         assert_eq!(text_of(&history, 1).as_deref(), Some(TEXT));
+    }
+
+    #[test]
+    fn generations_wait_while_nothing_may_be_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = folder(dir.path());
+        let mut history = History::open(Some(&folder));
+        history.add(1, Trigger::Start, &loaded(), Vec::new());
+        let lock = folder.yield_lock();
+        assert!(lock.is_some());
+        history.add(2, Trigger::Api, &loaded(), Vec::new());
+        folder.resume();
+        assert_eq!(generations(&History::open(Some(&folder))), [1]);
+        history.store_missing();
+        assert_eq!(generations(&History::open(Some(&folder))), [2, 1]);
+    }
+
+    #[test]
+    fn a_second_process_keeps_its_history_to_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = folder(dir.path());
+        History::open(Some(&first)).add(1, Trigger::Start, &loaded(), Vec::new());
+        let second = folder(dir.path());
+        let mut history = History::open(Some(&second));
+        assert_eq!(generations(&history), [0; 0]);
+        history.add(1, Trigger::Start, &loaded(), Vec::new());
+        history.add(2, Trigger::Api, &loaded(), Vec::new());
+        assert_eq!(generations(&history), [2, 1]);
+        assert_eq!(generations(&History::open(Some(&first))), [1]);
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::config::source::{self as texts, load_sources};
 use crate::config::{Config, Loaded, Name, diff, environment, load_posted};
 use crate::memory::apart;
 use crate::snapshot::{Current, Snapshot, Surroundings};
+use crate::state::Folder;
 use crate::telemetry::Metrics;
 use crate::upstream::resolve;
 use arc_swap::ArcSwap;
@@ -117,7 +118,7 @@ struct State {
 }
 
 impl Live {
-    /// Brings the first generation to life. History is kept in `state_dir`, if there is one.
+    /// Brings the first generation to life. History is kept in the folder, if there is one.
     ///
     /// # Errors
     /// What is wrong with the configuration.
@@ -125,16 +126,16 @@ impl Live {
         source: Source,
         (mut loaded, table, materials): Checked,
         metrics: Arc<Metrics>,
-        state_dir: Option<&Path>,
+        folder: Option<&Folder>,
     ) -> Result<Arc<Self>, Box<Loaded>> {
-        let mut history = History::open(state_dir);
+        let mut history = History::open(folder);
         let generation = history.next();
         let Some(config) = loaded.config.clone() else {
             return Err(Box::new(loaded));
         };
         let surroundings = Surroundings {
             metrics: metrics.clone(),
-            state_dir: state_dir.map(Path::to_owned),
+            folder: folder.cloned(),
             overload: Arc::default(),
         };
         surroundings.overload.watch();
@@ -148,7 +149,7 @@ impl Live {
             }
         };
         resolve::spawn(&snapshot.services);
-        let rollouts = Rollouts::open(state_dir);
+        let rollouts = Rollouts::open(folder);
         rollouts.settle(&snapshot);
         snapshot.start_plugins();
         history.add(generation, Trigger::Start, &loaded, Vec::new());
@@ -192,6 +193,19 @@ impl Live {
 
     fn failed(&self, why: &str) -> Verdict {
         Verdict::failed(self.current.load().generation, why)
+    }
+
+    /// The folder of the state; `None`: nothing is kept.
+    pub fn folder(&self) -> Option<&Folder> {
+        self.surroundings.folder.as_ref()
+    }
+
+    /// Writes to the folder again, and what has come meanwhile: a hand-over has failed.
+    pub async fn write_again(&self) {
+        let Some(folder) = self.folder() else { return };
+        folder.resume();
+        self.state.lock().await.history.store_missing();
+        self.rollouts.keep();
     }
 
     /// From now on these doors follow the configuration.

@@ -4,10 +4,13 @@
 use super::{Moment, Phase, State};
 use crate::config::Config;
 use crate::config::units::Percent;
+use crate::state::Folder;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+
+/// The file of the book in the folder of the state.
+const BOOK_FILE: &str = "rollouts.json";
 
 /// Who has set a share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,15 +38,17 @@ pub struct Book {
     #[serde(default)]
     pub rollouts: BTreeMap<String, State>,
     #[serde(skip)]
-    path: Option<PathBuf>,
+    folder: Option<Folder>,
 }
 
 impl Book {
-    /// Opens the book of a state directory. One that cannot be read is no reason not to serve.
-    pub fn open(state_dir: Option<&Path>) -> Self {
-        let path = state_dir.map(|directory| directory.join("rollouts.json"));
-        let read = path.as_ref().and_then(|path| {
-            let text = std::fs::read(path).ok()?;
+    /// Opens the book of a folder. One that cannot be read is no reason not to serve. Where another
+    /// process moves the shares, this one begins with those of the file.
+    pub fn open(folder: Option<&Folder>) -> Self {
+        let folder = folder.filter(|folder| folder.is_writable());
+        let read = folder.and_then(|folder| {
+            let path = folder.path().join(BOOK_FILE);
+            let text = std::fs::read(&path).ok()?;
             serde_json::from_slice(&text)
                 .inspect_err(|error| {
                     tracing::warn!(path = %path.display(), %error, "not a record of rollouts");
@@ -51,19 +56,23 @@ impl Book {
                 .ok()
         });
         Self {
-            path,
+            folder: folder.cloned(),
             ..read.unwrap_or_default()
         }
     }
 
     /// Writes the book; a crash leaves the old one or the new one.
     pub fn write(&self) {
-        let Some(path) = &self.path else { return };
+        let folder = self.folder.as_ref();
+        let Some(folder) = folder.filter(|folder| folder.is_writable()) else {
+            return;
+        };
+        let path = folder.path().join(BOOK_FILE);
         let written = || -> io::Result<()> {
             let text = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
             let beside = path.with_extension("new");
             std::fs::write(&beside, text)?;
-            std::fs::rename(&beside, path)
+            std::fs::rename(&beside, &path)
         };
         if let Err(error) = written() {
             tracing::warn!(path = %path.display(), %error, "cannot keep the state of rollouts");
@@ -117,6 +126,7 @@ mod tests {
     use crate::config::units::Percent;
     use crate::rollout::Moment;
     use crate::routing::testing::config;
+    use crate::state::{Folder, Place};
 
     fn file(percent: &str) -> Config {
         config(&format!(
@@ -124,13 +134,23 @@ mod tests {
         ))
     }
 
+    fn folder(base: &std::path::Path) -> Folder {
+        let place = Place {
+            base: base.to_owned(),
+            instance: "a".parse().unwrap(),
+            config: None,
+        };
+        Folder::open(place).unwrap()
+    }
+
     #[test]
     fn what_was_set_holds_over_a_restart_until_the_file_speaks() {
         let dir = tempfile::tempdir().unwrap();
-        let mut book = Book::open(Some(dir.path()));
+        let folder = folder(dir.path());
+        let mut book = Book::open(Some(&folder));
         book.set("next", Percent(2500), Percent(500), By::Operator, Moment(7));
         book.write();
-        let mut book = Book::open(Some(dir.path()));
+        let mut book = Book::open(Some(&folder));
         book.settle(&file("5%"));
         assert_eq!(book.share(&file("5%"), "next"), Some(Percent(2500)));
         let mut agreed = book.clone();
@@ -143,7 +163,8 @@ mod tests {
     #[test]
     fn a_broken_book_is_an_empty_one() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("rollouts.json"), "{").unwrap();
-        assert!(Book::open(Some(dir.path())).shares.is_empty());
+        let folder = folder(dir.path());
+        std::fs::write(folder.path().join("rollouts.json"), "{").unwrap();
+        assert!(Book::open(Some(&folder)).shares.is_empty());
     }
 }

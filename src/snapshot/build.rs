@@ -14,6 +14,7 @@ use crate::policy::overload::Overload;
 use crate::policy::{Materials, auth};
 use crate::routing::inputs::Inputs;
 use crate::routing::{ServiceId, Table};
+use crate::state::Folder;
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::otel::setup::PushSetup;
@@ -22,7 +23,6 @@ use crate::telemetry::trace::Tracer;
 use crate::tls::UpstreamTls;
 use crate::upstream::{self, Carried, Service};
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What a checked configuration can still fail on.
@@ -44,7 +44,7 @@ pub enum BuildError {
 pub struct Surroundings {
     pub metrics: Arc<Metrics>,
     /// Where state is kept over restarts; `None`: nowhere.
-    pub state_dir: Option<PathBuf>,
+    pub folder: Option<Folder>,
     pub overload: Arc<Overload>,
 }
 
@@ -87,7 +87,7 @@ impl Snapshot {
         let upstream_tls = std::mem::take(&mut materials.upstreams);
         let services = services(&config, &upstream_tls, previous, metrics, &mut carried);
         let before = previous.map(|previous| &previous.authorities);
-        let stash = surroundings.state_dir.as_deref();
+        let stash = surroundings.folder.as_ref();
         let authorities =
             auth::build(&config, materials, before, stash).map_err(BuildError::Client)?;
         let limiters = limiters(&config, previous, &mut carried);

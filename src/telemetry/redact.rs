@@ -29,8 +29,8 @@ pub const MASK: &str = "***";
 /// Bytes of a hash that are written: enough to tell values apart, and few enough to tell no more.
 const TAG: usize = 6;
 
-/// The file in the state directory.
-const KEY_FILE: &str = "mask.key";
+/// The file in the folder of the state.
+pub const KEY_FILE: &str = "mask.key";
 const KEY_LEN: usize = 32;
 
 /// The key of this process; `None`: there was no randomness for one.

@@ -48,10 +48,14 @@ fn launch(
     prepare: impl FnOnce(&mut Command),
 ) -> (Child, Log) {
     command.arg("run").arg("-c").arg(dir.join("tyrian.toml"));
-    command.arg("--state").arg(dir.join("state"));
     command.stdout(std::fs::File::create(dir.join("access.log")).unwrap());
     command.stderr(Stdio::piped());
     prepare(&mut command);
+    let has_state = command.get_args().any(|argument| argument == "--state")
+        || command.get_envs().any(|(name, _)| name == "TYRIAN_STATE");
+    if !has_state {
+        command.arg("--state").arg(dir.join("state"));
+    }
     let mut child = command.spawn().unwrap();
     let stderr = BufReader::new(child.stderr.take().unwrap());
     let log = Log::default();
@@ -188,6 +192,13 @@ impl Gateway {
 
     pub fn write_config(&self, text: &str) {
         std::fs::write(self.config_file(), text).unwrap();
+    }
+
+    /// The folder of its state, to which the token's link in the base directory leads.
+    pub fn state_folder(&self) -> PathBuf {
+        let token = self.dir.path().join("state/admin.token");
+        let token = token.canonicalize().unwrap();
+        token.parent().unwrap().to_owned()
     }
 
     pub fn token(&self) -> String {

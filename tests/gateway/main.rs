@@ -59,6 +59,7 @@ mod secrecy;
 mod shares;
 mod signed;
 mod silence;
+mod state;
 mod strangers;
 mod streams;
 mod tokens;

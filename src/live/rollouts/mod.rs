@@ -14,9 +14,9 @@ use crate::rollout::{
 };
 use crate::routing::{ColorId, Table};
 use crate::snapshot::{Current, Snapshot};
+use crate::state::Folder;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -60,12 +60,12 @@ pub enum Refused {
 
 impl Rollouts {
     /// Opens the book, and starts the task that posts events.
-    pub fn open(state_dir: Option<&Path>) -> Arc<Self> {
+    pub fn open(folder: Option<&Folder>) -> Arc<Self> {
         let (posts, queue) = mpsc::channel(WEBHOOK_QUEUE);
         tokio::spawn(view::post_all(queue));
         Arc::new(Self {
             inner: Mutex::new(Inner {
-                book: Book::open(state_dir),
+                book: Book::open(folder),
                 windows: HashMap::new(),
                 latest: VecDeque::new(),
             }),
@@ -90,6 +90,11 @@ impl Rollouts {
         }
         inner.book.write();
         inner.show(snapshot);
+    }
+
+    /// Writes the book, which could not be written for a while.
+    pub fn keep(&self) {
+        self.inner.lock().book.write();
     }
 
     /// Puts the shares that would hold into a table that may go live.

@@ -12,6 +12,7 @@ use super::Materials;
 use super::jwt::{self, Located, Verified};
 use crate::config::{Config, Name, reserved};
 use crate::reason::{Detail, Reason};
+use crate::state::Folder;
 use http::HeaderName;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -238,7 +239,7 @@ pub fn build(
     config: &Config,
     mut materials: Materials,
     previous: Option<&Authorities>,
-    stash: Option<&std::path::Path>,
+    stash: Option<&Folder>,
 ) -> Result<Authorities, String> {
     let before = |name: &Name| previous.and_then(|previous| previous.get(name));
     let mut authorities = Authorities::new();
@@ -250,7 +251,6 @@ pub fn build(
             Some(Authority::Jwt(provider)) => Some(provider),
             _ => None,
         };
-        let stash = stash.map(std::path::Path::to_owned);
         let provider = jwt::Provider::build(name, jwt, materials, before, stash);
         authorities.insert(name.clone(), Authority::Jwt(provider));
     }

@@ -4,9 +4,10 @@
 
 use super::keys::KeySet;
 use super::provider::{ASK_PAUSE, Provider, now};
+use super::stash::Stash;
 use crate::config::jwt::KeysByUrl;
 use crate::outbound;
-use std::path::{Path, PathBuf};
+use crate::state::Folder;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -27,16 +28,17 @@ struct Fetched {
 }
 
 /// Keeps a provider's keys fresh until nobody uses it.
-pub fn spawn(provider: &Arc<Provider>, source: KeysByUrl, stash: Option<PathBuf>) {
-    let stash = stash.map(|directory| directory.join(format!("jwks-{}.json", provider.name)));
+pub fn spawn(provider: &Arc<Provider>, source: KeysByUrl, folder: Option<&Folder>) {
+    let (name, config) = (&provider.name, &provider.config);
+    let stash = folder.map(|folder| Stash::new(folder, name, config, &source));
     tokio::spawn(keep(Arc::downgrade(provider), source, stash));
 }
 
-async fn keep(provider: Weak<Provider>, source: KeysByUrl, stash: Option<PathBuf>) {
+async fn keep(provider: Weak<Provider>, source: KeysByUrl, stash: Option<Stash>) {
     if let Some(provider) = provider.upgrade()
         && provider.state.never_had()
     {
-        recall(&provider, &source, stash.as_deref());
+        recall(&provider, &source, stash.as_ref());
     }
     let mut failures: u32 = 0;
     let mut missed = None;
@@ -59,8 +61,8 @@ async fn keep(provider: Weak<Provider>, source: KeysByUrl, stash: Option<PathBuf
                 }
                 missed = uncovered;
                 current.renew(keys);
-                if let Some(path) = &stash {
-                    store(path, &fetched.text);
+                if let Some(stash) = &stash {
+                    stash.write(&fetched.text);
                 }
                 // A little early, so that keys are never older than they may be.
                 fetched.max_age.unwrap_or(source.refresh).mul_f64(0.8)
@@ -143,35 +145,15 @@ fn max_age(cache_control: &str) -> Option<Duration> {
 }
 
 /// Keys of an earlier life, for a start while the issuer is down. They are as old as their file.
-fn recall(provider: &Provider, source: &KeysByUrl, stash: Option<&Path>) {
-    let Some(path) = stash else { return };
-    let age = std::fs::metadata(path)
-        .and_then(|file| file.modified())
-        .ok()
-        .and_then(|at| at.elapsed().ok());
-    let Some(age) = age.filter(|age| *age < source.max_stale) else {
-        return;
-    };
-    if let Ok(keys) = KeySet::from_file(path) {
+fn recall(provider: &Provider, source: &KeysByUrl, stash: Option<&Stash>) {
+    let recalled = stash.and_then(|stash| stash.read(source.max_stale));
+    if let Some((keys, age)) = recalled {
         tracing::info!(provider = %provider.name, keys = keys.len(), ?age, "keys recalled from disk");
         provider.renew(keys);
         provider
             .state
             .fetched
             .store(now().saturating_sub(age.as_secs()), Relaxed);
-    }
-}
-
-/// Written beside and renamed, so that a crash leaves the old document.
-fn store(path: &Path, text: &[u8]) {
-    let beside = path.with_extension("tmp");
-    let stored = path
-        .parent()
-        .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| std::fs::write(&beside, text))
-        .and_then(|()| std::fs::rename(&beside, path));
-    if let Err(error) = stored {
-        tracing::warn!(path = %path.display(), %error, "cannot keep the keys on disk");
     }
 }
 

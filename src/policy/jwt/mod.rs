@@ -19,6 +19,7 @@ mod pem;
 mod provider;
 mod results;
 pub mod revoked;
+mod stash;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -14,10 +14,11 @@ use crate::config::policy::Mode;
 use crate::policy::held::Held;
 use crate::reason::Reason;
 use crate::routing::claims::Claims;
+use crate::state::Folder;
 use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue};
 use jsonwebtoken::Algorithm;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -85,7 +86,7 @@ impl Provider {
         config: &Jwt,
         materials: Materials,
         previous: Option<&Arc<Self>>,
-        stash: Option<PathBuf>,
+        stash: Option<&Folder>,
     ) -> Arc<Self> {
         if let Some(previous) = previous.filter(|previous| previous.config == *config) {
             previous.take(materials);
