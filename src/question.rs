@@ -13,6 +13,52 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
+/// What is known beyond the configuration, by a running gateway or from files.
+pub trait World: Availability {
+    /// The color that a provider has signed, and when it expires.
+    fn color_by_token(&self, _token: &str) -> Option<(String, u64)> {
+        None
+    }
+
+    /// Who holds the API key among the headers, as this table of keys knows.
+    fn holder(&self, _provider: &str, _headers: &HeaderMap) -> Holder {
+        Holder::NoKey
+    }
+
+    /// Adds the live state to an explanation.
+    fn amend(&self, _view: &View, _explanation: &mut Explanation) {}
+}
+
+/// Who holds the API key of a request.
+#[derive(Debug)]
+pub enum Holder {
+    /// There is no key, or it is not known whose it is.
+    NoKey,
+    /// No consumer holds it.
+    Unknown,
+    /// What is known of the consumer.
+    Known(Claims),
+}
+
+/// Asks the providers of the request's route in their order, as traffic is asked. A token that
+/// comes before any API key decides.
+fn holder(table: &Table, config: &Config, view: &View, world: &impl World) -> Holder {
+    let route = table.route(view).ok();
+    let route = route.and_then(|id| config.routes.values().nth(id.0 as usize));
+    let auth = route.and_then(|route| route.auth.as_ref());
+    for provider in auth.iter().flat_map(|auth| &auth.providers) {
+        if config.api_keys.contains_key(provider) {
+            match world.holder(provider, view.headers) {
+                Holder::NoKey => {}
+                found => return found,
+            }
+        } else if view.claims.is_some() {
+            break;
+        }
+    }
+    Holder::NoKey
+}
+
 /// A request in words.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,8 +90,7 @@ pub enum Values {
 }
 
 impl Question {
-    /// Decides and explains; the same code serves traffic. `by` tells colors that a provider has
-    /// signed, which only a running gateway knows.
+    /// Decides and explains; the same code serves traffic.
     ///
     /// # Errors
     /// What is malformed about the request.
@@ -53,8 +98,7 @@ impl Question {
         &self,
         table: &Table,
         config: &Config,
-        availability: &impl Availability,
-        by: impl Fn(&str) -> Option<(String, u64)>,
+        world: &impl World,
     ) -> Result<Explanation, String> {
         let method = self.method.as_deref().unwrap_or("GET");
         let method =
@@ -75,10 +119,12 @@ impl Question {
         let assumed = Self::assumed_claims(&headers);
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = now.unwrap_or_default().as_secs();
-        let vouched = table.vouched(&headers, target.query, now, by);
+        let vouched = table.vouched(&headers, target.query, now, |token| {
+            world.color_by_token(token)
+        });
         let vouched = vouched.map(|vouched| vouched.color);
         let (client, trusted) = client_fields::arrive(config, &mut headers, from, authority)?;
-        let view = View {
+        let mut view = View {
             method: &method,
             host: &host,
             path: &target.path,
@@ -90,7 +136,20 @@ impl Question {
             vouched,
             bucket: None,
         };
-        Ok(table.explain(config, &view, availability))
+        let holder = holder(table, config, &view, world);
+        if let Holder::Known(claims) = &holder {
+            view.claims = Some(claims);
+        }
+        let mut explanation = table.explain(config, &view, world);
+        match &holder {
+            Holder::NoKey => {}
+            Holder::Unknown => explanation.api_key(None),
+            Holder::Known(claims) => {
+                explanation.api_key(claims.get("sub").and_then(|sub| sub.as_str()));
+            }
+        }
+        world.amend(&view, &mut explanation);
+        Ok(explanation)
     }
 
     /// The claims of a bearer token, unverified: what would happen if it were good.

@@ -1,5 +1,7 @@
 //! Why a request was refused: the closed vocabulary of answers, logs and metrics.
 
+mod explained;
+
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -114,6 +116,11 @@ impl Reason {
         Self::UpstreamReset,
         Self::UpstreamTimeout,
     ];
+
+    /// The reason of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
 
     /// The word in answers, logs and metrics.
     pub const fn name(self) -> &'static str {

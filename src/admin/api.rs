@@ -7,9 +7,6 @@ use super::{
 };
 use crate::config::units::duration;
 use crate::live::{Outcome, Trigger, Wish};
-use crate::question::Question;
-use crate::routing::explain::Explanation;
-use crate::snapshot::Snapshot;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -18,7 +15,6 @@ use axum::routing::{get, post, put};
 use axum::{Extension, Json, Router, middleware};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Largest request body: a configuration to check.
 const BODY_MAX: usize = 16 << 20;
@@ -70,7 +66,7 @@ pub fn router(admin: &Admin) -> Router<Admin> {
             "/v1/rollouts/{name}",
             get(rollouts::show).post(rollouts::act),
         )
-        .route("/v1/explain", post(explain))
+        .route("/v1/explain", post(super::explain::explain))
         .route("/v1/config", get(show))
         .route("/v1/config/check", post(check))
         .route("/v1/config/reload", post(reload))
@@ -145,42 +141,6 @@ async fn in_our_words(answer: Response) -> Response {
     }
     let status = answer.status();
     Problem::new(status, "the request is malformed").into_response()
-}
-
-async fn explain(State(admin): State<Admin>, body: Bytes) -> Result<Json<Value>, Problem> {
-    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
-    let question: Question =
-        serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?;
-    let snapshot = admin.live.current.load_full();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.unwrap_or_default().as_secs();
-    let by = |token: &str| snapshot.color_by_token(token, now);
-    let mut explanation = question
-        .ask(&snapshot.table, &snapshot.config, snapshot.as_ref(), by)
-        .map_err(bad)?;
-    live_state(&mut explanation, &snapshot);
-    serde_json::to_value(explanation)
-        .map(Json)
-        .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
-}
-
-/// Adds what only a running gateway knows: health, and the breaker's phase.
-fn live_state(explanation: &mut Explanation, snapshot: &Snapshot) {
-    let service = explanation.service.as_deref();
-    let service = service.and_then(|name| snapshot.service_named(name));
-    let version = explanation.version.as_deref();
-    let version = version.and_then(|name| service?.version_named(name));
-    let Some(version) = version else { return };
-    for endpoint in &mut explanation.endpoints {
-        let mut known = version.endpoints.iter();
-        let known = known.find(|known| *known.address == *endpoint.address);
-        endpoint.healthy = known.is_some_and(|known| known.state.available());
-    }
-    let mut policies = explanation.policies.iter_mut();
-    let policy = policies.find(|policy| policy.name == "breaker");
-    if let (Some(breaker), Some(policy)) = (&version.breaker, policy) {
-        policy.value = format!("{}; now {}", policy.value, breaker.phase().name());
-    }
 }
 
 /// The API in OpenAPI's terms; a test holds it to the routes above.

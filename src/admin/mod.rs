@@ -6,7 +6,7 @@ mod auth;
 mod control;
 mod dashboard;
 mod etag;
-
+mod explain;
 mod findings;
 mod listeners;
 mod mirrors;

@@ -2,25 +2,30 @@
 
 use super::client::{Target, parse};
 use super::{Exit, Output, print, print_json, wants_color};
-use crate::config::codes;
+use crate::config::{Config, codes};
 use crate::live;
-use crate::question::{Question, Values};
+use crate::policy::auth;
+use crate::question::{Holder, Question, Values, World};
+use crate::reason::Reason;
 use crate::routing::explain::{Explanation, render};
 use crate::routing::selftest::AllHealthy;
+use crate::routing::{Availability, ServiceId, VersionId};
 use crate::state::Instance;
+use http::HeaderMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-/// Say where a request would go, and why; or what an error code means.
+/// Say where a request would go, and why; or what an error code or a reason means.
 ///
 /// With -c it asks a file, without it the running gateway.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tyrian explain -c tyrian.toml 'GET https://shop.example/cart/7' -H 'x-release-stage: canary'
-  tyrian explain TY0101")]
+  tyrian explain TY0101
+  tyrian explain breaker_open")]
 pub struct Args {
-    /// `METHOD URL`, a URL, or an error code
-    #[arg(value_name = "REQUEST|CODE")]
+    /// `METHOD URL`, a URL, an error code, or the reason of a refusal
+    #[arg(value_name = "REQUEST|CODE|REASON")]
     what: String,
     /// A header field, as `name: value`
     #[arg(short = 'H', long = "header", value_name = "FIELD")]
@@ -58,6 +63,9 @@ pub fn run(args: &Args) -> Exit {
     if digits && args.what.to_ascii_uppercase().starts_with("TY") {
         return code(&args.what);
     }
+    if is_word(&args.what) {
+        return reason(&args.what);
+    }
     let question = match question(args) {
         Ok(question) => question,
         Err(problem) => {
@@ -78,6 +86,26 @@ fn code(code: &str) -> Exit {
     };
     print(&text);
     Exit::Ok
+}
+
+/// Whether this is a bare word, as reasons are, and no request is.
+fn is_word(what: &str) -> bool {
+    !what.is_empty()
+        && what
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
+fn reason(word: &str) -> Exit {
+    if let Some(reason) = Reason::named(word) {
+        print(&reason.explanation());
+        return Exit::Ok;
+    }
+    let names = Reason::ALL.iter().map(|reason| reason.name());
+    let near = names.min_by_key(|name| strsim::damerau_levenshtein(name, word));
+    let near = near.unwrap_or_default();
+    eprintln!("error: `{word}` is no request, code or reason; did you mean `{near}`?");
+    Exit::Failed
 }
 
 fn question(args: &Args) -> Result<Question, String> {
@@ -128,7 +156,11 @@ fn ask_file(args: &Args, file: &Path, question: &Question) -> Exit {
     let Some(config) = &loaded.config else {
         return Exit::InvalidConfig;
     };
-    match question.ask(&table, config, &AllHealthy::of(config), |_| None) {
+    let files = Files {
+        config,
+        up: AllHealthy::of(config),
+    };
+    match question.ask(&table, config, &files) {
         Ok(explanation) => {
             show(args, &explanation);
             Exit::Ok
@@ -136,6 +168,36 @@ fn ask_file(args: &Args, file: &Path, question: &Question) -> Exit {
         Err(problem) => {
             eprintln!("error: {problem}");
             Exit::Failed
+        }
+    }
+}
+
+/// What a configuration and the files it names tell: every version is well.
+struct Files<'c> {
+    config: &'c Config,
+    up: AllHealthy,
+}
+
+impl Availability for Files<'_> {
+    fn available(&self, service: ServiceId, version: VersionId) -> bool {
+        self.up.available(service, version)
+    }
+
+    fn exists(&self, service: ServiceId, version: VersionId) -> bool {
+        self.up.exists(service, version)
+    }
+}
+
+impl World for Files<'_> {
+    /// A file of keys that cannot be read tells nothing.
+    fn holder(&self, provider: &str, headers: &HeaderMap) -> Holder {
+        let keys = self.config.api_keys.get(provider);
+        let read = keys.and_then(|keys| Some((keys, auth::consumers(keys).ok()?.0)));
+        let found = read.and_then(|(keys, consumers)| auth::holder(keys, &consumers, headers));
+        match found {
+            None => Holder::NoKey,
+            Some(None) => Holder::Unknown,
+            Some(Some(consumer)) => Holder::Known(consumer.claims.clone()),
         }
     }
 }

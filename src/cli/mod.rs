@@ -69,7 +69,7 @@ enum Verb {
     Check(check::Args),
     /// Run the [[tests]] of a configuration
     Test(check::TestArgs),
-    /// Say where a request would go, and why; or what an error code means
+    /// Say where a request would go, and why; or what an error code or a reason means
     Explain(explain::Args),
     /// List routes
     Routes(live::RoutesArgs),

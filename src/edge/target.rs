@@ -3,12 +3,10 @@
 use super::context::{Attempt, Journey, Refusal};
 use super::{beside, grpc, peer};
 use crate::config::breaker as config;
-use crate::config::color::Fallback as OnTrouble;
 use crate::config::limit::KeyPart;
 use crate::policy::limit;
 use crate::reason::Reason;
 use crate::routing::{FallbackReason, VersionId, carried, claims};
-use crate::snapshot::Fallback;
 use crate::upstream::balance::stable_hash;
 use crate::upstream::{Service, Version};
 use http::{HeaderMap, HeaderValue, header};
@@ -151,7 +149,9 @@ fn fall_back(journey: &mut Journey, reason: FallbackReason) -> bool {
         FallbackReason::Breaker => named_by_breaker(journey, version),
         FallbackReason::Missing | FallbackReason::Unhealthy | FallbackReason::Expired => None,
     };
-    let Some(other) = other.or_else(|| fallback(journey, version)) else {
+    let color = journey.requested_color();
+    let other = other.or_else(|| journey.snapshot.default_instead(service, version, color));
+    let Some(other) = other else {
         return false;
     };
     journey.attempt.target = Some((service, other));
@@ -171,36 +171,9 @@ fn named_by_breaker(journey: &mut Journey, from: VersionId) -> Option<VersionId>
     if std::mem::replace(&mut journey.attempt.rerouted, true) {
         return None;
     }
-    let isolated = journey.requested_color().is_some_and(|id| {
-        let color = journey.snapshot.color(id);
-        let color = color.and_then(|color| journey.snapshot.config.colors.get(&color.name));
-        color.is_some_and(|color| color.fallback == OnTrouble::Isolate)
-    });
-    if isolated {
-        return None;
-    }
-    let breaker = journey.version()?.breaker.as_ref()?;
-    let Some(config::Fallback::Version(name)) = &breaker.config.fallback else {
-        return None;
-    };
-    let versions = &journey.service()?.versions;
-    let index = versions.iter().position(|version| version.name == *name)?;
-    let other = VersionId(index as u16);
-    (other != from).then_some(other)
-}
-
-fn fallback(journey: &Journey, served: VersionId) -> Option<VersionId> {
-    let config = &journey.snapshot.config;
-    let color = journey
-        .requested_color()
-        .and_then(|id| journey.snapshot.color(id))?;
-    let service = config.services.get(&journey.service()?.name)?;
-    let default = service
-        .versions
-        .keys()
-        .position(|name| *name == service.default)?;
-    let default = VersionId(default as u16);
-    Fallback::of(config.colors.get(&color.name), default, served).0
+    let (service, _) = journey.attempt.target?;
+    let color = journey.requested_color();
+    journey.snapshot.named_by_breaker(service, from, color)
 }
 
 /// When the try that begins now must have answered, and the exchange be over.

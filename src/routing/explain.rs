@@ -25,6 +25,9 @@ pub struct Explanation {
     pub endpoints: Vec<Endpoint>,
     pub upstream_path: Option<String>,
     pub upstream_host: Option<String>,
+    /// Versions that get no request now, in the order in which they would.
+    #[serde(default)]
+    pub passed_over: Vec<PassedOver>,
     pub policies: Vec<Policy>,
     /// Why the request would be refused, and with which status.
     pub refusal: Option<Refused>,
@@ -78,12 +81,34 @@ pub struct Color {
 pub struct Endpoint {
     pub address: String,
     pub healthy: bool,
+    /// Why it is not healthy.
+    #[serde(default)]
+    pub state: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PassedOver {
+    pub version: String,
+    pub why: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     pub name: String,
     pub value: String,
+    /// It refuses the request now, or would.
+    #[serde(default)]
+    pub trouble: bool,
+}
+
+impl Policy {
+    fn new(name: &str, value: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            value,
+            trouble: false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -135,6 +160,7 @@ impl Table {
             endpoints: Vec::new(),
             upstream_path: None,
             upstream_host: None,
+            passed_over: Vec::new(),
             policies: Vec::new(),
             refusal: None,
             status: None,
@@ -285,6 +311,7 @@ impl Explanation {
                         .map(|e| Endpoint {
                             address: e.address.to_string(),
                             healthy: true,
+                            state: None,
                         })
                         .collect();
                 }
@@ -296,18 +323,14 @@ impl Explanation {
         let (own, wider) = (route.timeouts, service.timeouts);
         let mut add = |name: &str, value: Option<std::time::Duration>| {
             if let Some(value) = value {
-                let (name, value) = (name.to_owned(), format!("{value:?}"));
-                self.policies.push(Policy { name, value });
+                self.policies.push(Policy::new(name, format!("{value:?}")));
             }
         };
         add("connect timeout", own.connect.or(wider.connect));
         add("request timeout", own.request.or(wider.request));
         add("idle timeout", own.idle.or(wider.idle));
-        let tries = Policy {
-            name: "tries".to_owned(),
-            value: service.retry.attempts.0.to_string(),
-        };
-        self.policies.push(tries);
+        let tries = service.retry.attempts.0.to_string();
+        self.policies.push(Policy::new("tries", tries));
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod build;
 mod exposition;
+mod fallback;
 mod listener;
 mod listener_metrics;
 mod listener_series;

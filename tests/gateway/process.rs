@@ -77,6 +77,8 @@ fn exit_codes_tell_what_went_wrong() {
     assert_eq!(code(&["healthcheck", "--admin", "127.0.0.1:1"]), 1);
     assert_eq!(code(&["explain", "TY0101"]), 0);
     assert_eq!(code(&["explain", "TY9999"]), 1);
+    assert_eq!(code(&["explain", "breaker_open"]), 0);
+    assert_eq!(code(&["explain", "breaker_opn"]), 1);
     assert_eq!(code(&["top", "--admin", "127.0.0.1:1"]), 2, "no terminal");
     for file in ["-c", "--config", "--file"] {
         assert_eq!(code(&["explain", file, path, "GET http://a/"]), 0);

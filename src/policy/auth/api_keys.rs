@@ -68,6 +68,20 @@ fn consumer(config: &config::ApiKeys, line: &str) -> Option<([u8; 32], Verified)
     Some((decode(hash.trim())?, identity(config, consumer.trim())?))
 }
 
+/// Who holds the key among these headers: `None`: there is none, `Some(None)`: no consumer.
+pub fn holder(
+    config: &config::ApiKeys,
+    consumers: &Consumers,
+    headers: &HeaderMap,
+) -> Option<Option<Arc<Verified>>> {
+    let mut keys = headers.get_all(&config.header).iter();
+    let key = keys.next()?.as_bytes();
+    Some(match (key.len() <= KEY_MAX, keys.next()) {
+        (true, None) => consumers.get(Sha256::digest(key).as_slice()).cloned(),
+        _ => None,
+    })
+}
+
 fn identity(config: &config::ApiKeys, consumer: &str) -> Option<Verified> {
     let value = HeaderValue::from_str(consumer)
         .ok()
@@ -151,19 +165,17 @@ impl ApiKeys {
         })
     }
 
+    /// Who holds the request's key, which is not counted; `None`: it has none, `Some(None)`: no
+    /// consumer holds it.
+    pub fn look_up(&self, headers: &HeaderMap) -> Option<Option<Arc<Verified>>> {
+        let found = holder(&self.config, &self.consumers.load(), headers)?;
+        let lost = self.lost.is_over(self.config.max_stale, now);
+        Some(found.filter(|_| !lost))
+    }
+
     /// Who holds the request's key; `None`: it has none.
     pub fn who(&self, headers: &HeaderMap) -> Option<Result<Arc<Verified>, Reason>> {
-        let mut keys = headers.get_all(&self.config.header).iter();
-        let key = keys.next()?.as_bytes();
-        let sound = key.len() <= KEY_MAX && !self.lost.is_over(self.config.max_stale, now);
-        let known = match (sound, keys.next()) {
-            (true, None) => self
-                .consumers
-                .load()
-                .get(Sha256::digest(key).as_slice())
-                .cloned(),
-            _ => None,
-        };
+        let known = self.look_up(headers)?;
         let counter = if known.is_some() {
             &self.accepted
         } else {

@@ -5,7 +5,7 @@
 mod api_keys;
 mod forward;
 
-pub use api_keys::{ApiKeys, Consumers, consumers};
+pub use api_keys::{ApiKeys, Consumers, consumers, holder};
 pub use forward::{Answer, ForwardAuth, Question};
 
 use super::Materials;

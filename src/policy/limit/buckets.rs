@@ -8,6 +8,7 @@ use governor::state::StateStore;
 use rustc_hash::FxBuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 /// Buckets that newcomers share while there is no room.
 const SHARED: usize = 64;
@@ -43,6 +44,12 @@ impl<C: Clock> Buckets<C> {
 
     fn now(&self) -> u64 {
         nanos_since(&self.clock, self.start)
+    }
+
+    /// How long the bucket of a key takes to be full; `None`: it has no bucket of its own.
+    pub fn missing(&self, key: u64) -> Option<Duration> {
+        let full_at = self.cells.get(&key)?.load(Relaxed);
+        Some(Duration::from_nanos(full_at.saturating_sub(self.now())))
     }
 
     /// Forgets buckets that are full.

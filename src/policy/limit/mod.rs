@@ -152,6 +152,23 @@ impl<C: Clock + Clone> Limiter<C> {
         verdict
     }
 
+    /// How long a request would have to wait; `None`: it would pass now. Nothing is taken or counted.
+    pub fn wait(&self, facts: &Facts, cost: u32) -> Option<Duration> {
+        let (key, whole) = key_of(&self.config.key, facts);
+        let judged = match self.config.mode {
+            Mode::Off => false,
+            Mode::Enforce | Mode::Report => whole || self.config.missing == Missing::Share,
+        };
+        judged.then_some(())?;
+        if cost > self.config.burst {
+            return Some(self.refill);
+        }
+        let missing = self.buckets.missing(key)?;
+        let room = self.period * self.config.burst.saturating_sub(cost);
+        let wait = missing.saturating_sub(room);
+        (!wait.is_zero()).then_some(wait)
+    }
+
     fn take(&self, key: u64, cost: u32) -> Verdict {
         let cost = NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN);
         match self.gate.check_key_n(&key, cost) {

@@ -218,6 +218,29 @@ fn claims_make_keys() {
     assert!(!key_of(&parts, &facts("192.0.2.1", &none)).1);
 }
 
+#[test]
+fn how_long_a_request_would_wait_is_told_and_takes_nothing() {
+    let clock = FakeRelativeClock::default();
+    let limiter = limiter("rate = \"1/s\"\nburst = 3", &clock);
+    let none = HeaderMap::new();
+    let facts = facts("192.0.2.1", &none);
+    for cost in 1..=3 {
+        assert_eq!(limiter.wait(&facts, cost), None, "nobody has come yet");
+    }
+    assert!(limiter.wait(&facts, 4).is_some(), "dearer than the bucket");
+    assert!(passes(limiter.check(&facts, 2)));
+    for _ in 0..5 {
+        assert_eq!(limiter.wait(&facts, 1), None);
+        assert_eq!(limiter.wait(&facts, 3), Some(Duration::from_secs(2)));
+    }
+    assert!(passes(limiter.check(&facts, 1)));
+    assert_eq!(limiter.wait(&facts, 1), Some(Duration::from_secs(1)));
+    assert!(!passes(limiter.check(&facts, 1)));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(limiter.wait(&facts, 1), None);
+    assert!(passes(limiter.check(&facts, 1)));
+}
+
 /// What ten threads get through one bucket is what its table promises; wall-clock time is measured,
 /// not asserted.
 #[test]

@@ -6,6 +6,7 @@ use crate::config::breaker::{Breaker, Window};
 use crate::config::policy::Mode;
 use crate::config::route::{Route, Target};
 use crate::config::service::Service;
+use crate::reason::Reason;
 use crate::routing::View;
 use crate::routing::selftest::unknown;
 
@@ -13,10 +14,7 @@ impl Explanation {
     /// Lists the policies of a route and its service.
     pub(super) fn policies(&mut self, config: &Config, route: &Route, view: &View) {
         let mut add = |name: &str, value: String| {
-            self.policies.push(Policy {
-                name: name.to_owned(),
-                value,
-            });
+            self.policies.push(Policy::new(name, value));
         };
         if let Some(max) = route.body_max {
             add("body limit", format!("{} bytes", max.0));
@@ -59,10 +57,7 @@ impl Explanation {
             let to = format!("{}{}", mirror.service, version.collect::<String>());
             let compared = mirror.compare.as_ref().map_or("", |_| ", compared");
             let value = format!("{} to {to}{compared}", mirror.percent);
-            self.policies.push(Policy {
-                name: "mirror".to_owned(),
-                value,
-            });
+            self.policies.push(Policy::new("mirror", value));
         }
         if view.claims.is_none() {
             self.refuse_unknown(config, route);
@@ -71,10 +66,7 @@ impl Explanation {
 
     fn of_service(&mut self, config: &Config, service: &Service) {
         let mut add = |name: &str, value: String| {
-            self.policies.push(Policy {
-                name: name.to_owned(),
-                value,
-            });
+            self.policies.push(Policy::new(name, value));
         };
         if let Some(cap) = service.max_in_flight {
             add("service in flight", format!("at most {}", cap.max));
@@ -98,6 +90,26 @@ impl Explanation {
         if let Some(outliers) = &service.outliers {
             let text = format!("after {} failures in a row", outliers.consecutive_failures);
             add("ejection", text + mode(outliers.mode));
+        }
+    }
+
+    /// Tells whom an API key belongs to; `None`: no consumer, so the request is refused.
+    pub fn api_key(&mut self, consumer: Option<&str>) {
+        let mut policies = self.policies.iter_mut();
+        if let Some(policy) = policies.find(|policy| policy.name == "auth") {
+            let who = policy.value.split(": ").next().unwrap_or_default();
+            policy.trouble = consumer.is_none();
+            policy.value = match consumer {
+                Some(consumer) => format!("{who}: {consumer}, by its API key"),
+                None => format!("{who}: no consumer holds this API key"),
+            };
+        }
+        if consumer.is_none() {
+            self.status = None;
+            self.refusal = Some(super::Refused {
+                status: Reason::ApiKey.status(),
+                reason: Reason::ApiKey.name().to_owned(),
+            });
         }
     }
 

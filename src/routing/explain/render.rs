@@ -32,7 +32,7 @@ pub fn render(explanation: &Explanation, color: bool) -> String {
     picture.color(explanation);
     picture.target(explanation);
     for policy in &explanation.policies {
-        picture.row(true, &policy.name, &policy.value, "");
+        picture.row(!policy.trouble, &policy.name, &policy.value, "");
     }
     match (&explanation.refusal, explanation.status) {
         (Some(refused), _) => {
@@ -106,7 +106,12 @@ impl Picture {
         let color = &explanation.color;
         let text = match (&color.requested, &color.served, &color.reason) {
             (Some(requested), _, Some(reason)) => {
-                format!("{requested} ← {}; its version is {reason}", color.origin)
+                let why = match reason.as_str() {
+                    "breaker" => "the breaker of its version is open".to_owned(),
+                    "expired" => "it has expired".to_owned(),
+                    reason => format!("its version is {reason}"),
+                };
+                format!("{requested} ← {}; {why}", color.origin)
             }
             (Some(requested), ..) => format!("{requested} ← {}", color.origin),
             (None, ..) => format!("none: {}", color.origin),
@@ -115,6 +120,10 @@ impl Picture {
     }
 
     fn target(&mut self, explanation: &Explanation) {
+        for passed in &explanation.passed_over {
+            let text = format!("version {}: {}", passed.version, passed.why);
+            self.row(false, "passed over", &text, "");
+        }
         let (Some(service), Some(version)) = (&explanation.service, &explanation.version) else {
             return;
         };
@@ -126,6 +135,11 @@ impl Picture {
         let of = explanation.endpoints.len();
         let text = format!("{service} → version {version} ({healthy} of {of} healthy)");
         self.row(healthy > 0, "service", &text, "");
+        for endpoint in &explanation.endpoints {
+            if let Some(state) = &endpoint.state {
+                let _ = writeln!(self.text, "    ✗ {} {state}", endpoint.address);
+            }
+        }
         let path = explanation.upstream_path.as_deref().unwrap_or("/");
         let host = explanation
             .upstream_host
