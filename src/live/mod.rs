@@ -111,7 +111,7 @@ struct State {
     /// The texts of the source when they were last looked at, good or bad: the watch acts on
     /// what is new only, so it neither repeats a failure nor undoes a rollback.
     seen: [u8; 32],
-    /// The number of the generation that a rollback restored, until a reload follows the file.
+    /// The number of the generation that a rollback restored, while the file says something else.
     rolled_back_to: Option<u64>,
     /// What is live came through the API as a text; the file says something else.
     applied: bool,
@@ -243,6 +243,11 @@ impl Live {
             return Verdict::unchanged(self.current.load().generation);
         }
         let seen = std::mem::replace(&mut state.seen, found.hash) == found.hash;
+        if found.hash == state.loaded.hash {
+            // The file says what is live, whatever way it came there: there is no drift.
+            state.rolled_back_to = None;
+            state.applied = false;
+        }
         let is_live = checked.is_ok()
             && found.hash == state.loaded.hash
             && found.values == state.loaded.values;
@@ -386,9 +391,11 @@ impl Live {
         state
             .history
             .add(generation, trigger, &loaded, changes.clone());
+        // What the file says as well, when it was last read, is no drift.
+        let drifts = loaded.hash != state.seen;
         state.loaded = Arc::new(loaded);
-        state.rolled_back_to = rolled_back_to;
-        state.applied = trigger == Trigger::Applied;
+        state.rolled_back_to = rolled_back_to.filter(|_| drifts);
+        state.applied = trigger == Trigger::Applied && drifts;
         let verdict = Verdict::applied(generation, started, changes, carried, &state.loaded);
         tracing::info!(
             generation,

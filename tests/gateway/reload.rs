@@ -179,6 +179,53 @@ fn an_earlier_generation_can_be_returned_to_and_stays() {
 }
 
 #[test]
+fn equal_content_is_no_drift_whatever_the_way_there() {
+    let (upstream, mut gateway) = start();
+    let first = gateway.metric("tyrian_config_generation").unwrap();
+    let drift = |gateway: &Gateway| {
+        let (_, status) = gateway.api("GET", "/v1/status", "");
+        let config = &status["config"];
+        (config["rolled_back_to"].as_f64(), config["applied"] == true)
+    };
+    let roll_back = |gateway: &Gateway| {
+        let body = format!("{{\"generation\":{first}}}");
+        let (status, verdict) = gateway.api("POST", "/v1/config/rollback", &body);
+        assert_eq!((status, &verdict["outcome"]), (200, &"applied".into()));
+    };
+    let apply = |gateway: &Gateway, mark: &str| {
+        let body = serde_json::json!({ "text": config(&upstream, mark) }).to_string();
+        assert_eq!(gateway.api("POST", "/v1/config/apply", &body).0, 200);
+    };
+    // The text that was returned to is saved; the watch finds it.
+    gateway.replace_config(&config(&upstream, "two"));
+    wait_for_mark(&mut gateway, "two");
+    roll_back(&gateway);
+    assert_eq!(drift(&gateway), (Some(first), false));
+    gateway.replace_config(&config(&upstream, "one"));
+    gateway.wait_for("no drift", |gateway| drift(gateway) == (None, false));
+    // A broken file afterwards is refused, and the rollback is not remembered.
+    gateway.replace_config("[");
+    assert_eq!(gateway.api("POST", "/v1/config/reload", "").0, 422);
+    assert_eq!(drift(&gateway), (None, false));
+    // An applied text, saved afterwards.
+    apply(&gateway, "three");
+    assert_eq!(drift(&gateway), (None, true));
+    gateway.replace_config(&config(&upstream, "three"));
+    gateway.wait_for("no drift", |gateway| drift(gateway) == (None, false));
+    // A text, then a rollback, then a text again: each to what the file says.
+    gateway.replace_config(&config(&upstream, "one"));
+    wait_for_mark(&mut gateway, "one");
+    apply(&gateway, "four");
+    assert_eq!(drift(&gateway), (None, true));
+    roll_back(&gateway);
+    assert_eq!(drift(&gateway), (None, false));
+    apply(&gateway, "four");
+    apply(&gateway, "one");
+    assert_eq!(drift(&gateway), (None, false));
+    assert_eq!(gateway.get("/mark", "").text(), "one");
+}
+
+#[test]
 fn a_request_and_a_tunnel_live_through_reloads() {
     let (upstream, mut gateway) = start();
     let mut slow = gateway.connect();
