@@ -20,6 +20,16 @@ pub trait World: Availability {
         None
     }
 
+    /// The color that the request is taken to bring with a sound signature.
+    fn signed(&self) -> Option<&str> {
+        None
+    }
+
+    /// The user's bucket, in place of the one that the request's key gives.
+    fn bucket(&self) -> Option<u16> {
+        None
+    }
+
     /// Who holds the API key among the headers, as this table of keys knows.
     fn holder(&self, _provider: &str, _headers: &HeaderMap) -> Holder {
         Holder::NoKey
@@ -122,7 +132,8 @@ impl Question {
         let vouched = table.vouched(&headers, target.query, now, |token| {
             world.color_by_token(token)
         });
-        let vouched = vouched.map(|vouched| vouched.color);
+        let stated = world.signed().and_then(|name| table.color_named(name));
+        let vouched = stated.or(vouched.map(|vouched| vouched.color));
         let (client, trusted) = client_fields::arrive(config, &mut headers, from, authority)?;
         let mut view = View {
             method: &method,
@@ -134,7 +145,7 @@ impl Question {
             trusted,
             claims: self.claims.as_ref().or(assumed.as_ref()),
             vouched,
-            bucket: None,
+            bucket: world.bucket(),
         };
         let holder = holder(table, config, &view, world);
         if let Holder::Known(claims) = &holder {

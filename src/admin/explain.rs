@@ -85,7 +85,7 @@ impl World for Running<'_> {
         }
         let color = explanation.color.requested.as_deref();
         let color = color.and_then(|name| self.0.table.color_named(name));
-        self.limits(route, view, explanation);
+        limits(route, view, explanation);
         places(explanation, "route in flight", route.cap.as_deref());
         if let Some(service) = route.service {
             let cap = self
@@ -99,33 +99,6 @@ impl World for Running<'_> {
 }
 
 impl Running<'_> {
-    /// Marks limits that would refuse the request now. Nothing is taken from them.
-    fn limits(&self, route: &Route, view: &View, explanation: &mut Explanation) {
-        let color = explanation.color.requested.clone().unwrap_or_default();
-        let facts = Facts {
-            client: view.client,
-            route: &route.name,
-            color: &color,
-            headers: view.headers,
-            claims: view.claims,
-        };
-        for toll in route.early_limits.iter().chain(&route.late_limits) {
-            let Some(wait) = toll.limiter.wait(&facts, toll.cost) else {
-                continue;
-            };
-            let start = format!("{}: ", toll.limiter.name);
-            let found =
-                |policy: &&mut Policy| policy.name == "limit" && policy.value.starts_with(&start);
-            let policy = explanation.policies.iter_mut().find(found);
-            let Some(policy) = policy else { continue };
-            policy.value += &format!("; exhausted, passes again in {}", seconds(wait));
-            if toll.limiter.config.mode == Mode::Enforce {
-                policy.trouble = true;
-                refuse(explanation, refused(Reason::RateLimited));
-            }
-        }
-    }
-
     /// Follows the request from version to version as a try does, and tells why it passes one over.
     fn versions(&self, id: ServiceId, color: Option<ColorId>, explanation: &mut Explanation) {
         let Some(service) = self.0.service(id) else {
@@ -164,11 +137,7 @@ impl Running<'_> {
         }
         if let Some(version) = service.versions.get(at) {
             explanation.version = Some(version.name.to_string());
-            explanation.endpoints = version
-                .endpoints
-                .iter()
-                .map(|known| endpoint(known))
-                .collect();
+            explanation.endpoints = version.endpoints.iter().map(endpoint).collect();
             breaker_now(explanation, version);
         }
     }
@@ -196,6 +165,33 @@ impl Running<'_> {
                 passes_over(explanation, version);
                 breaker_now(explanation, version);
             }
+        }
+    }
+}
+
+/// Marks limits that would refuse the request now. Nothing is taken from them.
+fn limits(route: &Route, view: &View, explanation: &mut Explanation) {
+    let color = explanation.color.requested.clone().unwrap_or_default();
+    let facts = Facts {
+        client: view.client,
+        route: &route.name,
+        color: &color,
+        headers: view.headers,
+        claims: view.claims,
+    };
+    for toll in route.early_limits.iter().chain(&route.late_limits) {
+        let Some(wait) = toll.limiter.wait(&facts, toll.cost) else {
+            continue;
+        };
+        let start = format!("{}: ", toll.limiter.name);
+        let found =
+            |policy: &&mut Policy| policy.name == "limit" && policy.value.starts_with(&start);
+        let policy = explanation.policies.iter_mut().find(found);
+        let Some(policy) = policy else { continue };
+        policy.value += &format!("; exhausted, passes again in {}", seconds(wait));
+        if toll.limiter.config.mode == Mode::Enforce {
+            policy.trouble = true;
+            refuse(explanation, refused(Reason::RateLimited));
         }
     }
 }

@@ -1,17 +1,18 @@
 //! `tyrian explain`
 
+mod files;
+
 use super::client::{Target, parse};
 use super::{Exit, Output, print, print_json, wants_color};
-use crate::config::{Config, codes};
+use crate::config::codes;
 use crate::live;
-use crate::policy::auth;
-use crate::question::{Holder, Question, Values, World};
+use crate::question::{Question, Values};
 use crate::reason::Reason;
+use crate::routing::claims::Claims;
 use crate::routing::explain::{Explanation, render};
-use crate::routing::selftest::AllHealthy;
-use crate::routing::{Availability, ServiceId, VersionId};
 use crate::state::Instance;
-use http::HeaderMap;
+use files::{Files, Stated};
+use serde_json::Value;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -28,10 +29,15 @@ pub struct Args {
     #[arg(value_name = "REQUEST|CODE|REASON")]
     what: String,
     /// A header field, as `name: value`
-    #[arg(short = 'H', long = "header", value_name = "FIELD")]
+    #[arg(
+        short = 'H',
+        long = "header",
+        value_name = "FIELD",
+        allow_hyphen_values = true
+    )]
     headers: Vec<String>,
-    /// A claim of its verified token; may be repeated
-    #[arg(long = "claim", value_name = "NAME=VALUE")]
+    /// A claim of its verified token; repeated, also for one of several values
+    #[arg(long = "claim", value_name = "NAME=VALUE", allow_hyphen_values = true)]
     claims: Vec<String>,
     /// The client's address
     #[arg(long, value_name = "IP")]
@@ -41,11 +47,18 @@ pub struct Args {
     /// Ask this file instead of the running gateway
     #[arg(short = 'c', long = "config", alias = "file", value_name = "PATH")]
     file: Option<PathBuf>,
-    /// Address of the admin API
-    #[arg(long, value_name = "URL", env = "TYRIAN_ADMIN")]
+    #[command(flatten)]
+    stated: Stated,
+    /// Address of the admin API [default: $TYRIAN_ADMIN, else the usual one]
+    #[arg(long, value_name = "URL", env = "TYRIAN_ADMIN", hide_env = true)]
     admin: Option<String>,
-    /// File with the token of the admin API
-    #[arg(long, value_name = "FILE", env = "TYRIAN_ADMIN_TOKEN_FILE")]
+    /// File with its token [default: $TYRIAN_ADMIN_TOKEN_FILE, else by --state]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "TYRIAN_ADMIN_TOKEN_FILE",
+        hide_env = true
+    )]
     token_file: Option<PathBuf>,
     /// State directory of the gateway, which has the token
     #[arg(long, value_name = "DIR")]
@@ -119,13 +132,7 @@ fn question(args: &Args) -> Result<Question, String> {
         from: args.from,
         ..Question::default()
     };
-    for claim in &args.claims {
-        let (name, value) = claim
-            .split_once('=')
-            .ok_or_else(|| format!("`{claim}` is not `name=value`"))?;
-        let claims = question.claims.get_or_insert_default();
-        claims.insert(name.to_owned(), value.into());
-    }
+    question.claims = claims(&args.claims)?;
     for field in &args.headers {
         let (name, value) = field
             .split_once(':')
@@ -142,6 +149,28 @@ fn question(args: &Args) -> Result<Question, String> {
     Ok(question)
 }
 
+/// The claims of a token; a name that is repeated has a list of values, and an empty text stands
+/// for a token without claims. `None`: there is no token.
+fn claims(words: &[String]) -> Result<Option<Claims>, String> {
+    let mut claims = (!words.is_empty()).then(Claims::new);
+    for word in words.iter().filter(|word| !word.is_empty()) {
+        let (name, value) = word
+            .split_once('=')
+            .ok_or_else(|| format!("`{word}` is not `name=value`"))?;
+        let claims = claims.get_or_insert_default();
+        let value = match claims.remove(name) {
+            None => Value::from(value),
+            Some(Value::Array(mut values)) => {
+                values.push(value.into());
+                values.into()
+            }
+            Some(first) => Value::from(vec![first, value.into()]),
+        };
+        claims.insert(name.to_owned(), value);
+    }
+    Ok(claims)
+}
+
 /// Asks the file. Its tests may fail, which is what one wants to understand, and its certificates
 /// may be elsewhere: they decide nothing.
 fn ask_file(args: &Args, file: &Path, question: &Question) -> Exit {
@@ -156,9 +185,9 @@ fn ask_file(args: &Args, file: &Path, question: &Question) -> Exit {
     let Some(config) = &loaded.config else {
         return Exit::InvalidConfig;
     };
-    let files = Files {
-        config,
-        up: AllHealthy::of(config),
+    let Some(files) = Files::of(config, &args.stated) else {
+        eprintln!("error: `down` and `open` take SERVICE/VERSION of the file");
+        return Exit::Usage;
     };
     match question.ask(&table, config, &files) {
         Ok(explanation) => {
@@ -168,36 +197,6 @@ fn ask_file(args: &Args, file: &Path, question: &Question) -> Exit {
         Err(problem) => {
             eprintln!("error: {problem}");
             Exit::Failed
-        }
-    }
-}
-
-/// What a configuration and the files it names tell: every version is well.
-struct Files<'c> {
-    config: &'c Config,
-    up: AllHealthy,
-}
-
-impl Availability for Files<'_> {
-    fn available(&self, service: ServiceId, version: VersionId) -> bool {
-        self.up.available(service, version)
-    }
-
-    fn exists(&self, service: ServiceId, version: VersionId) -> bool {
-        self.up.exists(service, version)
-    }
-}
-
-impl World for Files<'_> {
-    /// A file of keys that cannot be read tells nothing.
-    fn holder(&self, provider: &str, headers: &HeaderMap) -> Holder {
-        let keys = self.config.api_keys.get(provider);
-        let read = keys.and_then(|keys| Some((keys, auth::consumers(keys).ok()?.0)));
-        let found = read.and_then(|(keys, consumers)| auth::holder(keys, &consumers, headers));
-        match found {
-            None => Holder::NoKey,
-            Some(None) => Holder::Unknown,
-            Some(Some(consumer)) => Holder::Known(consumer.claims.clone()),
         }
     }
 }

@@ -117,7 +117,7 @@ codes! {
     "TY0513" "a file that is not as it should be"
     "Found by `check --online`: a token that others may read, or a log that has nowhere to go.";
     "TY0601" "a test of the configuration failed"
-    "One of the file's own `[[tests]]` finds something else than it expects. A configuration whose tests fail never goes live.";
+    "One of the file's own `[[tests]]` finds something else than it expects. A configuration whose tests fail never goes live.\n\nA test that names a route, service, version, color or upstream field fails when the request is refused, unless it names the `status` or the `reason` of the refusal as well. The help of a failed test is a command that explains its request.";
     "TY0901" "not supported yet"
     "The key belongs to the format, and its value has been checked, but this version of the gateway would not obey it. It is an error so that nobody relies on it.";
 }

@@ -113,3 +113,15 @@ pub fn nearest<'n>(wrong: &str, known: impl IntoIterator<Item = &'n str>) -> Opt
     let best = scored.max_by(|(one, _), (two, _)| one.total_cmp(two));
     best.filter(|(score, _)| *score > 0.8).map(|(_, name)| name)
 }
+
+/// Sorts by file, in the order in which files were read, and position.
+pub fn by_place(diagnostics: &mut [Diagnostic], sources: &[super::source::Source]) {
+    let order = |name: &str| {
+        let mut sources = sources.iter();
+        sources.position(|source| source.name.as_ref() == name)
+    };
+    diagnostics.sort_by_key(|found| {
+        let label = found.labels.first();
+        label.map(|label| (order(&label.file), label.span.start))
+    });
+}

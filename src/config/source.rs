@@ -1,6 +1,6 @@
 //! Files to text, and text to a loaded configuration.
 
-use super::diagnostic::{Diagnostic, Severity, Spot};
+use super::diagnostic::{Diagnostic, Severity, Spot, by_place};
 use super::gather::{self, Files, full};
 use super::outside::{Named, Outside};
 use super::reader::{Cx, Env, Value};
@@ -50,6 +50,8 @@ impl Source {
 pub struct Loaded {
     /// `None` when there is an error.
     pub config: Option<Config>,
+    /// The file or directory that was read; `None`: the texts came otherwise.
+    pub root: Option<PathBuf>,
     /// By file and position.
     pub diagnostics: Vec<Diagnostic>,
     pub sources: Vec<Source>,
@@ -113,7 +115,9 @@ pub fn load(path: &Path, env: Env) -> Loaded {
     let mut files = Files::default();
     files.gather(path);
     files.follow_includes();
-    finish(files, Outside::open(env))
+    let mut loaded = finish(files, Outside::open(env));
+    loaded.root = Some(path.to_owned());
+    loaded
 }
 
 /// Loads a text as if it were in the file of this name.
@@ -175,19 +179,10 @@ fn finish(files: Files, outside: Outside) -> Loaded {
     for diagnostic in &mut diagnostics {
         secrecy::scrub(diagnostic, &expanded, &findings.values);
     }
-    let order = |name: &str| {
-        sources
-            .iter()
-            .position(|source| source.name.as_ref() == name)
-    };
-    diagnostics.sort_by_key(|found| {
-        found
-            .labels
-            .first()
-            .map(|label| (order(&label.file), label.span.start))
-    });
+    by_place(&mut diagnostics, &sources);
     Loaded {
         config: (!failed).then_some(config),
+        root: None,
         diagnostics,
         hash: hash(&sources, &named),
         sources,

@@ -72,7 +72,8 @@ const STATUS: Bounds<u16> =
     Bounds::least(200, "no final status", "such as 404, or leave it out").most(599);
 
 table! {
-    /// What must become of a request; only what is named is looked at.
+    /// What must become of a request; only what is named is looked at. A request that is refused
+    /// gets nowhere: a test of it names `status` or `reason`.
     pub struct Expect {
         /// The route that takes it.
         "route" => route: Option<String> = none,

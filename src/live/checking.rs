@@ -70,7 +70,7 @@ pub fn checked_beside(loaded: Loaded, live: Option<&Snapshot>) -> Result<Checked
     let Some(config) = &loaded.config else {
         return Err(Box::new(loaded));
     };
-    let failures = selftest::run_tests(&table, config);
+    let failures = selftest::run_tests(&table, config, &loaded);
     let in_use = live.map(Snapshot::in_use);
     let materials = Materials::read(config, in_use.as_ref());
     loaded.add(failures);

@@ -2,6 +2,11 @@
 //!
 //! Every endpoint counts as available, and a client as trusted when some listener trusts it. A
 //! status can be expected of what the gateway answers itself; an upstream's cannot be known.
+//!
+//! Where a request is refused, a test must say so by status or reason: one that names a route or a
+//! version alone means that the request gets there.
+
+mod hint;
 
 use super::claims::Claims;
 use super::client_fields;
@@ -11,8 +16,8 @@ use super::{Availability, Decision, Outcome, ServiceId, Table, VersionId, View, 
 use crate::config::diagnostic::{Diagnostic, Label, Severity};
 use crate::config::policy::Mode;
 use crate::config::route::{Route, Target};
-use crate::config::test::{Member, Test};
-use crate::config::{Config, Name};
+use crate::config::test::{Expect, Member, Test};
+use crate::config::{Config, Loaded, Name};
 use crate::reason::Reason;
 use http::HeaderName;
 
@@ -114,13 +119,15 @@ pub fn uncovered(table: &Table, config: &Config) -> Uncovered {
     }
 }
 
-/// Runs all tests; an empty answer means that all hold.
-pub fn run_tests(table: &Table, config: &Config) -> Vec<Diagnostic> {
+/// Runs all tests; an empty answer means that all hold. `loaded` is what the configuration was
+/// loaded as, for the hints of tests that fail.
+pub fn run_tests(table: &Table, config: &Config, loaded: &Loaded) -> Vec<Diagnostic> {
     let up = AllHealthy::of(config);
-    let tests = config.tests.iter();
-    tests
-        .flat_map(|test| run(table, config, test, &up))
-        .collect()
+    let failed = config.tests.iter().flat_map(|test| {
+        let problems = run(table, config, test, &up).into_iter();
+        problems.map(|problem| diagnostic(test, problem, loaded))
+    });
+    failed.collect()
 }
 
 /// What a test found, in the words of its expectations.
@@ -136,9 +143,47 @@ struct Found {
     upstream_headers: Vec<(HeaderName, String)>,
 }
 
-fn run(table: &Table, config: &Config, test: &Test, up: &AllHealthy) -> Vec<Diagnostic> {
+/// What a test names first of where a request gets to: all that a refusal leaves open.
+fn destination(expect: &Expect) -> Option<String> {
+    let named = [
+        ("route", &expect.route),
+        ("service", &expect.service),
+        ("version", &expect.version),
+        ("color", &expect.color),
+        ("upstream_path", &expect.upstream_path),
+    ];
+    let mut named = named.into_iter();
+    let found = named.find_map(|(what, name)| Some(format!("{what} `{}`", name.as_deref()?)));
+    found.or_else(|| {
+        let (name, _) = expect.upstream_headers.first()?;
+        Some(format!("upstream header `{name}`"))
+    })
+}
+
+/// The problem of a test that expects a request to get somewhere, and it is refused.
+fn refused_instead(expect: &Expect, found: &Found) -> Option<String> {
+    let (status, reason) = (found.status?, found.reason.as_ref()?);
+    let foreseen = expect.status.is_some() || expect.reason.is_some();
+    let wanted = destination(expect).filter(|_| !foreseen)?;
+    let meant = "name its `status` if that is meant";
+    let meant = match reason.as_str() {
+        "jwt_missing" | "api_key" => {
+            "give the test `claims`, or name its `status` if that is meant"
+        }
+        _ => meant,
+    };
+    Some(format!(
+        "expected {wanted}, but the request is refused: {status} `{reason}`; {meant}"
+    ))
+}
+
+/// The problems of a test.
+fn run(table: &Table, config: &Config, test: &Test, up: &AllHealthy) -> Vec<String> {
     let found = find(table, config, test, up);
     let expect = &test.expect;
+    if let Some(problem) = refused_instead(expect, &found) {
+        return vec![problem];
+    }
     let mut problems = Vec::new();
     let mut check = |what: &str, wanted: Option<&str>, found: Option<&str>| {
         if let Some(wanted) = wanted
@@ -191,9 +236,6 @@ fn run(table: &Table, config: &Config, test: &Test, up: &AllHealthy) -> Vec<Diag
         }
     }
     problems
-        .into_iter()
-        .map(|problem| diagnostic(test, problem))
-        .collect()
 }
 
 fn quoted(found: Option<&str>) -> String {
@@ -336,7 +378,7 @@ impl Found {
     }
 }
 
-fn diagnostic(test: &Test, problem: String) -> Diagnostic {
+fn diagnostic(test: &Test, problem: String, loaded: &Loaded) -> Diagnostic {
     let name = test.name.clone();
     let name = name.unwrap_or_else(|| format!("{} {}{}", test.method, test.host, test.target));
     Diagnostic {
@@ -348,10 +390,7 @@ fn diagnostic(test: &Test, problem: String) -> Diagnostic {
             span: test.at.span.0 as usize..test.at.span.1 as usize,
             text: problem,
         }],
-        help: Some(format!(
-            "see why: tyrian explain '{} {}://{}{}' --from {}",
-            test.method, test.scheme, test.host, test.target, test.from
-        )),
+        help: Some(hint::hint(test, loaded)),
         patch: None,
     }
 }

@@ -57,6 +57,7 @@ mod replay;
 mod resting;
 mod rollouts;
 mod secrecy;
+mod selftests;
 mod shares;
 mod signed;
 mod silence;

@@ -225,7 +225,7 @@ fn how_long_a_request_would_wait_is_told_and_takes_nothing() {
     let none = HeaderMap::new();
     let facts = facts("192.0.2.1", &none);
     for cost in 1..=3 {
-        assert_eq!(limiter.wait(&facts, cost), None, "nobody has come yet");
+        assert_eq!(limiter.wait(&facts, cost), None, "the bucket is full");
     }
     assert!(limiter.wait(&facts, 4).is_some(), "dearer than the bucket");
     assert!(passes(limiter.check(&facts, 2)));
