@@ -49,10 +49,12 @@ impl Route {
     /// for a route that lets every request pass.
     pub fn policies(&self) -> String {
         let mut words = String::new();
-        if let Target::Respond { status, .. } = self.target
-            && status >= 400
-        {
-            let _ = write!(words, "refuses with {status};");
+        match self.target {
+            Target::Respond { status, .. } if status >= 400 => {
+                let _ = write!(words, "refuses with {status};");
+            }
+            Target::Redirect { .. } => words.push_str("redirects;"),
+            Target::Respond { .. } | Target::Service(_) => {}
         }
         if let Some(Auth {
             providers,

@@ -6,7 +6,7 @@
 //! head are, extensions and trailers are bounded) and the exact end, past which bytes belong to the
 //! next request.
 
-use super::head::is_token;
+use crate::routing::client_fields::is_token;
 
 /// Longest chunk-size line, extensions included: they mean nothing to us, and floods hide there.
 const LINE_MAX: u32 = 1024;

@@ -7,6 +7,7 @@
 //! cannot have.
 
 use crate::reason::Reason;
+use crate::routing::client_fields::is_token;
 use crate::routing::host::normalise_host;
 
 /// Empty lines before a request line that are forgiven (RFC 9112, section 2.2, asks for one).
@@ -409,13 +410,6 @@ pub fn is_host(host: &[u8]) -> bool {
 /// Whether a byte that clients send in targets, though a URI cannot have it, has to be encoded.
 pub const fn is_encoded(byte: u8) -> bool {
     matches!(byte, b'"' | b'<' | b'>' | b'`' | 0x80..)
-}
-
-/// `tchar` of RFC 9110, section 5.6.2.
-pub const fn is_token(byte: u8) -> bool {
-    matches!(byte,
-        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`'
-        | b'|' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
 }
 
 #[cfg(test)]

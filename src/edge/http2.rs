@@ -80,7 +80,8 @@ const NOT_H2: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
 /// Ends a connection whose first bytes only begin as the preface does.
 pub async fn turn_away(mut stream: ClientStream, settings: &ListenerSettings) {
     settings.series.cut("http2_preface");
-    if stream.send(NOT_H2).await.is_ok() {
+    // A client that takes nothing is not waited for.
+    if let Ok(Ok(())) = timeout(GOODBYE, stream.send(NOT_H2)).await {
         stream.close_gently().await;
     }
 }
@@ -120,7 +121,8 @@ impl Streams<'_> {
     async fn accept(&self, mut connection: Connection, alarm: &Alarm) {
         let mut announced = pin!(self.server.drain.reaches(Phase::Announced));
         let mut over = pin!(self.server.drain.reaches(Phase::Over));
-        let (mut malformed, mut asked) = (0, false);
+        // A client that came before the listener drained is told at once.
+        let (mut malformed, mut asked) = (0, !self.server.drain.is_announced());
         let farewell = loop {
             let accepted = tokio::select! {
                 biased;

@@ -1,8 +1,9 @@
 //! Answers that need no upstream: fixed texts and redirects.
 
-use super::context::Journey;
+use super::context::{Journey, Refusal};
 use super::{admit, answer, returning};
 use crate::config::route::Target;
+use crate::reason::Reason;
 use crate::routing::rewrite;
 use bytes::Bytes;
 use http::header;
@@ -10,8 +11,8 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-/// Answers as the route says. Returns the status.
-pub async fn from_route(session: &mut Session, journey: &Journey) -> Result<u16> {
+/// Answers as the route says. Returns the refusal of a request that the route cannot answer.
+pub async fn from_route(session: &mut Session, journey: &Journey) -> Result<Option<Refusal>> {
     let config = &journey.snapshot.config;
     let route = journey
         .route()
@@ -25,7 +26,7 @@ pub async fn from_route(session: &mut Session, journey: &Journey) -> Result<u16>
             let mut head = ResponseHeader::build(*status, Some(5))?;
             head.insert_header(header::CONTENT_TYPE, content_type.as_str())?;
             send(session, journey, head, text).await?;
-            Ok(*status)
+            Ok(None)
         }
         Some(Target::Redirect {
             status,
@@ -39,14 +40,13 @@ pub async fn from_route(session: &mut Session, journey: &Journey) -> Result<u16>
                 query: view.query,
             };
             let Some(location) = rewrite::location(location, *keep_path, asked) else {
-                let head = ResponseHeader::build(400, Some(5))?;
-                send(session, journey, head, "the request names no host\n").await?;
-                return Ok(400);
+                let what = "the request names no host, and its redirect needs one";
+                return Ok(Some(Refusal::new(Reason::BadRequest, what)));
             };
             let mut head = ResponseHeader::build(*status, Some(5))?;
             head.insert_header(header::LOCATION, location)?;
             send(session, journey, head, "").await?;
-            Ok(*status)
+            Ok(None)
         }
         Some(Target::Service(_)) | None => {
             pingora::Error::e_explain(pingora::ErrorType::InternalError, "no fixed answer here")
@@ -56,10 +56,9 @@ pub async fn from_route(session: &mut Session, journey: &Journey) -> Result<u16>
 
 /// `OPTIONS *` asks about the server as a whole (RFC 9110, section 9.3.7); one that may go no further
 /// ends here too.
-pub async fn to_options(session: &mut Session, journey: &Journey) -> Result<u16> {
+pub async fn to_options(session: &mut Session, journey: &Journey) -> Result<()> {
     let head = ResponseHeader::build(204, Some(3))?;
-    send(session, journey, head, "").await?;
-    Ok(204)
+    send(session, journey, head, "").await
 }
 
 async fn send(

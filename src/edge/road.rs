@@ -129,8 +129,10 @@ impl ProxyHttp for Road {
             }
             Outcome::Refuse(reason) => Err(refused(journey, refusal_of(reason))),
             Outcome::Respond | Outcome::Redirect => {
-                respond::from_route(session, journey).await?;
-                Ok(true)
+                match respond::from_route(session, journey).await? {
+                    None => Ok(true),
+                    Some(refusal) => Err(refused(journey, refusal)),
+                }
             }
             Outcome::Upstream { service, version } => {
                 journey.attempt.target = Some((service, version));

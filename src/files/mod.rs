@@ -1,6 +1,6 @@
 //! Reads files that a configuration names: regular files alone, up to a bound, without waiting.
 //!
-//! A named pipe, a socket or a device may block whoever opens it, or never end. None of them is
+//! A named pipe, a socket or a device may block the thread that opens it, or never end. None of them is
 //! opened, so one wrong path holds up neither a start nor a check.
 
 pub mod pattern;

@@ -80,20 +80,20 @@ pub fn strip(headers: &mut HeaderMap, peer: Peer, own: Own) {
 
 fn is_taken_off(name: &HeaderName, peer: Peer, own: Own) -> bool {
     let text = name.as_str();
-    if own.identity.contains(name) {
+    let is_ours = name == own.color || name == MIRRORED;
+    if own.identity.contains(name) || (is_ours && !peer.trusted) {
         return true;
     }
     // No early end, so that the loop is vectorised: names are short and hardly ever odd.
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let odd = text.bytes().fold(false, |odd, byte| odd | !plain(byte));
     if odd {
-        return is_look_alike(name, own) && !peer.keep.contains(name);
+        return is_look_alike(name, own);
     }
     if name == CLIENT_CERT || name == CLIENT_CERT_NAME {
         return !peer.tells_certificate;
     }
-    let of_proxies = || is_proxy_field(text) && !peer.keep.contains(name);
-    !peer.trusted && (name == own.color || name == MIRRORED || of_proxies())
+    !peer.trusted && is_proxy_field(text) && !peer.keep.contains(name)
 }
 
 /// Whether a name with odd characters passes for one of the gateway's or of a proxy's at servers
@@ -333,9 +333,30 @@ pub fn strip_named(headers: &mut HeaderMap) -> Result<(), &'static str> {
 
 /// The field that an option names. The library takes bytes for names that no token has.
 fn named_field(option: &[u8]) -> Option<HeaderName> {
-    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    let name = option.iter().all(is_token).then_some(option)?;
-    HeaderName::from_bytes(name).ok()
+    let token = option.iter().copied().all(is_token);
+    token.then(|| HeaderName::from_bytes(option).ok())?
+}
+
+/// Whether a byte may stand in a token: a method, the name of a field (RFC 9110, section 5.6.2).
+pub const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
 }
 
 /// Options that name no field of their own, or one that is taken off in any case.

@@ -213,17 +213,20 @@ proptest! {
 #[test]
 fn a_color_field_with_an_underscore_is_itself() {
     let color = HeaderName::from_static("team_color");
-    let mut headers = map(&[("team_color", "1"), ("team-color", "1")]);
-    let own = Own {
-        identity: &[],
-        color: &color,
-        sources: &[],
-    };
-    let peer = Peer {
-        trusted: true,
-        tells_certificate: false,
-        keep: &[],
-    };
-    strip(&mut headers, peer, own);
-    assert!(headers.contains_key(&color));
+    for trusted in [false, true] {
+        let mut headers = map(&[("team_color", "1"), ("x-public", "1")]);
+        let own = Own {
+            identity: &[],
+            color: &color,
+            sources: &[],
+        };
+        let peer = Peer {
+            trusted,
+            tells_certificate: false,
+            keep: &[],
+        };
+        strip(&mut headers, peer, own);
+        assert_eq!(headers.contains_key(&color), trusted);
+        assert!(headers.contains_key("x-public"));
+    }
 }
