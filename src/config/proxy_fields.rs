@@ -9,22 +9,31 @@ use http::HeaderName;
 
 /// Whole names, sorted.
 pub const NAMES: &[&str] = &[
+    "akamai-client-ip",
     "cf-connecting-ip",
     "cf-connecting-ipv6",
     "cf-pseudo-ipv4",
+    "cf-visitor",
     "client-cert",       // RFC 9440
     "client-cert-chain", // RFC 9440
     "client-ip",
     "fastly-client-ip",
     "fastly-ssl",
+    "fastly-temp-xff",
     "fly-client-ip",
     "forwarded", // RFC 7239
     "forwarded-for",
     "front-end-https",
     "proxy", // CGI servers make `HTTP_PROXY` of it
     "proxy-client-ip",
+    "remote-addr",
+    "remote-email",
+    "remote-groups",
+    "remote-name",
     "remote-user",
+    "ssl-cert",
     "true-client-ip",
+    "wl-proxy-client-cert",
     "wl-proxy-client-ip",
     "wl-proxy-ssl",
     "x-appengine-user-ip",
@@ -32,33 +41,55 @@ pub const NAMES: &[&str] = &[
     "x-arr-ssl",
     "x-azure-clientip",
     "x-azure-socketip",
+    "x-client-cert",
     "x-client-cert-name",
+    "x-client-dn",
     "x-client-ip",
+    "x-client-verify",
     "x-cluster-client-ip",
     "x-forwarded",
+    "x-host",
+    "x-http-host-override",
+    "x-original",
     "x-originating-ip",
     "x-proxyuser-ip",
+    "x-real-host",
     "x-real-ip",
+    "x-real-proto",
     "x-remote-addr",
     "x-remote-group",
     "x-remote-ip",
     "x-remote-user",
+    "x-rewrite-uri",
     "x-rewrite-url",
     "x-scheme",
+    "x-ssl-cert",
+    "x-tls-client-cert",
+    "x-true-client-ip",
     "x-url-scheme",
-    "x-webauth-user",
+    "x-waws-unencoded-url",
 ];
 
 /// How names begin; everything that begins so is meant.
 pub const BEGINNINGS: &[&str] = &[
+    "cf-access-",
     "ssl-client-",
+    "tailscale-user-",
     "x-amzn-mtls-",
+    "x-amzn-oidc-",
     "x-auth-request-",
+    "x-authentik-",
+    "x-consumer-",
     "x-envoy-",
     "x-forwarded-",
+    "x-goog-authenticated-user-",
+    "x-goog-iap-",
+    "x-ms-client-principal",
     "x-original-",
+    "x-pomerium-",
     "x-remote-extra-",
     "x-ssl-client-",
+    "x-webauth-",
 ];
 
 /// Those that the gateway sets itself, so that a client's own can never pass.
@@ -114,7 +145,7 @@ pub fn is_proxy_field(name: &str) -> bool {
     if may_be_whole && NAMES.iter().any(|known| folds_to(name, known)) {
         return true;
     }
-    matches!(first, b's' | b'x')
+    matches!(first, b'c' | b's' | b't' | b'x')
         && BEGINNINGS.iter().any(|beginning| {
             let begin = name.get(..beginning.len());
             begin.is_some_and(|begin| folds_to(begin, beginning))
@@ -130,7 +161,11 @@ impl Rule<HeaderName> for MayBeKept {
         let text = name.as_str();
         let set_here = SET_HERE.iter().any(|known| folds_to(text, known));
         let plain = text.replace(|byte: char| !byte.is_ascii_alphanumeric(), "-");
+        let beginning = text.trim_end_matches('*');
         let message = match () {
+            () if beginning.len() < text.len() || BEGINNINGS.contains(&beginning) => {
+                format!("`{name}` is no field: name each one that is to be kept")
+            }
             () if set_here => {
                 format!("`{name}` cannot be kept: the gateway sets it for every request")
             }

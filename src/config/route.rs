@@ -46,25 +46,33 @@ pub struct Route {
 
 impl Route {
     /// Everything that the route enforces, in words: equal texts stand for equal policies. Empty
-    /// for a route that lets every request pass.
+    /// for a route that lets every request pass. An answer of 404 or the like enforces nothing: it
+    /// is what a path without a route gets, too.
     pub fn policies(&self) -> String {
         let mut words = String::new();
         match self.target {
-            Target::Respond { status, .. } if status >= 400 => {
+            Target::Respond { status, .. }
+                if status >= 400 && ![404, 405, 410].contains(&status) =>
+            {
                 let _ = write!(words, "refuses with {status};");
             }
             Target::Redirect { .. } => words.push_str("redirects;"),
             Target::Respond { .. } | Target::Service(_) => {}
         }
-        if let Some(Auth {
-            providers,
-            optional,
-        }) = &self.auth
-        {
-            let _ = write!(words, "auth {providers:?} {optional};");
+        if let Some(auth) = &self.auth {
+            // Any of the providers will do, so their order means nothing; nor does that of limits.
+            let mut providers: Vec<&Name> = auth.providers.iter().collect();
+            providers.sort();
+            let _ = write!(words, "auth {providers:?} {};", auth.optional);
         }
-        for limit in &self.limits {
-            let _ = write!(words, "limit {} {};", limit.name, limit.cost);
+        let mut limits: Vec<(&Name, u32)> = self
+            .limits
+            .iter()
+            .map(|limit| (&limit.name, limit.cost))
+            .collect();
+        limits.sort();
+        for (name, cost) in limits {
+            let _ = write!(words, "limit {name} {cost};");
         }
         if !self.plugins.is_empty() {
             let _ = write!(words, "plugins {:?};", self.plugins);

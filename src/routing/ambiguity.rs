@@ -19,30 +19,83 @@ pub(super) fn is_possible(path: &str) -> bool {
 /// The other paths that a parser behind us may see in a path in normal form, each in normal form,
 /// without repetitions. Empty for most paths.
 ///
-/// The path is decoded up to three times. Each time `\` is read as a character and as a
-/// separator, and `;` as a character and as the start of parameters, which are dropped.
+/// The path is decoded up to three times. Parameters are kept, or dropped once at any time, or
+/// from any time on; `\` is a character, or a separator. A parser that drops them before it
+/// decodes sees another path than one that does so after.
 pub fn readings(path: &str) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
+    let mut found = Readings {
+        path,
+        found: Vec::new(),
+    };
     if !has_structure(path) {
-        return found;
+        return found.found;
     }
-    let mut bytes = path.as_bytes().to_vec();
-    for round in 0..=ROUNDS {
-        for backslash_separates in [false, true] {
-            for drop_parameters in [false, true] {
-                let read = normal_form(&bytes, round > 0, backslash_separates, drop_parameters);
-                if let Some(read) = read.filter(|read| read != path && !found.contains(read)) {
-                    found.push(read);
-                }
+    for separates in [false, true] {
+        let mut whole = Some(path.as_bytes().to_vec());
+        for round in 0..=ROUNDS {
+            let Some(bytes) = whole else { break };
+            found.add(&bytes, round, separates);
+            let bare = without_parameters(&bytes, separates);
+            if bare != bytes {
+                found.follow(bare.clone(), round, separates, false);
+                found.follow(bare, round, separates, true);
             }
+            whole = decoded(&bytes);
         }
-        let decoded = decode_once(&bytes);
-        if decoded == bytes {
-            break;
-        }
-        bytes = decoded;
     }
-    found
+    found.found
+}
+
+/// The readings of a path that have been found.
+struct Readings<'p> {
+    path: &'p str,
+    found: Vec<String>,
+}
+
+impl Readings<'_> {
+    /// Adds what bytes mean after so many rounds of decoding.
+    fn add(&mut self, bytes: &[u8], round: usize, separates: bool) {
+        if let Some(read) = normal_form(bytes, round > 0, separates)
+            && read != self.path
+            && !self.found.contains(&read)
+        {
+            self.found.push(read);
+        }
+    }
+
+    /// Adds what bytes without parameters mean, and what they come to when they are decoded on.
+    fn follow(&mut self, bytes: Vec<u8>, from: usize, separates: bool, drops_again: bool) {
+        let mut next = Some(bytes);
+        for round in from..=ROUNDS {
+            let Some(bytes) = next else { break };
+            self.add(&bytes, round, separates);
+            next = decoded(&bytes).map(|bytes| match drops_again {
+                true => without_parameters(&bytes, separates),
+                false => bytes,
+            });
+        }
+    }
+}
+
+/// Bytes decoded once more; `None`: nothing is left to decode.
+fn decoded(bytes: &[u8]) -> Option<Vec<u8>> {
+    let decoded = decode_once(bytes);
+    (decoded != bytes).then_some(decoded)
+}
+
+/// Bytes without the parameters of their segments.
+fn without_parameters(bytes: &[u8], backslash_separates: bool) -> Vec<u8> {
+    let mut in_parameters = false;
+    let kept = bytes.iter().copied().filter(|byte| {
+        match byte {
+            b'/' => in_parameters = false,
+            b'\\' if backslash_separates => in_parameters = false,
+            b';' => in_parameters = true,
+            _ => {}
+        }
+        !in_parameters
+    });
+    kept.collect()
 }
 
 /// Whether a path has a `;`, or a triplet that stands for a separator, a `;` or another `%`.
@@ -51,28 +104,13 @@ fn has_structure(path: &str) -> bool {
     path.contains(';') || triplets.iter().any(|triplet| path.contains(triplet))
 }
 
-/// What a parser makes of bytes: separators and parameters by its rules, everything else as it is.
-/// Of `decoded` bytes, `%` is a character like any other. `None`: the path climbs above the root.
-fn normal_form(
-    bytes: &[u8],
-    decoded: bool,
-    backslash_separates: bool,
-    drop_parameters: bool,
-) -> Option<String> {
+/// The normal form of what a parser sees. Of `decoded` bytes, `%` is a character like any other.
+/// `None`: the path climbs above the root.
+fn normal_form(bytes: &[u8], decoded: bool, backslash_separates: bool) -> Option<String> {
     let mut out = String::with_capacity(bytes.len() + 8);
-    let mut in_parameters = false;
     for byte in bytes {
         match byte {
-            b'/' => {
-                in_parameters = false;
-                out.push('/');
-            }
-            b'\\' if backslash_separates => {
-                in_parameters = false;
-                out.push('/');
-            }
-            b';' if drop_parameters => in_parameters = true,
-            _ if in_parameters => {}
+            b'\\' if backslash_separates => out.push('/'),
             b'%' if !decoded => out.push('%'),
             byte if is_kept(*byte) => out.push(*byte as char),
             byte => push_encoded(&mut out, *byte),
@@ -96,7 +134,8 @@ impl Table {
     /// answers by itself, so that no second parser sees the path.
     pub fn other_reading(&self, route: RouteId, view: &View) -> Option<(String, RouteId)> {
         let rule = self.rule(route)?;
-        if !is_possible(view.path) || !matches!(rule.action, Action::Service(_)) {
+        let upstream_sees_it = matches!(rule.action, Action::Service(_));
+        if !self.policies_differ || !upstream_sees_it || !is_possible(view.path) {
             return None;
         }
         readings(view.path).into_iter().find_map(|path| {
@@ -133,6 +172,13 @@ mod tests {
             ("/;a=b/admin/x", &["/admin/x"]),
             ("/a;b%2Fc", &["/a", "/a;b/c", "/a/c"]),
             ("/admin%2F%2500", &["/admin/%2500", "/admin/%00"]),
+            ("/exact%2Fx;y%2Fz", &["/exact/x"]),
+            ("/exact%5Cx;y%2Fz", &["/exact/x"]),
+            ("/exact%252Fx;y%252Fz", &["/exact/x"]),
+            ("/exact%2F%2578;b%2Fc", &["/exact/x"]),
+            ("/exact;a%2Fb%2Fx", &["/exact", "/exact;a/b/x"]),
+            ("/exact%2F;a/x;b%2F", &["/exact/x"]),
+            ("/a%3Bx;y", &["/a;x", "/a"]),
         ] {
             let found = readings(path);
             for reading in expected {

@@ -232,12 +232,13 @@ pub fn client_behind(headers: &HeaderMap, peer: IpAddr, trusts: impl Fn(IpAddr) 
     let hops = lines
         .iter()
         .rev()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.rsplit(','))
-        .map(str::trim)
+        .flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
         .filter(|hop| !hop.is_empty());
     for hop in hops {
-        let Some(address) = parse_hop(hop) else {
+        // One element at a time: text that is no address must not hide the hops beside it.
+        let hop = std::str::from_utf8(hop).ok();
+        let Some(address) = hop.and_then(parse_hop) else {
             return client;
         };
         client = address;

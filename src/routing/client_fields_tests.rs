@@ -191,6 +191,27 @@ fn empty_elements_are_no_hops() {
     }
 }
 
+#[test]
+fn what_is_no_address_ends_the_search_and_hides_no_hop() {
+    let peer = "10.0.0.1".parse().unwrap();
+    for (lines, expected) in [
+        (&[&b"6.6.6.6"[..], b"\xff, 203.0.113.9"][..], "203.0.113.9"),
+        (&[b"\xff, 203.0.113.9"], "203.0.113.9"),
+        (&[b"6.6.6.6, \xff, 10.0.0.2"], "10.0.0.2"),
+        (&[b"6.6.6.6", b"\xff"], "10.0.0.1"),
+        (&[b"6.6.6.6, unknown"], "10.0.0.1"),
+    ] {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            let line = HeaderValue::from_bytes(line).unwrap();
+            headers.append(&X_FORWARDED_FOR, line);
+        }
+        let trusts = |address: std::net::IpAddr| address.to_string().starts_with("10.");
+        let client = client_behind(&headers, peer, trusts);
+        assert_eq!(client.to_string(), expected, "{lines:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn a_chain_goes_on_without_empty_elements(

@@ -23,6 +23,8 @@ pub struct Table {
     /// By [`ServiceId`]: the default version, and who meets another one.
     pub(super) services: Vec<(VersionId, Option<Split>)>,
     pub(super) coloring: Coloring,
+    /// Whether any two routes enforce different things.
+    pub(super) policies_differ: bool,
 }
 
 /// One route, as a decision needs it.
@@ -137,6 +139,7 @@ impl Table {
                 })
                 .collect(),
             coloring: Coloring::build(config)?,
+            policies_differ: policies.len() > 1,
         })
     }
 
