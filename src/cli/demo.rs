@@ -87,10 +87,15 @@ pub fn run(args: &Args) -> Exit {
             print(&demo::welcome(&shown, port, api.zip(token.as_deref())));
         }
     };
-    serve(Service {
+    let exit = serve(Service {
         source: Source::Path(file),
         state,
         log: Form::Human,
         ready: Box::new(ready),
-    })
+    });
+    if args.dir.is_none() {
+        // Made for this start alone; what cannot be removed is the system's to clean up.
+        let _ = std::fs::remove_dir_all(&directory);
+    }
+    exit
 }

@@ -124,7 +124,8 @@ table! {
         "consecutive_failures" => consecutive_failures: u32 = (5) "5" within FAILURES,
         /// First ejection; each further one is longer, up to ten times.
         "eject_for" => eject_for: Duration = (Duration::from_secs(30)) "\"30s\"" within OUT,
-        /// Largest share of a version's endpoints that may be out; at least one may.
+        /// Largest share of a version's endpoints that may be out; at least one may. The last one that
+        /// is available stays, whatever the share.
         "max_ejected" => max_ejected: Percent = (Percent(1000)) "\"10%\"",
         /// Whether it acts.
         "mode" => mode: Mode = (Mode::Enforce) "\"enforce\"",

@@ -34,7 +34,7 @@ impl Ports {
         let found = Self {
             gateway: find("the gateway", self.gateway)?,
             admin: find("the dashboard", self.admin)?,
-            metrics: find("the metrics", self.metrics)?,
+            metrics: find("the metrics port", self.metrics)?,
         };
         Ok((found, remarks))
     }

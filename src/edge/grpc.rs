@@ -18,6 +18,8 @@ static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// Marks the frame that carries trailers in a gRPC-Web body.
 const TRAILERS: u8 = 0x80;
+/// How the media type of gRPC-Web begins.
+const WEB: &[u8] = b"application/grpc-web";
 /// Largest trailers that are put into a body.
 const TRAILERS_MAX: usize = 64 * 1024;
 
@@ -32,11 +34,17 @@ pub enum Call {
 /// Whether a request is a call, by its content type.
 pub fn call(headers: &HeaderMap) -> Option<Call> {
     let kind = headers.get(CONTENT_TYPE)?.as_bytes();
-    let format = kind.strip_prefix(b"application/grpc")?;
+    let format = after(kind, b"application/grpc")?;
     match format {
-        [] | [b'+' | b';', ..] => Some(Call::Grpc),
-        _ => format.starts_with(b"-web").then_some(Call::Web),
+        [] | [b'+' | b';' | b' ' | b'\t', ..] => Some(Call::Grpc),
+        _ => after(format, b"-web").map(|_| Call::Web),
     }
+}
+
+/// What follows the beginning of a media type, which has no case (RFC 9110, section 8.3.1).
+fn after<'t>(kind: &'t [u8], beginning: &[u8]) -> Option<&'t [u8]> {
+    let (own, rest) = kind.split_at_checked(beginning.len())?;
+    own.eq_ignore_ascii_case(beginning).then_some(rest)
 }
 
 /// The call that a request is for the version it goes to. One of gRPC may rest for as long as its route
@@ -142,15 +150,16 @@ impl Bridge {
             return Ok(None);
         }
         let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-        let kind = std::str::from_utf8(kind.unwrap_or_default()).unwrap_or("");
-        let Some(rest) = kind.strip_prefix("application/grpc-web") else {
+        let Some(rest) = after(kind.unwrap_or_default(), WEB) else {
             return Ok(None);
         };
-        let text = rest.strip_prefix("-text");
+        let text = after(rest, b"-text");
+        let format = std::str::from_utf8(text.unwrap_or(rest)).unwrap_or_default();
         let wants = head.headers.get(ACCEPT).map(HeaderValue::as_bytes);
-        let wants_text = wants.is_some_and(|wants| wants.starts_with(b"application/grpc-web-text"));
+        let wants = wants.and_then(|wants| after(wants, WEB));
+        let wants_text = wants.and_then(|wants| after(wants, b"-text")).is_some();
         let bridge = Self {
-            format: text.unwrap_or(rest).to_owned(),
+            format: format.to_owned(),
             request_text: text.is_some(),
             answer_text: text.is_some() || wants_text,
             pending: BytesMut::new(),
@@ -281,6 +290,8 @@ mod tests {
             ("application/grpc; charset=utf-8", Some(Call::Grpc)),
             ("application/grpc-web", Some(Call::Web)),
             ("application/grpc-web-text+proto", Some(Call::Web)),
+            ("APPLICATION/gRPC", Some(Call::Grpc)),
+            ("Application/GRPC-Web-Text", Some(Call::Web)),
             ("application/grpcs", None),
             ("application/grpc-other", None),
             ("text/plain", None),

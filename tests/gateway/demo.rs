@@ -84,7 +84,7 @@ fn the_demo_takes_free_ports_says_so_and_speaks_to_people_alone() {
     for (taken, what) in [
         (port, "the gateway"),
         (admin, "the dashboard"),
-        (metrics, "the metrics"),
+        (metrics, "the metrics port"),
     ] {
         demo.says(&format!("Port {taken} is taken: {what} uses "));
     }

@@ -130,6 +130,9 @@ impl Plugin for Cors {
             fields.add(VARY, HeaderValue::from_static("origin"));
         }
         let Some(Allowed(origin)) = state.get() else {
+            // The list decides, not an upstream that lets every origin in.
+            fields.remove(ACCESS_CONTROL_ALLOW_ORIGIN);
+            fields.remove(ACCESS_CONTROL_ALLOW_CREDENTIALS);
             return Flow::Continue;
         };
         let origin = match self.any {
@@ -219,8 +222,12 @@ mod tests {
         assert_eq!(headers["vary"], "origin");
         let mut stranger = bench("https://evil.example");
         stranger.request();
-        let headers = stranger.response(StatusCode::OK, HeaderMap::new());
+        let mut open = HeaderMap::new();
+        open.insert("access-control-allow-origin", "*".parse().unwrap());
+        open.insert("access-control-allow-credentials", "true".parse().unwrap());
+        let headers = stranger.response(StatusCode::OK, open);
         assert!(!headers.contains_key("access-control-allow-origin"));
+        assert!(!headers.contains_key("access-control-allow-credentials"));
         assert_eq!(headers["vary"], "origin");
     }
 
