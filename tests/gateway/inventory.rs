@@ -30,7 +30,7 @@ fn start() -> Scene {
          clients = {{ trust = [\"10.0.0.0/8\"], max_connections = 9 }}\n\
          [listeners.secure]\nbind = \"127.0.0.1:0\"\n\
          tls = {{ certs = [{{ chain = {:?}, key = {{ file = {:?} }} }}], min_version = \"1.3\" }}\n\
-         [admin]\nbind = \"127.0.0.1:0\"\nread_token = {{ file = {:?} }}\n\
+         [admin]\nbind = \"127.0.0.1:0\"\nmetrics = \"127.0.0.1:0\"\nread_token = {{ file = {:?} }}\n\
          [services.a.versions.v1]\nendpoints = [\"{}\"]\n\
          [routes.all]\nmatch = {{ path = \"/*\" }}\nservice = \"a\"\n",
         path("a.pem"),
