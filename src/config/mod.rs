@@ -44,6 +44,7 @@ mod root;
 pub mod route;
 pub mod rule;
 pub mod schema;
+mod scrub;
 mod secrecy;
 pub mod server;
 pub mod service;

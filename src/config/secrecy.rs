@@ -1,18 +1,10 @@
-//! Keeps secrets out of what is shown: the values of variables, and what is written in a file where
-//! it does not belong.
+//! Keeps secrets that are written in a file, where they do not belong, out of what is shown.
 
-use super::diagnostic::{Diagnostic, Spot};
-use super::reader::Value;
 use regex::{Captures, Regex};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-/// Shorter values of variables are taken out where they stand alone between quotes: within words
-/// they would be found by chance.
-const VALUE_MIN: usize = 4;
-/// The same for numbers, such as ports.
-const NUMBER_MIN: usize = 8;
 /// Shortest word that is taken for a key or a token where a file does not parse.
 const TOKEN_MIN: usize = 16;
 /// Digits that such a word has at least.
@@ -120,75 +112,9 @@ pub fn nothing_of(text: &str) -> String {
     text.bytes().map(star).collect()
 }
 
-/// Takes the values of variables out of a message: it names the variables instead.
-pub fn scrub(diagnostic: &mut Diagnostic, expanded: &[(String, String)], values: &[Value]) {
-    if expanded.is_empty() {
-        return;
-    }
-    let made = |spot: &Spot| {
-        let mut values = values.iter().filter(|value| value.written.is_some());
-        values.any(|value| value.file == spot.file && value.span == spot.span)
-    };
-    // What would replace a variable is made of its value, and would be wrong where it has another.
-    let place = diagnostic.patch.as_ref().map(|patch| Spot {
-        file: patch.file.clone(),
-        span: patch.span.clone(),
-    });
-    if place.is_some_and(|place| made(&place)) {
-        diagnostic.patch = None;
-        diagnostic.help = None;
-    }
-    for (name, value) in expanded {
-        let clean = |text: &mut String| {
-            if let Some(cleaned) = without(text, name, value) {
-                *text = cleaned;
-            }
-        };
-        clean(&mut diagnostic.message);
-        diagnostic
-            .labels
-            .iter_mut()
-            .for_each(|label| clean(&mut label.text));
-        diagnostic.help.iter_mut().for_each(clean);
-        if let Some(patch) = &mut diagnostic.patch {
-            clean(&mut patch.replacement);
-        }
-    }
-}
-
-/// A text with the name of a variable for its value; `None` where there is nothing to replace.
-fn without(text: &str, name: &str, value: &str) -> Option<String> {
-    let named = format!("${{{name}}}");
-    let number = value.len() < NUMBER_MIN && value.bytes().all(|byte| byte.is_ascii_digit());
-    if value.len() < VALUE_MIN || number {
-        let alone = |quote: char| format!("{quote}{value}{quote}");
-        let cleaned = text
-            .replace(&alone('`'), &format!("`{named}`"))
-            .replace(&alone('"'), &format!("\"{named}\""));
-        return (cleaned != text).then_some(cleaned);
-    }
-    let lower = text.to_ascii_lowercase();
-    let quoted = format!("{value:?}");
-    let quoted = quoted.trim_matches('"');
-    let found = [value, quoted]
-        .into_iter()
-        .find(|form| lower.contains(&form.to_ascii_lowercase()))?;
-    let wanted = found.to_ascii_lowercase();
-    let mut cleaned = String::with_capacity(text.len());
-    let mut from = 0;
-    for (at, _) in lower.match_indices(&wanted) {
-        cleaned.push_str(text.get(from..at).unwrap_or_default());
-        cleaned.push_str(&named);
-        from = at + wanted.len();
-    }
-    cleaned.push_str(text.get(from..).unwrap_or_default());
-    Some(cleaned)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{excerpt, scrub, without_password};
-    use crate::config::diagnostic::Diagnostic;
+    use super::{excerpt, without_password};
 
     #[test]
     fn secrets_in_excerpts_are_stars_of_the_same_length() {
@@ -236,22 +162,6 @@ mod tests {
         assert_eq!(
             excerpt("a\nb", std::slice::from_ref(&(0..3)), false),
             "*\n*"
-        );
-    }
-
-    #[test]
-    fn messages_name_variables_instead_of_values() {
-        let expanded = [
-            ("LONG".to_owned(), "Secret\"1".to_owned()),
-            ("SHORT".to_owned(), "ab".to_owned()),
-        ];
-        let mut diagnostic = Diagnostic::error("TY0203", "`Secret\"1` and `ab`, absolutely")
-            .help("did you mean \"secret\\\"1\"?");
-        scrub(&mut diagnostic, &expanded, &[]);
-        assert_eq!(diagnostic.message, "`${LONG}` and `${SHORT}`, absolutely");
-        assert_eq!(
-            diagnostic.help.as_deref(),
-            Some("did you mean \"${LONG}\"?")
         );
     }
 

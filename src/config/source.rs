@@ -4,7 +4,7 @@ use super::diagnostic::{Diagnostic, Severity, Spot, by_place};
 use super::gather::{self, Files, full};
 use super::outside::{Named, Outside};
 use super::reader::{Cx, Env, Value};
-use super::{Config, Place, admin, check, limit, lint, reserved, rollout, root, secrecy};
+use super::{Config, Place, admin, check, limit, lint, reserved, rollout, root, scrub};
 use super::{share, syntax};
 use crate::files;
 use sha2::{Digest, Sha256};
@@ -77,7 +77,7 @@ impl Loaded {
     /// Adds problems found by whoever looked further; an error takes the configuration away.
     pub fn add(&mut self, mut diagnostics: Vec<Diagnostic>) {
         for diagnostic in &mut diagnostics {
-            secrecy::scrub(diagnostic, &self.expanded, &self.values);
+            scrub::scrub(diagnostic, &self.expanded, &self.values);
         }
         if diagnostics
             .iter()
@@ -173,11 +173,9 @@ fn finish(files: Files, outside: Outside) -> Loaded {
     let failed = broken || !whole || diagnostics.iter().any(is_error);
     let named = findings.files;
     inputs.extend(named.iter().cloned());
-    let mut expanded = findings.expanded;
-    // A value may be part of another one, which is taken out first.
-    expanded.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
+    let expanded = findings.expanded;
     for diagnostic in &mut diagnostics {
-        secrecy::scrub(diagnostic, &expanded, &findings.values);
+        scrub::scrub(diagnostic, &expanded, &findings.values);
     }
     by_place(&mut diagnostics, &sources);
     Loaded {
