@@ -1,6 +1,7 @@
 //! Where a redirect leads: a text with places for parts of the request.
 
 use super::diagnostic::Diagnostic;
+use super::foreign;
 use super::reader::{Cx, Node, Read};
 use super::shape::Shape;
 use std::fmt;
@@ -74,8 +75,9 @@ fn parse(text: &str) -> Result<Location, Wrong> {
         let help = "such as \"https://shop.example/\", \"/new\" or \"https://{host}{path}\"";
         return Err(wrong("expected a URL or an absolute path", help));
     }
-    if let Some(variable) = variable_of_nginx(text) {
-        return Err(wrong("this would be sent as it is", variable));
+    if let Some((theirs, ours)) = foreign::nginx_variable(text) {
+        let help = format!("write `{ours}` for `{theirs}`");
+        return Err(wrong("this would be sent as it is", help));
     }
     let mut pieces = Vec::new();
     let mut rest = text;
@@ -126,21 +128,6 @@ fn safe(pieces: &[Piece]) -> Result<(), Wrong> {
         };
     }
     Ok(())
-}
-
-/// What is written here for a variable of nginx.
-fn variable_of_nginx(text: &str) -> Option<String> {
-    let known = [
-        ("$host", "{host}"),
-        ("$http_host", "{host}"),
-        ("$server_name", "{host}"),
-        ("$request_uri", "{path}?{query}"),
-        ("$uri", "{path}"),
-        ("$args", "{query}"),
-        ("$query_string", "{query}"),
-    ];
-    let (theirs, ours) = known.iter().find(|(theirs, _)| text.contains(theirs))?;
-    Some(format!("write `{ours}` for `{theirs}`"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a route asks of a request: host, path, method, headers, query.
 
 use super::diagnostic::Diagnostic;
+use super::foreign;
 use super::reader::{Cx, Node, Read};
 use super::shape::Shape;
 use super::values::parsed;
@@ -175,7 +176,7 @@ impl Read for PathMatch {
             return Some(Self::Regex(regex.0));
         }
         let text = String::read(node, cx)?;
-        if let Some(form) = location_of_nginx(&text) {
+        if let Some(form) = foreign::nginx_location(&text) {
             let message = format!("`{}` is not a path to match", node.quoted(&text));
             let label = "this form belongs to another product";
             let diagnostic = Diagnostic::error("TY0203", message).at(&node.spot(), label);
@@ -250,33 +251,6 @@ impl Read for Pattern {
     fn shape() -> Shape {
         Shape::Text("regular expression", "")
     }
-}
-
-/// What the location of an nginx configuration is here: `~ ^/a`, `~* \\.png$`, `^~ /a/`, `= /a`. A
-/// regular expression has to match the whole path here, so its open ends are filled in.
-fn location_of_nginx(text: &str) -> Option<String> {
-    let (form, rest) = match text.split_once(char::is_whitespace) {
-        Some((form @ ("~" | "~*" | "^~" | "="), rest)) => (form, rest.trim()),
-        _ if text.starts_with('^') => ("~", text),
-        _ if text.starts_with('~') => ("~", text.trim_start_matches(['~', '*'])),
-        _ => return None,
-    };
-    Some(match form {
-        "=" => format!("{rest:?}"),
-        "^~" => format!("\"{}/*\"", rest.trim_end_matches('/')),
-        form => {
-            let (start, rest) = match rest.strip_prefix('^') {
-                Some(rest) => ("", rest),
-                None => (".*", rest),
-            };
-            let (rest, end) = match rest.strip_suffix('$') {
-                Some(rest) => (rest, ""),
-                None => (rest, ".*"),
-            };
-            let fold = if form == "~*" { "(?i)" } else { "" };
-            format!("{{ regex = {:?} }}", format!("{fold}{start}{rest}{end}"))
-        }
-    })
 }
 
 /// The problem, and the text that was probably meant.

@@ -7,7 +7,7 @@
 use super::diagnostic::{Diagnostic, Spot};
 use super::rule::Rule;
 use super::shape::Shape;
-use super::stranger::Stranger;
+use super::unknown_key::UnknownKey;
 use super::{Name, Place, secrecy};
 use std::ops::Range;
 use std::sync::Arc;
@@ -215,11 +215,11 @@ impl<'a> Table<'a> {
 
     /// Reports every key that was not asked for. The shape of the table tells where else it belongs.
     pub fn finish(self, cx: &Cx, shape: fn() -> Shape) {
-        let strangers = self
+        let unknown = self
             .table
             .iter()
             .filter(|(name, _)| !self.known.contains(&name.get_ref().as_ref()));
-        for (name, value) in strangers {
+        for (name, value) in unknown {
             let spot = Spot {
                 file: self.node.file.clone(),
                 span: name.span(),
@@ -231,12 +231,12 @@ impl<'a> Table<'a> {
             let message = format!("unknown key `{}` in {whole}", name.get_ref());
             let diagnostic =
                 Diagnostic::error("TY0201", message).at(&spot, "not a key of this table");
-            let stranger = Stranger {
+            let key = UnknownKey {
                 table: &self.node.path,
                 key: name.get_ref(),
                 value: value.get_ref(),
             };
-            cx.report(stranger.placed(diagnostic, &spot, &self.known, shape));
+            cx.report(key.placed(diagnostic, &spot, &self.known, shape));
         }
     }
 

@@ -72,7 +72,7 @@ pub struct Root {
 /// Reads the sections of all files.
 pub fn read(files: &[File], cx: &Cx) -> Root {
     for file in files {
-        strangers(file, cx);
+        unknown_sections(file, cx);
         version(file, cx);
     }
     let mut defined = Defined::default();
@@ -144,7 +144,7 @@ fn get<'a>(file: &'a File, key: &str) -> Option<(&'a Spanned<toml::de::DeString<
     Some((name, Node::new(value, &file.name, key.to_owned())))
 }
 
-fn strangers(file: &File, cx: &Cx) {
+fn unknown_sections(file: &File, cx: &Cx) {
     for (name, _) in file.tree.get_ref() {
         if SECTIONS.contains(&name.get_ref().as_ref()) {
             continue;

@@ -2,6 +2,7 @@
 //! another product's name.
 
 use super::diagnostic::{Diagnostic, Spot};
+use super::foreign;
 use super::shape::{Shape, TableShape};
 use toml::de::DeValue;
 
@@ -13,58 +14,15 @@ const LIKE: f64 = 0.8;
 /// Longer paths are left out of a help.
 const PATH_SHOWN: usize = 40;
 
-/// What other products call it: the section, their word, and ours.
-const OTHER_WORDS: &[(&str, &str, &str)] = &[
-    ("listeners", "address", "bind = \":8080\""),
-    ("listeners", "addr", "bind = \":8080\""),
-    ("listeners", "listen", "bind = \":8080\""),
-    ("listeners", "port", "bind = \":8080\""),
-    ("routes", "backend", "service = \"NAME\""),
-    ("routes", "proxy_pass", "service = \"NAME\""),
-    ("routes", "target", "service = \"NAME\""),
-    ("routes", "upstream", "service = \"NAME\""),
-    (
-        "services",
-        "address",
-        "versions.v1.endpoints = [\"HOST:PORT\"]",
-    ),
-    (
-        "services",
-        "backends",
-        "versions.v1.endpoints = [\"HOST:PORT\"]",
-    ),
-    (
-        "services",
-        "hosts",
-        "versions.v1.endpoints = [\"HOST:PORT\"]",
-    ),
-    (
-        "services",
-        "servers",
-        "versions.v1.endpoints = [\"HOST:PORT\"]",
-    ),
-    (
-        "services",
-        "targets",
-        "versions.v1.endpoints = [\"HOST:PORT\"]",
-    ),
-    (
-        "services",
-        "upstreams",
-        "versions.v1.endpoints = [\"HOST:PORT\"]",
-    ),
-    ("services", "url", "versions.v1.endpoints = [\"HOST:PORT\"]"),
-];
-
 /// A key that its table does not have.
-pub struct Stranger<'s> {
+pub struct UnknownKey<'s> {
     /// Dotted path of the table.
     pub table: &'s str,
     pub key: &'s str,
     pub value: &'s DeValue<'s>,
 }
 
-impl Stranger<'_> {
+impl UnknownKey<'_> {
     /// Adds to a diagnostic what was probably meant.
     pub fn placed(
         &self,
@@ -133,8 +91,7 @@ impl Stranger<'_> {
 
     fn by_another_word(&self) -> Option<String> {
         let (section, name) = self.table.split_once('.')?;
-        let word = |(of, word, _): &&(&str, &str, &str)| *of == section && *word == self.key;
-        let (_, _, ours) = OTHER_WORDS.iter().find(word)?;
+        let ours = foreign::key(section, self.key)?;
         (!name.contains('.')).then(|| format!("write `{ours}`"))
     }
 }
