@@ -255,7 +255,7 @@ impl Version {
                         .reset
                         .push(format!("breaker of {service}/{name}: its table changed"));
                 }
-                Arc::new(Breaker::new(config, Instant::now()).of(service, name))
+                Arc::new(Breaker::new(service, name, config, Instant::now()))
             }
         });
         let errands = endpoints.iter().map(|endpoint| {

@@ -59,45 +59,48 @@ impl Breaker {
     /// Writes the log line of a change. Called without the lock: a slow log must not hold up
     /// requests that ask this breaker.
     pub(super) fn log(&self, change: Change) {
-        let (service, version) = (&*self.service, &*self.version);
-        let (from, cause) = (change.from.name(), change.cause.name());
+        match change.to {
+            Phase::Closed => self.log_passing("breaker closed", change, None),
+            Phase::HalfOpen => {
+                self.log_passing("breaker half-open", change, Some(self.config.probes));
+            }
+            Phase::Open => self.log_opened(change),
+        }
+    }
+
+    /// Writes the line of a change to a phase that lets requests through.
+    fn log_passing(&self, message: &str, change: Change, probes: Option<u32>) {
+        tracing::info!(
+            service = &*self.service,
+            version = &*self.version,
+            from = change.from.name(),
+            cause = change.cause.name(),
+            requests = change.seen.total,
+            failed = change.seen.failed,
+            slow = change.seen.slow,
+            probes,
+            mode = self.config.mode.to_string(),
+            "{message}"
+        );
+    }
+
+    fn log_opened(&self, change: Change) {
         let Seen {
             total: requests,
             failed,
             slow,
         } = change.seen;
         let trip = &self.config.trip;
-        let mode = self.config.mode.to_string();
-        if change.to != Phase::Open {
-            let message = match change.to {
-                Phase::HalfOpen => "breaker half-open",
-                Phase::Closed | Phase::Open => "breaker closed",
-            };
-            let probes = (change.to == Phase::HalfOpen).then_some(self.config.probes);
-            tracing::info!(
-                service,
-                version,
-                from,
-                cause,
-                requests,
-                failed,
-                slow,
-                probes,
-                mode,
-                "{message}"
-            );
-            return;
-        }
         let error_rate = trip.error_rate.and(share(failed, requests));
         let error_threshold = trip.error_rate.map(|limit| limit.to_string());
         let slow_rate = trip.slow.and(share(slow, requests));
         let slow_threshold = trip.slow.map(|(_, limit)| limit.to_string());
         let open_for = change.open_for.map(|length| Lasting(length).to_string());
         tracing::warn!(
-            service,
-            version,
-            from,
-            cause,
+            service = &*self.service,
+            version = &*self.version,
+            from = change.from.name(),
+            cause = change.cause.name(),
             requests,
             failed,
             slow,
@@ -106,7 +109,7 @@ impl Breaker {
             slow_rate,
             slow_threshold,
             open_for,
-            mode,
+            mode = self.config.mode.to_string(),
             "breaker opened"
         );
     }

@@ -106,10 +106,11 @@ pub struct Permit {
 }
 
 impl Breaker {
-    pub fn new(config: &config::Breaker, now: Instant) -> Self {
+    /// Makes a closed breaker of a version; the names are for the log.
+    pub fn new(service: &Name, version: &Name, config: &config::Breaker, now: Instant) -> Self {
         Self {
-            service: Name::from(""),
-            version: Name::from(""),
+            service: service.clone(),
+            version: version.clone(),
             config: config.clone(),
             phase: AtomicU8::new(Phase::Closed as u8),
             held: AtomicBool::new(false),
@@ -120,13 +121,6 @@ impl Breaker {
             transitions: [const { AtomicU64::new(0) }; 3],
             refused: AtomicU64::new(0),
         }
-    }
-
-    /// Says whose breaker it is, for the log.
-    pub fn of(mut self, service: &Name, version: &Name) -> Self {
-        self.service = service.clone();
-        self.version = version.clone();
-        self
     }
 
     /// Returns the latest change of the phase and its time; `None`: it was never anything but
@@ -243,10 +237,14 @@ impl Breaker {
     }
 
     /// Opens it until told otherwise (`Open`), closes it (`Closed`), or lets it find out
-    /// (`HalfOpen`).
+    /// (`HalfOpen`). Changes nothing, and logs nothing, where that is its state already.
     pub fn hold(&self, phase: Phase, now: Instant) {
         let mut machine = self.machine.lock();
-        self.held.store(phase == Phase::Open, Ordering::Relaxed);
+        let held = phase == Phase::Open;
+        if phase == self.phase() && held == self.held() {
+            return;
+        }
+        self.held.store(held, Ordering::Relaxed);
         machine.streak = 0;
         let at = self.since_start(now);
         let change = self.enter(&mut machine, phase, Cause::Operator, Seen::default(), at);

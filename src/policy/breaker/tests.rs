@@ -29,6 +29,10 @@ fn config(window: Window) -> Config {
     }
 }
 
+fn made(config: &Config, now: Instant) -> Arc<Breaker> {
+    Arc::new(Breaker::new(&"shop".into(), &"v1".into(), config, now))
+}
+
 fn good() -> Outcome {
     Outcome {
         failed: false,
@@ -58,7 +62,7 @@ fn serve(breaker: &Arc<Breaker>, count: usize, outcome: Outcome, now: Instant) {
 }
 
 fn opened(now: Instant) -> Arc<Breaker> {
-    let breaker = Arc::new(Breaker::new(&config(Window::Time(10 * SECOND)), now));
+    let breaker = made(&config(Window::Time(10 * SECOND)), now);
     serve(&breaker, 10, bad(), now);
     assert_eq!(breaker.phase(), Phase::Open);
     breaker
@@ -68,7 +72,7 @@ fn opened(now: Instant) -> Arc<Breaker> {
 fn failures_open_it_from_the_minimum_on() {
     for window in [Window::Time(10 * SECOND), Window::Requests(20)] {
         let now = Instant::now();
-        let breaker = Arc::new(Breaker::new(&config(window), now));
+        let breaker = made(&config(window), now);
         serve(&breaker, 9, bad(), now);
         assert_eq!(breaker.phase(), Phase::Closed);
         serve(&breaker, 1, bad(), now);
@@ -80,7 +84,7 @@ fn failures_open_it_from_the_minimum_on() {
 #[test]
 fn slowness_opens_it_too() {
     let now = Instant::now();
-    let breaker = Arc::new(Breaker::new(&config(Window::Time(10 * SECOND)), now));
+    let breaker = made(&config(Window::Time(10 * SECOND)), now);
     serve(&breaker, 3, good(), now);
     serve(&breaker, 11, slow(), now);
     assert_eq!(breaker.phase(), Phase::Closed);
@@ -91,12 +95,12 @@ fn slowness_opens_it_too() {
 #[test]
 fn old_failures_are_forgotten() {
     let now = Instant::now();
-    let breaker = Arc::new(Breaker::new(&config(Window::Time(10 * SECOND)), now));
+    let breaker = made(&config(Window::Time(10 * SECOND)), now);
     serve(&breaker, 9, bad(), now);
     let later = now + 11 * SECOND;
     serve(&breaker, 9, bad(), later);
     assert_eq!(breaker.phase(), Phase::Closed);
-    let ring = Arc::new(Breaker::new(&config(Window::Requests(10)), now));
+    let ring = made(&config(Window::Requests(10)), now);
     serve(&ring, 4, bad(), now);
     serve(&ring, 10, good(), now);
     serve(&ring, 4, bad(), now);
@@ -149,7 +153,7 @@ fn a_probe_without_a_verdict_gives_its_place_back() {
 #[test]
 fn what_began_before_a_transition_says_nothing_after_it() {
     let now = Instant::now();
-    let breaker = Arc::new(Breaker::new(&config(Window::Time(10 * SECOND)), now));
+    let breaker = made(&config(Window::Time(10 * SECOND)), now);
     let early: Vec<Permit> = (0..20).map(|_| breaker.admit(now).unwrap()).collect();
     serve(&breaker, 10, bad(), now);
     let later = now + 15 * SECOND;
@@ -170,7 +174,7 @@ fn reporting_lets_everything_pass() {
         mode: Mode::Report,
         ..config(Window::Time(10 * SECOND))
     };
-    let breaker = Arc::new(Breaker::new(&config, now));
+    let breaker = made(&config, now);
     serve(&breaker, 10, bad(), now);
     assert_eq!(breaker.phase(), Phase::Open);
     serve(&breaker, 5, good(), now);
@@ -183,13 +187,33 @@ fn reporting_lets_everything_pass() {
 #[test]
 fn a_hand_holds_it_open_and_lets_go() {
     let now = Instant::now();
-    let breaker = Arc::new(Breaker::new(&config(Window::Time(10 * SECOND)), now));
+    let breaker = made(&config(Window::Time(10 * SECOND)), now);
     breaker.hold(Phase::Open, now);
     assert!(breaker.admit(now + 3600 * SECOND).is_err());
     breaker.hold(Phase::HalfOpen, now);
     assert!(breaker.admit(now).is_ok());
     breaker.hold(Phase::Closed, now);
     serve(&breaker, 5, good(), now);
+}
+
+#[test]
+fn a_state_that_it_has_already_is_no_change() {
+    let now = Instant::now();
+    let breaker = made(&config(Window::Time(10 * SECOND)), now);
+    let counts = |breaker: &Breaker| (breaker.transitions(), breaker.last_change());
+    breaker.hold(Phase::Closed, now);
+    assert_eq!(counts(&breaker), ([0, 0, 0], None));
+    for (phase, at) in [(Phase::Open, 1), (Phase::HalfOpen, 3), (Phase::Closed, 5)] {
+        breaker.hold(phase, now + at * SECOND);
+        let before = counts(&breaker);
+        breaker.hold(phase, now + (at + 1) * SECOND);
+        assert_eq!(counts(&breaker), before, "{phase:?}");
+    }
+    assert_eq!(breaker.transitions(), [1, 1, 1]);
+    // Open by its numbers, it would try again; held open, it does not.
+    let opened = opened(now);
+    opened.hold(Phase::Open, now);
+    assert!(opened.held() && opened.admit(now + 3600 * SECOND).is_err());
 }
 
 /// What may happen to a breaker.
@@ -222,7 +246,7 @@ proptest! {
         let mut config = config(window);
         (config.probes, config.trip.min_requests) = (probes, min_requests);
         let mut now = Instant::now();
-        let breaker = Arc::new(Breaker::new(&config, now));
+        let breaker = made(&config, now);
         let mut begun: VecDeque<Permit> = VecDeque::new();
         let mut ended = 0;
         for step in steps {
