@@ -104,10 +104,12 @@ codes! {
     "A file of keys, a secret, a list or a certificate is missing, unreadable or malformed, and what the gateway has read of it before goes on: keys for as long as `max_stale` says, lists and certificates until the file is good again. Nothing else waits for it. A process that starts now would have nothing to go on with, and refuse.";
     "TY0506" "a line of a list that is odd"
     "The line of a list (revoked tokens, API keys) is not what the list consists of, so it is passed over, or is not taken literally. The other lines count. `#` begins a comment, at the beginning of a line or after white space.";
-    "TY0507" "a file that takes something away"
-    "The file is sound, and holds no key for an algorithm that the provider accepts, so that tokens of this algorithm are refused; or it is a list of revoked tokens that has lost all its entries, so that they are accepted again.";
+    "TY0507" "no key for an algorithm"
+    "The file is sound, and holds no key for an algorithm that the provider accepts, so tokens of this algorithm are refused. Add a key for it, or take the algorithm out of `algorithms`.";
     "TY0508" "not available to a text from the API"
     "A text that is checked or applied through the API sees no more of the machine than what the live configuration names already: other files, variables and credentials stay unread. Otherwise the right to check a text would be the right to read any file. Change the file itself, and reload.";
+    "TY0509" "a list of revoked tokens that was emptied"
+    "The list had entries, and has none any more. It is sound, so it applies: every token that it revoked is accepted again until the token expires. If that was not meant, put the entries back; the gateway takes the file up by itself.";
     "TY0510" "the machine is too small, or its ports are taken"
     "Found by `check --online`: a listener's port cannot be bound, or fewer file descriptors are allowed than the connections of all listeners may need (one for the client, one for the upstream).";
     "TY0511" "an endpoint or collector that does not answer"

@@ -66,7 +66,7 @@ impl Rejected {
 }
 
 /// Codes of what is wrong with files that a live configuration names.
-const FILES: [&str; 3] = ["TY0505", "TY0506", "TY0507"];
+const FILES: [&str; 4] = ["TY0505", "TY0506", "TY0507", "TY0509"];
 
 /// What is wrong with files that a configuration names, though it can be put to work.
 fn of_files(loaded: &Loaded) -> impl Iterator<Item = &Diagnostic> {
@@ -106,7 +106,7 @@ impl Verdict {
     pub fn settled(generation: u64, loaded: &Loaded) -> Self {
         match of_files(loaded).next() {
             None => Self::unchanged(generation),
-            Some(_) => Self::rejected(generation, loaded).with(Outcome::Unchanged),
+            Some(_) => Self::telling(Outcome::Unchanged, generation, loaded),
         }
     }
 
@@ -130,22 +130,22 @@ impl Verdict {
             needs_restart: needs_restart.map(|change| change.key.clone()).collect(),
             changes,
             state,
-            ..Self::rejected(generation, loaded)
+            ..Self::telling(Outcome::Applied, generation, loaded)
         }
-        .with(Outcome::Applied)
     }
 
     pub fn rejected(generation: u64, loaded: &Loaded) -> Self {
+        Self::telling(Outcome::Rejected, generation, loaded)
+    }
+
+    /// A verdict with the diagnostics of what was loaded.
+    fn telling(outcome: Outcome, generation: u64, loaded: &Loaded) -> Self {
         let json = loaded.render_json();
         Self {
             diagnostics: json.get("diagnostics").cloned().unwrap_or_default(),
             rendered: loaded.render_human(false),
-            ..Self::new(Outcome::Rejected, generation)
+            ..Self::new(outcome, generation)
         }
-    }
-
-    fn with(self, outcome: Outcome) -> Self {
-        Self { outcome, ..self }
     }
 
     /// As people read it.

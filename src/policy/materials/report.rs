@@ -93,7 +93,7 @@ impl<'c> Table<'c> {
         let path = path.display();
         let message = format!("{path} revokes nothing any more, and had {had} entries");
         self.at(
-            Diagnostic::warning("TY0507", message),
+            Diagnostic::warning("TY0509", message),
             "what was revoked is accepted again",
         )
     }
@@ -116,7 +116,9 @@ pub(super) fn believed<T>(held: &Held<T>, max_stale: Duration) -> String {
         Ok(end) if end.as_second() > now => {
             format!("the last good keys are believed until {end} (`max_stale`)")
         }
-        Ok(end) => format!("the last good keys are believed no longer since {end} (`max_stale`)"),
+        Ok(end) => {
+            format!("the last good keys have not been accepted since {end} (`max_stale`)")
+        }
         Err(_) => "the last good keys are believed".to_owned(),
     }
 }
