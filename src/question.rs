@@ -46,6 +46,8 @@ pub enum Holder {
     NoKey,
     /// No consumer holds it.
     Unknown,
+    /// The keys are older than `max_stale`, so none is accepted.
+    Stale,
     /// What is known of the consumer.
     Known(Claims),
 }
@@ -154,9 +156,11 @@ impl Question {
         let mut explanation = table.explain(config, &view, world);
         match &holder {
             Holder::NoKey => {}
-            Holder::Unknown => explanation.api_key(None),
+            Holder::Unknown => explanation.api_key(Err("no consumer holds this API key")),
+            Holder::Stale => explanation.api_key(Err("its keys are older than `max_stale`")),
             Holder::Known(claims) => {
-                explanation.api_key(claims.get("sub").and_then(|sub| sub.as_str()));
+                let consumer = claims.get("sub").and_then(|sub| sub.as_str());
+                explanation.api_key(Ok(consumer.unwrap_or_default()));
             }
         }
         world.amend(&view, &mut explanation);

@@ -5,7 +5,7 @@ use super::Admin;
 use super::api::Problem;
 use crate::config::breaker;
 use crate::config::policy::Mode;
-use crate::policy::auth::Authority;
+use crate::policy::auth::{Authority, Found};
 use crate::policy::in_flight::Cap;
 use crate::policy::limit::Facts;
 use crate::question::{Holder, Question, World};
@@ -68,8 +68,9 @@ impl World for Running<'_> {
         match self.0.authorities.get(provider) {
             Some(Authority::ApiKeys(keys)) => match keys.look_up(headers) {
                 None => Holder::NoKey,
-                Some(None) => Holder::Unknown,
-                Some(Some(consumer)) => Holder::Known(consumer.claims.clone()),
+                Some(Found::Unknown) => Holder::Unknown,
+                Some(Found::Stale) => Holder::Stale,
+                Some(Found::Consumer(consumer)) => Holder::Known(consumer.claims.clone()),
             },
             _ => Holder::NoKey,
         }

@@ -2,7 +2,7 @@
 
 use super::Admin;
 use crate::config::jwt::Keys;
-use crate::policy::auth::Authority;
+use crate::policy::auth::{ApiKeys, Authority};
 use crate::policy::jwt::Provider;
 use crate::telemetry::classic::classic;
 use axum::Router;
@@ -44,8 +44,10 @@ async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respon
          {mark} draining: {draining}\n"
     );
     for authority in snapshot.authorities.values() {
-        if let Authority::Jwt(provider) = authority {
-            text.push_str(&keys(provider));
+        match authority {
+            Authority::Jwt(provider) => text.push_str(&keys(provider)),
+            Authority::ApiKeys(keys) => text.push_str(&api_keys(keys)),
+            Authority::Forward(_) => {}
         }
     }
     (status, text).into_response()
@@ -55,19 +57,11 @@ async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respon
 /// no less ready: other routes do not wait for an issuer.
 fn keys(provider: &Provider) -> String {
     let (name, (count, _)) = (&provider.name, provider.sizes());
-    let keys = match count {
-        1 => "1 key".to_owned(),
-        count => format!("{count} keys"),
-    };
+    let keys = counted(count);
     let Keys::Url(source) = &provider.config.keys else {
-        let max_stale = provider.config.keys.max_stale().as_secs();
-        return match provider.keys_age() {
-            None => format!("✓ jwt {name}: {keys}\n"),
-            Some(age) if age >= max_stale => {
-                format!("✗ jwt {name}: {keys}, lost {age} s ago: too stale to be believed\n")
-            }
-            Some(age) => format!("✓ jwt {name}: {keys}, lost {age} s ago, and still believed\n"),
-        };
+        let age = provider.keys_age();
+        let stale = age.is_some_and(|age| age >= provider.config.keys.max_stale().as_secs());
+        return of_file(&format!("jwt {name}: {keys}"), age, stale);
     };
     match provider.keys_age() {
         None => format!("✗ jwt {name}: no keys yet\n"),
@@ -78,6 +72,29 @@ fn keys(provider: &Provider) -> String {
             format!("✓ jwt {name}: {keys}, fetched {age} s ago: stale, and still believed\n")
         }
         Some(age) => format!("✓ jwt {name}: {keys}, fetched {age} s ago\n"),
+    }
+}
+
+/// A line about the API keys of a table.
+fn api_keys(table: &ApiKeys) -> String {
+    let keys = counted(table.size());
+    let what = format!("api_keys {}: {keys}", table.name);
+    of_file(&what, table.lost_for(), table.is_stale())
+}
+
+fn counted(keys: usize) -> String {
+    match keys {
+        1 => "1 key".to_owned(),
+        count => format!("{count} keys"),
+    }
+}
+
+/// A line about keys of a file: `lost` seconds ago it was last good; `None`: it is.
+fn of_file(what: &str, lost: Option<u64>, stale: bool) -> String {
+    match lost {
+        None => format!("✓ {what}\n"),
+        Some(age) if stale => format!("✗ {what}, lost {age} s ago: too stale to be believed\n"),
+        Some(age) => format!("✓ {what}, lost {age} s ago, and still believed\n"),
     }
 }
 

@@ -1,8 +1,14 @@
 //! What files hold for policies, and since when a file that was good cannot be used.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
+
+/// Returns the time in seconds since 1970.
+pub fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
 
 /// The content of a file.
 #[derive(Debug)]
@@ -19,28 +25,39 @@ pub enum Held<T> {
 
 /// Since when a file cannot be used of which the content is still in force.
 #[derive(Debug, Default)]
-pub struct Lost(AtomicU64);
+pub struct Lost {
+    /// Seconds since 1970; 0: the file is good.
+    since: AtomicU64,
+    /// Whether the log says that the content is no longer in force.
+    told: AtomicBool,
+}
 
 impl Lost {
     /// Notes that the file was last good at `since`, in seconds since 1970.
     pub fn set(&self, since: u64) {
-        self.0.store(since.max(1), Relaxed);
+        self.since.store(since.max(1), Relaxed);
     }
 
     /// Notes that the file is good.
     pub fn clear(&self) {
-        self.0.store(0, Relaxed);
+        self.since.store(0, Relaxed);
     }
 
     /// When the file was last good, in seconds since 1970; `None`: it is good.
     pub fn since(&self) -> Option<u64> {
-        Some(self.0.load(Relaxed)).filter(|since| *since > 0)
+        Some(self.since.load(Relaxed)).filter(|since| *since > 0)
     }
 
     /// Whether the file has not been good for so long that its content is no longer in force.
     pub fn is_over(&self, max_stale: Duration, now: impl FnOnce() -> u64) -> bool {
         let since = self.since();
         since.is_some_and(|since| now().saturating_sub(since) >= max_stale.as_secs())
+    }
+
+    /// Notes whether the content is no longer in force. Returns `true` when that is so and was not
+    /// at the call before: then the log has to say it.
+    pub fn newly_over(&self, over: bool) -> bool {
+        !self.told.swap(over, Relaxed) && over
     }
 }
 
@@ -62,5 +79,12 @@ mod tests {
         }
         lost.clear();
         assert!(!lost.is_over(hour, || 10_000));
+    }
+
+    #[test]
+    fn the_end_is_told_once_each_time() {
+        let lost = Lost::default();
+        let told = [false, true, true, false, true].map(|over| lost.newly_over(over));
+        assert_eq!(told, [false, true, false, false, true]);
     }
 }

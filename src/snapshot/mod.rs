@@ -170,8 +170,10 @@ impl Snapshot {
             limiter.sweep();
         }
         for authority in self.authorities.values() {
-            if let Authority::Jwt(provider) = authority {
-                provider.sweep();
+            match authority {
+                Authority::Jwt(provider) => provider.sweep(),
+                Authority::ApiKeys(keys) => keys.sweep(),
+                Authority::Forward(_) => {}
             }
         }
     }

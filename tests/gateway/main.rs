@@ -37,6 +37,7 @@ mod identity;
 mod inventory;
 mod issuers;
 mod kept;
+mod key_files;
 mod leaving;
 mod lengths;
 mod limits;

@@ -2,10 +2,9 @@
 
 use crate::config::Name;
 use crate::config::auth as config;
-use crate::policy::held::{Held, Lost};
+use crate::policy::held::{Held, Lost, now};
 use crate::policy::jwt::Verified;
 use crate::policy::lines::{self, Line, Remarks, Unreadable};
-use crate::reason::Reason;
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
@@ -13,7 +12,6 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::SystemTime;
 
 /// Longest key, in bytes.
 const KEY_MAX: usize = 512;
@@ -31,8 +29,19 @@ pub struct ApiKeys {
     lost: Lost,
     pub accepted: AtomicU64,
     pub refused: AtomicU64,
-    /// What the log says of a key that nobody holds.
-    pub unknown: Arc<str>,
+    /// Details for the log: no consumer holds the key, or all keys are too old.
+    unknown: Arc<str>,
+    stale: Arc<str>,
+}
+
+/// The result of looking up a key.
+#[derive(Debug)]
+pub enum Found {
+    Consumer(Arc<Verified>),
+    /// No consumer holds the key.
+    Unknown,
+    /// The file could not be used for longer than `max_stale`, so no key is accepted.
+    Stale,
 }
 
 /// What a line may be.
@@ -111,12 +120,6 @@ fn decode(hex: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// Seconds since 1970.
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
-}
-
 impl ApiKeys {
     /// Builds a table; one that is unchanged goes on with the consumers just read.
     pub fn build(
@@ -136,7 +139,11 @@ impl ApiKeys {
             lost: Lost::default(),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
-            unknown: format!("nobody in `api_keys.{name}` holds this key").into(),
+            unknown: format!("no consumer of `api_keys.{name}` holds this key").into(),
+            stale: format!(
+                "the keys of `api_keys.{name}` are older than `max_stale`, so none is accepted"
+            )
+            .into(),
         };
         keys.take(consumers);
         Arc::new(keys)
@@ -165,23 +172,57 @@ impl ApiKeys {
         })
     }
 
-    /// Who holds the request's key, which is not counted; `None`: it has none, `Some(None)`: no
-    /// consumer holds it.
-    pub fn look_up(&self, headers: &HeaderMap) -> Option<Option<Arc<Verified>>> {
-        let found = holder(&self.config, &self.consumers.load(), headers)?;
-        let lost = self.lost.is_over(self.config.max_stale, now);
-        Some(found.filter(|_| !lost))
+    /// Whether the file could not be used for longer than `max_stale`.
+    pub fn is_stale(&self) -> bool {
+        self.lost.is_over(self.config.max_stale, now)
     }
 
-    /// Who holds the request's key; `None`: it has none.
-    pub fn who(&self, headers: &HeaderMap) -> Option<Result<Arc<Verified>, Reason>> {
-        let known = self.look_up(headers)?;
-        let counter = if known.is_some() {
-            &self.accepted
-        } else {
-            &self.refused
+    /// Returns how long ago the file was last good, in seconds; `None`: it is good.
+    pub fn lost_for(&self) -> Option<u64> {
+        let since = self.lost.since()?;
+        Some(now().saturating_sub(since))
+    }
+
+    /// Returns how many keys it has.
+    pub fn size(&self) -> usize {
+        self.consumers.load().len()
+    }
+
+    /// Writes to the log, once each time, that the keys are no longer accepted.
+    pub fn sweep(&self) {
+        if self.lost.newly_over(self.is_stale()) {
+            tracing::error!(
+                api_keys = %self.name,
+                "API keys are older than `max_stale` and no longer accepted; requests are refused"
+            );
+        }
+    }
+
+    /// Looks up the consumer of the request's key, without counting it; `None`: it has no key.
+    pub fn look_up(&self, headers: &HeaderMap) -> Option<Found> {
+        let found = holder(&self.config, &self.consumers.load(), headers)?;
+        Some(match found {
+            _ if self.is_stale() => Found::Stale,
+            Some(consumer) => Found::Consumer(consumer),
+            None => Found::Unknown,
+        })
+    }
+
+    /// Returns the consumer of the request's key; `None`: it has no key.
+    ///
+    /// # Errors
+    /// Why the key is refused, in words for the log.
+    pub fn who(&self, headers: &HeaderMap) -> Option<Result<Arc<Verified>, &Arc<str>>> {
+        let known = match self.look_up(headers)? {
+            Found::Consumer(consumer) => Ok(consumer),
+            Found::Unknown => Err(&self.unknown),
+            Found::Stale => Err(&self.stale),
+        };
+        let counter = match known {
+            Ok(_) => &self.accepted,
+            Err(_) => &self.refused,
         };
         counter.fetch_add(1, Relaxed);
-        Some(known.ok_or(Reason::ApiKey))
+        Some(known)
     }
 }

@@ -5,7 +5,7 @@
 mod api_keys;
 mod forward;
 
-pub use api_keys::{ApiKeys, Consumers, consumers, holder};
+pub use api_keys::{ApiKeys, Consumers, Found, consumers, holder};
 pub use forward::{Answer, ForwardAuth, Question};
 
 use super::Materials;
@@ -115,8 +115,8 @@ impl Guard {
                 }
                 Authority::ApiKeys(keys) => match keys.who(question.headers) {
                     Some(Ok(consumer)) => return Entry::Known(consumer),
-                    Some(Err(reason)) => {
-                        let denial = Denial::of(reason, &keys.name).telling(&keys.unknown);
+                    Some(Err(why)) => {
+                        let denial = Denial::of(Reason::ApiKey, &keys.name).telling(why);
                         return Entry::Refused(denial);
                     }
                     None => {}

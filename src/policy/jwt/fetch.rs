@@ -3,10 +3,11 @@
 //! the keys are too old.
 
 use super::keys::KeySet;
-use super::provider::{ASK_PAUSE, Provider, now};
+use super::provider::{ASK_PAUSE, Provider};
 use super::stash::Stash;
 use crate::config::jwt::KeysByUrl;
 use crate::outbound;
+use crate::policy::held::now;
 use crate::state::Folder;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};

@@ -11,7 +11,7 @@ use super::{TOKEN_MAX, crypto, fetch};
 use crate::config::Name;
 use crate::config::jwt::{Jwt, KeyPlace, Keys, KeysByUrl};
 use crate::config::policy::Mode;
-use crate::policy::held::Held;
+use crate::policy::held::{Held, now};
 use crate::reason::Reason;
 use crate::routing::claims::Claims;
 use crate::state::Folder;
@@ -22,7 +22,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// Longest a request waits for keys that are being fetched.
 const KEYS_WAIT: Duration = Duration::from_secs(2);
@@ -70,13 +70,6 @@ pub(super) fn signed_by_any(parts: &Parts, keys: &KeySet, algorithm: Algorithm) 
     let message = parts.message.as_bytes();
     let mut candidates = keys.candidates(parts.header.kid.as_deref(), algorithm);
     candidates.any(|key| crypto::verify(parts.signature, message, key, algorithm))
-}
-
-/// Seconds since 1970.
-pub(super) fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }
 
 impl Provider {
@@ -391,7 +384,7 @@ impl Provider {
     /// Forgets verdicts that no longer hold, and tells once when keys are no longer believed.
     pub fn sweep(&self) {
         let stale = self.is_stale(now()) && !self.state.never_had();
-        if !self.state.told_stale.swap(stale, Relaxed) && stale {
+        if self.state.lost.newly_over(stale) {
             tracing::error!(provider = %self.name, "keys are older than `max_stale` and no longer believed; tokens are refused");
         }
         for cache in [&self.cache, &self.colors] {

@@ -3,7 +3,7 @@
 use super::keys::KeySet;
 use crate::policy::held::Lost;
 use arc_swap::ArcSwapOption;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::Notify;
 
 /// The keys and their life.
@@ -16,8 +16,6 @@ pub(super) struct State {
     pub fetched: AtomicU64,
     /// Since when the file of keys at hand cannot be used.
     pub lost: Lost,
-    /// Whether it has been told that the keys are no longer believed.
-    pub told_stale: AtomicBool,
     /// Fetches that have failed since the last one that did not.
     pub failures: AtomicU64,
     /// When a fetch last began, in seconds since 1970.

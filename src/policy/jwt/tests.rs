@@ -102,7 +102,7 @@ fn by_secret(secret: &[u8], message: &str) -> Vec<u8> {
 }
 
 pub(super) fn now() -> u64 {
-    super::provider::now()
+    crate::policy::held::now()
 }
 
 pub(super) fn claims() -> Value {

@@ -93,18 +93,18 @@ impl Explanation {
         }
     }
 
-    /// Tells whom an API key belongs to; `None`: no consumer, so the request is refused.
-    pub fn api_key(&mut self, consumer: Option<&str>) {
+    /// Notes the consumer of an API key. `Err`: the key is refused, and why.
+    pub fn api_key(&mut self, consumer: Result<&str, &str>) {
         let mut policies = self.policies.iter_mut();
         if let Some(policy) = policies.find(|policy| policy.name == "auth") {
             let who = policy.value.split(": ").next().unwrap_or_default();
-            policy.trouble = consumer.is_none();
+            policy.trouble = consumer.is_err();
             policy.value = match consumer {
-                Some(consumer) => format!("{who}: {consumer}, by its API key"),
-                None => format!("{who}: no consumer holds this API key"),
+                Ok(consumer) => format!("{who}: {consumer}, by its API key"),
+                Err(why) => format!("{who}: {why}"),
             };
         }
-        if consumer.is_none() {
+        if consumer.is_err() {
             self.status = None;
             self.refusal = Some(super::Refused {
                 status: Reason::ApiKey.status(),
