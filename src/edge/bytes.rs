@@ -12,11 +12,9 @@ const STEP: u64 = 256 * 1024;
 struct Meter(u64);
 
 impl Meter {
-    /// Adds what has come since the last time, once that is worth it.
-    fn advance(&mut self, total: u64, counter: &AtomicU64) {
-        if total.saturating_sub(self.0) >= STEP {
-            self.settle(total, counter);
-        }
+    /// Whether so much has come since the last addition that the next one is due.
+    const fn is_due(self, total: u64) -> bool {
+        total.saturating_sub(self.0) >= STEP
     }
 
     /// Adds what has come since the last time.
@@ -30,9 +28,9 @@ impl Meter {
     }
 }
 
-/// The counts of one request.
+/// The byte counts of one request's bodies.
 #[derive(Debug, Default)]
-pub struct Bytes {
+pub struct BodyCounts {
     request: Meter,
     response: Meter,
     /// Sent in this try, and received.
@@ -40,46 +38,58 @@ pub struct Bytes {
     received: (u64, Meter),
 }
 
+// Each chunk of a body passes here. The route and the version are looked up only where an addition
+// is due.
 impl Journey {
-    /// So much of the request's body has come from the client.
-    pub fn takes_in(&mut self, length: usize) {
+    /// Counts bytes of the request's body that have come from the client.
+    pub fn count_request_in(&mut self, length: usize) {
         self.body_bytes += length as u64;
-        let mut meter = self.bytes.request;
-        meter.advance(self.body_bytes, &self.route_series().bytes_in);
-        self.bytes.request = meter;
-    }
-
-    /// So many bytes of a body have been written to the client in all.
-    pub fn gives_out(&mut self, total: usize) {
-        let mut meter = self.bytes.response;
-        meter.advance(total as u64, &self.route_series().bytes_out);
-        self.bytes.response = meter;
-    }
-
-    /// So much of the request's body goes to the upstream.
-    pub fn sends_up(&mut self, length: usize) {
-        let (total, mut meter) = self.bytes.sent;
-        let total = total + length as u64;
-        if let Some(version) = self.version() {
-            meter.advance(total, &version.counters.sent);
+        let mut meter = self.body_counts.request;
+        if meter.is_due(self.body_bytes) {
+            meter.settle(self.body_bytes, &self.route_series().bytes_in);
+            self.body_counts.request = meter;
         }
-        self.bytes.sent = (total, meter);
     }
 
-    /// So much of an answer's body has come from the upstream.
-    pub fn receives(&mut self, length: usize) {
-        let (total, mut meter) = self.bytes.received;
-        let total = total + length as u64;
-        if let Some(version) = self.version() {
-            meter.advance(total, &version.counters.received);
+    /// Counts bytes of the response's body that go to the client. `total`: all that have been
+    /// written so far.
+    pub fn count_response_out(&mut self, total: usize) {
+        let total = total as u64;
+        let mut meter = self.body_counts.response;
+        if meter.is_due(total) {
+            meter.settle(total, &self.route_series().bytes_out);
+            self.body_counts.response = meter;
         }
-        self.bytes.received = (total, meter);
+    }
+
+    /// Counts bytes of the request's body that go to the upstream.
+    pub fn count_request_out(&mut self, length: usize) {
+        let (total, mut meter) = self.body_counts.sent;
+        let total = total + length as u64;
+        if meter.is_due(total)
+            && let Some(version) = self.version()
+        {
+            meter.settle(total, &version.counters.sent);
+        }
+        self.body_counts.sent = (total, meter);
+    }
+
+    /// Counts bytes of a response's body that have come from the upstream.
+    pub fn count_response_in(&mut self, length: usize) {
+        let (total, mut meter) = self.body_counts.received;
+        let total = total + length as u64;
+        if meter.is_due(total)
+            && let Some(version) = self.version()
+        {
+            meter.settle(total, &version.counters.received);
+        }
+        self.body_counts.received = (total, meter);
     }
 
     /// Counts what is left of a try.
     pub fn settle_try(&mut self) {
-        let (sent, mut up) = std::mem::take(&mut self.bytes.sent);
-        let (received, mut down) = std::mem::take(&mut self.bytes.received);
+        let (sent, mut up) = std::mem::take(&mut self.body_counts.sent);
+        let (received, mut down) = std::mem::take(&mut self.body_counts.received);
         if let Some(version) = self.version() {
             up.settle(sent, &version.counters.sent);
             down.settle(received, &version.counters.received);
@@ -89,7 +99,7 @@ impl Journey {
     /// Counts what is left of the exchange; so many bytes have been written to the client in all.
     pub fn settle_exchange(&self, written: usize) {
         let series = self.route_series();
-        let (mut came, mut went) = (self.bytes.request, self.bytes.response);
+        let (mut came, mut went) = (self.body_counts.request, self.body_counts.response);
         came.settle(self.body_bytes, &series.bytes_in);
         went.settle(written as u64, &series.bytes_out);
     }
@@ -104,9 +114,13 @@ mod tests {
     fn a_total_is_counted_once_however_it_grows() {
         let counter = AtomicU64::new(0);
         let mut meter = Meter::default();
-        meter.advance(10, &counter);
-        assert_eq!(counter.load(Relaxed), 0, "not worth it yet");
-        meter.advance(STEP + 10, &counter);
+        assert!(!meter.is_due(STEP - 1), "not worth it yet");
+        assert!(meter.is_due(STEP + 10));
+        meter.settle(STEP + 10, &counter);
+        assert!(
+            !meter.is_due(2 * STEP + 9),
+            "counted from the last addition"
+        );
         assert_eq!(counter.load(Relaxed), STEP + 10);
         meter.settle(STEP + 30, &counter);
         meter.settle(STEP + 30, &counter);

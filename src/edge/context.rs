@@ -1,6 +1,6 @@
 //! What one request carries along the road: facts and decisions, never services.
 
-use super::bytes::Bytes;
+use super::bytes::BodyCounts;
 use super::compress::Encoder;
 use super::facts::Facts;
 use super::grpc::{self, Bridge, Call};
@@ -78,7 +78,7 @@ pub struct Journey {
     /// Bytes of request body so far.
     pub body_bytes: u64,
     /// How much of all bodies has been counted.
-    pub bytes: Bytes,
+    pub body_counts: BodyCounts,
     /// The answer is a stream without an end of its own, so only silence ends it.
     pub endless: bool,
     /// When the try, or once that has answered, the exchange must be over.
@@ -194,7 +194,7 @@ impl Journey {
             refusal: None,
             deadline: None,
             body_bytes: 0,
-            bytes: Bytes::default(),
+            body_counts: BodyCounts::default(),
             endless: false,
             until: None,
             bare: false,

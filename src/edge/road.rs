@@ -200,12 +200,12 @@ impl ProxyHttp for Road {
         end: bool,
         journey: &mut Box<Journey>,
     ) -> Result<()> {
-        journey.takes_in(body.as_ref().map_or(0, Bytes::len));
+        journey.count_request_in(body.as_ref().map_or(0, Bytes::len));
         // The client's doing, whoever finds it: what else failed while a body is sent would be the
         // upstream's, whose answer the core would wait for.
         let checked = uploads::piece(journey, body, end);
         checked.map_err(|refusal| refused(journey, refusal).into_down())?;
-        journey.sends_up(body.as_ref().map_or(0, Bytes::len));
+        journey.count_request_out(body.as_ref().map_or(0, Bytes::len));
         watch::sends(session, journey, end);
         mirror::copy_body(body.as_ref(), end, journey);
         // An empty last chunk would be written as a second end of the chunked body. Any other that is
@@ -299,7 +299,7 @@ impl ProxyHttp for Road {
                 "the answer has content that its status has not",
             ));
         }
-        journey.receives(body.as_ref().map_or(0, Bytes::len));
+        journey.count_response_in(body.as_ref().map_or(0, Bytes::len));
         mirror::answered_body(body.as_ref(), journey);
         if !watch::answers(session, journey) && !end {
             let refusal = Refusal::new(Reason::UpstreamTimeout, "the answer took too long");
@@ -318,7 +318,7 @@ impl ProxyHttp for Road {
         end: bool,
         journey: &mut Box<Journey>,
     ) -> Result<Option<Duration>> {
-        journey.gives_out(session.body_bytes_sent());
+        journey.count_response_out(session.body_bytes_sent());
         if let Some(bridge) = &journey.bridge {
             bridge.answer_piece(body);
         }
