@@ -261,8 +261,9 @@ fn a_refused_client_certificate_is_told_at_info_and_no_flood_of_them() {
         format!("tyrian_tls_handshake_failures_total{{listener=\"tls\",cause=\"{cause}\"}}")
     };
     // Its authority has the name of the one that is trusted, and another key.
+    let name = format!("spiffe://example/\u{1b}[2J\u{7f}{}", "x".repeat(300));
     let other = stranger
-        .sign(&["spiffe://example/other".to_owned()], Role::Client)
+        .sign(std::slice::from_ref(&name), Role::Client)
         .unwrap();
     let mut client = Client::of(&scene.authority);
     client.shows = Some(&other);
@@ -278,10 +279,13 @@ fn a_refused_client_certificate_is_told_at_info_and_no_flood_of_them() {
             "INFO",
             "tls",
             "127.0.0.1",
-            "spiffe://example/other",
+            &name[..200],
             "client_cert_invalid"
         ]
     );
+    let log = gateway.log();
+    assert!(log.contains("example/\\u001b[2J\\u007fxx"), "{log}");
+    assert!(!log.contains(['\u{1b}', '\u{7f}']), "{log}");
     gateway.counts(&failures("client_cert_invalid"), 1.0);
 
     client.shows = None;
