@@ -2,7 +2,7 @@
 //! with them could end lines, hide words or turn their order round where they are shown.
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 /// Whether a character is a control (U+0000 to U+001F, U+007F to U+009F), a separator of lines or
 /// paragraphs, or formats the text about it: directions, joiners, spaces without width, tags.
@@ -14,10 +14,15 @@ pub fn is_hidden(character: char) -> bool {
             | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Appends the escape that JSON has for a character: `\u0085`, or two of them beyond U+FFFF.
-pub fn escape(out: &mut String, character: char) {
-    for unit in character.encode_utf16(&mut [0; 2]) {
-        let _ = write!(out, "\\u{unit:04x}");
+/// A character as the escape that JSON has for it: `\u0085`, or two of them beyond U+FFFF.
+pub struct Escaped(pub char);
+
+impl fmt::Display for Escaped {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for unit in self.0.encode_utf16(&mut [0; 2]) {
+            write!(out, "\\u{unit:04x}")?;
+        }
+        Ok(())
     }
 }
 
@@ -31,7 +36,7 @@ pub fn beyond_ascii(text: &str) -> Cow<'_, str> {
     let mut shown = String::with_capacity(text.len() + 16);
     for character in text.chars() {
         match hides(character) {
-            true => escape(&mut shown, character),
+            true => drop(write!(shown, "{}", Escaped(character))),
             false => shown.push(character),
         }
     }

@@ -1,7 +1,7 @@
 //! JSON, appended piece by piece: what is written once a request makes no tree first.
 
 use crate::config::field::Head;
-use crate::config::hidden::is_hidden;
+use crate::config::hidden::{Escaped, is_hidden};
 use std::io::Write;
 use std::net::IpAddr;
 
@@ -79,9 +79,7 @@ fn escape_each(out: &mut Vec<u8>, value: &str) {
             '"' => out.extend_from_slice(b"\\\""),
             '\\' => out.extend_from_slice(b"\\\\"),
             hidden if is_hidden(hidden) => {
-                for unit in hidden.encode_utf16(&mut [0; 2]) {
-                    let _ = write!(out, "\\u{unit:04x}");
-                }
+                let _ = write!(out, "{}", Escaped(hidden));
             }
             seen => out.extend_from_slice(seen.encode_utf8(&mut [0; 4]).as_bytes()),
         }
