@@ -52,6 +52,27 @@ export const put = send("PUT");
 export const text = async (path) => (await ask(path)).text();
 
 /**
+ * Calls `load` now and every `pace` milliseconds until `signal` ends it, and `redraw` after each
+ * call. What fails stays in `here.problem` until a call succeeds. Returns the function that loads
+ * at once.
+ */
+export function polled(load, pace, here, { signal, redraw }) {
+  const again = async () => {
+    try {
+      await load();
+      here.problem = null;
+    } catch (problem) {
+      here.problem = problem;
+    }
+    redraw();
+  };
+  again();
+  const clock = setInterval(again, pace);
+  signal.addEventListener("abort", () => clearInterval(clock));
+  return again;
+}
+
+/**
  * Follows a stream of events until `signal` ends it: `on[name](data)` for each, `on.open()` when
  * it runs, `on.down(problem)` when it has broken off. Comes back by itself.
  */

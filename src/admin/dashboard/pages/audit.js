@@ -1,18 +1,15 @@
 // Audit: who has changed what by the admin API, and who was not let in.
 
-import { get } from "../api.js";
+import { get, polled } from "../api.js";
 import { empty, h, head, notice, tag } from "../dom.js";
 import { ago, day, when } from "../format.js";
 
 /** Between two looks. */
 const PACE_MS = 2000;
 
-export function audit({ signal, redraw }) {
+export function audit(page) {
   const here = { all: null, problem: null };
-  const load = () => get("/v1/audit").then((all) => Object.assign(here, { all, problem: null }), (problem) => (here.problem = problem)).finally(redraw);
-  load();
-  const clock = setInterval(load, PACE_MS);
-  signal.addEventListener("abort", () => clearInterval(clock));
+  polled(async () => (here.all = await get("/v1/audit")), PACE_MS, here, page);
   return () => [
     head("Audit", "Who has changed what by this API, and who was not let in, since the process started."),
     h("div", { class: "stack" }, here.problem && notice("bad", here.problem.message), here.all && table(here.all)),

@@ -1,15 +1,15 @@
 // Limits and those who know clients: how full, how old, how often no.
 
-import { get } from "../api.js";
+import { get, polled } from "../api.js";
 import { card, empty, h, head, notice, tag } from "../dom.js";
 import { lasting, place, plural, short } from "../format.js";
 
-export function limits({ signal, redraw }) {
+/** Between two looks. */
+const PACE_MS = 2000;
+
+export function limits(page) {
   const here = { all: null, problem: null };
-  const load = () => get("/v1/limits").then((all) => ((here.all = all), (here.problem = null)), (problem) => (here.problem = problem)).finally(redraw);
-  load();
-  const clock = setInterval(load, 2000);
-  signal.addEventListener("abort", () => clearInterval(clock));
+  polled(async () => (here.all = await get("/v1/limits")), PACE_MS, here, page);
   return () => [
     head("Limits & JWT", "Who is asked to slow down, and who is let in."),
     h("div", { class: "stack" }, here.problem && notice("bad", here.problem.message), here.all && [rates(here.all.limits), providers(here.all.providers)]),

@@ -1,6 +1,6 @@
 // Listeners: where clients connect and by which protocols; and the certificates they are shown.
 
-import { get } from "../api.js";
+import { get, polled } from "../api.js";
 import { empty, h, head, notice, tag } from "../dom.js";
 import { day, place, plural, short } from "../format.js";
 
@@ -9,20 +9,12 @@ const PACE_MS = 2000;
 /** Names of a certificate that are shown at once. */
 const NAMES = 4;
 
-export function listeners({ signal, redraw }) {
+export function listeners(page) {
   const here = { listeners: null, certificates: null, problem: null };
-  const load = async () => {
-    try {
-      const [{ listeners }, { certificates }] = await Promise.all([get("/v1/listeners"), get("/v1/certificates")]);
-      Object.assign(here, { listeners, certificates, problem: null });
-    } catch (problem) {
-      here.problem = problem;
-    }
-    redraw();
-  };
-  load();
-  const clock = setInterval(load, PACE_MS);
-  signal.addEventListener("abort", () => clearInterval(clock));
+  polled(async () => {
+    const [{ listeners }, { certificates }] = await Promise.all([get("/v1/listeners"), get("/v1/certificates")]);
+    Object.assign(here, { listeners, certificates });
+  }, PACE_MS, here, page);
   return () => [
     head("Listeners & TLS", "Where clients connect, what is spoken there, and the certificates they are shown."),
     h("div", { class: "stack" }, here.problem && notice("bad", here.problem.message), here.certificates && ending(here.certificates), here.listeners && doors(here.listeners), here.certificates && certificates(here.certificates)),

@@ -1,6 +1,6 @@
 // Rollouts: on which step each one is, what its guard demands, and what it has found.
 
-import { get, post } from "../api.js";
+import { get, polled, post } from "../api.js";
 import { act, confirmed, onlyLooking } from "../deeds.js";
 import { empty, h, head, icon, notice, tag } from "../dom.js";
 import { ago, lasting, plural, short, when } from "../format.js";
@@ -10,19 +10,9 @@ import { hue, state } from "../state.js";
 /** Between two looks. */
 const PACE_MS = 1000;
 
-export function rollouts({ signal, redraw }) {
+export function rollouts(page) {
   const here = { list: null, problem: null, refused: null };
-  const load = async () => {
-    try {
-      [here.list, here.problem] = [(await get("/v1/rollouts")).rollouts, null];
-    } catch (problem) {
-      here.problem = problem;
-    }
-    redraw();
-  };
-  load();
-  const clock = setInterval(load, PACE_MS);
-  signal.addEventListener("abort", () => clearInterval(clock));
+  const load = polled(async () => (here.list = (await get("/v1/rollouts")).rollouts), PACE_MS, here, page);
   const command = (view, action) => async () => {
     if (!(await confirmed(question(view, action)))) return;
     try {

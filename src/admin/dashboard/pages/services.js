@@ -1,25 +1,20 @@
 // Services: versions side by side, who is healthy, and what an operator may do by hand.
 
-import { get, put } from "../api.js";
+import { get, polled, put } from "../api.js";
 import { act as deed, onlyLooking } from "../deeds.js";
 import { empty, h, head, notice, tag } from "../dom.js";
 import { ago, ms, percent, place, plural, rate, short, when } from "../format.js";
 import { hue, state } from "../state.js";
 
-export function services({ signal, redraw }) {
+/** Between two looks. */
+const PACE_MS = 1000;
+
+export function services(page) {
   const here = { list: null, colors: [], mirrors: [], problem: null, done: null };
-  const load = async () => {
-    try {
-      const [{ services }, { colors }, { mirrors }] = await Promise.all([get("/v1/services"), get("/v1/colors"), get("/v1/mirrors")]);
-      [here.list, here.colors, here.mirrors, here.problem] = [services, colors, mirrors, null];
-    } catch (problem) {
-      here.problem = problem;
-    }
-    redraw();
-  };
-  load();
-  const clock = setInterval(load, 1000);
-  signal.addEventListener("abort", () => clearInterval(clock));
+  const load = polled(async () => {
+    const [{ services }, { colors }, { mirrors }] = await Promise.all([get("/v1/services"), get("/v1/colors"), get("/v1/mirrors")]);
+    [here.list, here.colors, here.mirrors] = [services, colors, mirrors];
+  }, PACE_MS, here, page);
   const act = (path, body, words) => async () => {
     try {
       await put(path, body);
