@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ pub struct Upstream {
     name: &'static str,
     heads: Arc<Mutex<Vec<String>>>,
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
+    chunks: Arc<AtomicUsize>,
     up: Arc<AtomicBool>,
     said: Arc<Mutex<Option<String>>>,
     delay: Arc<Mutex<Duration>>,
@@ -28,12 +29,14 @@ impl Upstream {
             name,
             heads: Arc::default(),
             bodies: Arc::default(),
+            chunks: Arc::default(),
             up: Arc::new(AtomicBool::new(true)),
             said: Arc::default(),
             delay: Arc::default(),
         };
         let said = upstream.said.clone();
         let delay = upstream.delay.clone();
+        let chunks = upstream.chunks.clone();
         let (heads, bodies, up) = (
             upstream.heads.clone(),
             upstream.bodies.clone(),
@@ -49,6 +52,7 @@ impl Upstream {
                     name,
                     heads: heads.clone(),
                     bodies: bodies.clone(),
+                    chunks: chunks.clone(),
                     up: up.clone(),
                     said: said.clone(),
                     delay: delay.clone(),
@@ -118,6 +122,11 @@ impl Upstream {
             .unwrap_or_default()
     }
 
+    /// Chunks of bodies that have arrived so far, in bodies that go on too.
+    pub fn chunks(&self) -> usize {
+        self.chunks.load(Ordering::SeqCst)
+    }
+
     /// The values of a header in the last request.
     pub fn header(&self, name: &str) -> Vec<String> {
         let head = self.last_head();
@@ -134,6 +143,7 @@ struct Serving {
     name: &'static str,
     heads: Arc<Mutex<Vec<String>>>,
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
+    chunks: Arc<AtomicUsize>,
     up: Arc<AtomicBool>,
     said: Arc<Mutex<Option<String>>>,
     delay: Arc<Mutex<Duration>>,
@@ -221,6 +231,7 @@ impl Serving {
             let size = usize::from_str_radix(String::from_utf8_lossy(&line).trim(), 16).unwrap();
             while ahead.len() < size + 2 && self.more(ahead) {}
             body.extend(ahead.drain(..size.min(ahead.len())));
+            self.chunks.fetch_add(1, Ordering::SeqCst);
             ahead.drain(..2.min(ahead.len()));
             if size == 0 {
                 return body;
