@@ -20,8 +20,34 @@ use serde_json::{Value, json};
 const BODY_MAX: usize = 16 << 20;
 
 /// Everything below `/v1`; all of it needs the token.
-#[expect(clippy::too_many_lines, reason = "one line a resource")]
 pub fn router(admin: &Admin) -> Router<Admin> {
+    views()
+        .merge(controls())
+        .merge(configuration())
+        .merge(diagnosis())
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "the API has no such resource"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this resource is not used that way",
+            )
+        })
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::map_response(in_our_words))
+        .route_layer(middleware::from_fn_with_state(admin.clone(), etag::guard))
+        .route_layer(middleware::from_fn_with_state(
+            admin.clone(),
+            auth::require_token,
+        ))
+        .route_layer(middleware::from_fn_with_state(
+            admin.clone(),
+            auth::require_own_name,
+        ))
+        .route_layer(middleware::from_fn_with_state(admin.clone(), audit::write))
+}
+
+/// What can only be read: the state of the gateway.
+fn views() -> Router<Admin> {
     Router::new()
         .route(
             "/v1/status",
@@ -47,6 +73,18 @@ pub fn router(admin: &Admin) -> Router<Admin> {
             "/v1/limits",
             get(async |State(a): State<Admin>| Json(view::limits(&a.live.current.load()))),
         )
+        .route("/v1/mirrors", get(mirrors::list))
+        .route("/v1/listeners", get(listeners::listeners))
+        .route("/v1/certificates", get(listeners::certificates))
+        .route("/v1/audit", get(audit::list))
+        .route("/v1/stream", get(stream::listen))
+        .route("/v1/tap", get(tap::watch))
+        .route("/v1/openapi.json", get(openapi))
+}
+
+/// What an operator sets by hand beside the configuration.
+fn controls() -> Router<Admin> {
+    Router::new()
         .route(
             "/v1/services/{service}/{version}/breaker",
             put(control::breaker),
@@ -55,18 +93,20 @@ pub fn router(admin: &Admin) -> Router<Admin> {
             "/v1/services/{service}/{version}/endpoints/{address}",
             put(control::endpoint),
         )
-        .route("/v1/mirrors", get(mirrors::list))
-        .route("/v1/listeners", get(listeners::listeners))
-        .route("/v1/certificates", get(listeners::certificates))
-        .route("/v1/audit", get(audit::list))
-        .route("/v1/stream", get(stream::listen))
-        .route("/v1/tap", get(tap::watch))
         .route("/v1/rollouts", get(rollouts::list))
         .route(
             "/v1/rollouts/{name}",
             get(rollouts::show).post(rollouts::act),
         )
-        .route("/v1/explain", post(super::explain::explain))
+        .route(
+            "/v1/log",
+            put(log).get(async |State(a): State<Admin>| Json(json!({ "filter": (a.log.get)() }))),
+        )
+}
+
+/// The configuration and its generations.
+fn configuration() -> Router<Admin> {
+    Router::new()
         .route("/v1/config", get(show))
         .route("/v1/config/check", post(check))
         .route("/v1/config/reload", post(reload))
@@ -75,32 +115,14 @@ pub fn router(admin: &Admin) -> Router<Admin> {
         .route("/v1/config/history/{generation}", get(texts))
         .route("/v1/config/rollback", post(rollback))
         .route("/v1/config/apply", post(apply))
-        .route(
-            "/v1/log",
-            put(log).get(async |State(a): State<Admin>| Json(json!({ "filter": (a.log.get)() }))),
-        )
-        .route("/v1/openapi.json", get(openapi))
+}
+
+/// Why the gateway does what it does, and what it spends its time and memory on.
+fn diagnosis() -> Router<Admin> {
+    Router::new()
+        .route("/v1/explain", post(super::explain::explain))
         .route("/debug/pprof/profile", get(profile::cpu))
         .route("/debug/pprof/heap", get(profile::heap))
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "the API has no such resource"))
-        .method_not_allowed_fallback(async || {
-            Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "this resource is not used that way",
-            )
-        })
-        .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(middleware::map_response(in_our_words))
-        .route_layer(middleware::from_fn_with_state(admin.clone(), etag::guard))
-        .route_layer(middleware::from_fn_with_state(
-            admin.clone(),
-            auth::require_token,
-        ))
-        .route_layer(middleware::from_fn_with_state(
-            admin.clone(),
-            auth::require_own_name,
-        ))
-        .route_layer(middleware::from_fn_with_state(admin.clone(), audit::write))
 }
 
 /// An RFC 9457 document.

@@ -77,13 +77,7 @@ impl Snapshot {
         let plugins = plugins::host(&config, made, previous.map(|previous| &previous.plugins));
         let stale = std::mem::take(&mut materials.stale);
         let mut carried = Carried::default();
-        let listeners = config.listeners.iter().map(|(name, listener)| {
-            let before = previous.and_then(|previous| previous.listener(name));
-            let tls = materials.listeners.remove(name);
-            let settings = ListenerSettings::new(listener, tls, before.as_deref());
-            (name.clone(), Arc::new(settings))
-        });
-        let listeners = listeners.collect();
+        let listeners = listeners(&config, &mut materials, previous);
         let upstream_tls = std::mem::take(&mut materials.upstreams);
         let services = services(&config, &upstream_tls, previous, metrics, &mut carried);
         let before = previous.map(|previous| &previous.authorities);
@@ -98,24 +92,14 @@ impl Snapshot {
             plugins: &plugins,
         };
         let routes = routes(&config, &services, &policies, previous);
-        let colors = config.colors.keys().map(|name| Color {
-            name: name.clone(),
-            value: http::HeaderValue::from_str(name)
-                .unwrap_or_else(|_| http::HeaderValue::from_static("")),
-            label: metrics.label(name),
-        });
         let snapshot = Self {
             generation,
             services,
             routes,
-            colors: colors.collect(),
+            colors: colors(&config, metrics),
             listeners,
             access_log: access_log(&config, previous, metrics)?,
-            tracer: {
-                let before = previous.and_then(|previous| previous.tracer.as_deref());
-                let tracer = Tracer::build(&config, before, metrics);
-                tracer.map_err(BuildError::Collector)?.map(Arc::new)
-            },
+            tracer: tracer(&config, previous, metrics)?,
             push: PushSetup::from_environment(
                 &config.telemetry,
                 previous.and_then(|previous| previous.push.as_ref()),
@@ -138,6 +122,41 @@ impl Snapshot {
         };
         Ok((snapshot, carried))
     }
+}
+
+/// Counters of listeners go on by name.
+fn listeners(
+    config: &Config,
+    materials: &mut Materials,
+    previous: Option<&Snapshot>,
+) -> BTreeMap<Name, Arc<ListenerSettings>> {
+    let settings = config.listeners.iter().map(|(name, listener)| {
+        let before = previous.and_then(|previous| previous.listener(name));
+        let tls = materials.listeners.remove(name);
+        let settings = ListenerSettings::new(listener, tls, before.as_deref());
+        (name.clone(), Arc::new(settings))
+    });
+    settings.collect()
+}
+
+fn colors(config: &Config, metrics: &Metrics) -> Vec<Color> {
+    let colors = config.colors.keys().map(|name| Color {
+        name: name.clone(),
+        value: http::HeaderValue::from_str(name)
+            .unwrap_or_else(|_| http::HeaderValue::from_static("")),
+        label: metrics.label(name),
+    });
+    colors.collect()
+}
+
+fn tracer(
+    config: &Config,
+    previous: Option<&Snapshot>,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Arc<Tracer>>, BuildError> {
+    let before = previous.and_then(|previous| previous.tracer.as_deref());
+    let tracer = Tracer::build(config, before, metrics).map_err(BuildError::Collector)?;
+    Ok(tracer.map(Arc::new))
 }
 
 /// What is written of requests. Whatever carries credentials here is secret, whatever its name.

@@ -4,6 +4,7 @@
 //! reload hands on to the next snapshot when their identity (service, version, address) stays.
 
 pub mod balance;
+mod build;
 pub mod cause;
 mod clock;
 pub mod endpoint;
@@ -17,6 +18,7 @@ pub mod resolve;
 mod retry;
 mod series;
 
+pub use build::{Carried, Surroundings};
 pub use cause::Cause;
 pub use endpoint::{Address, Endpoint, EndpointState, Health, InFlight, Trouble, Troubles};
 pub use errands::{Errand, Errands};
@@ -24,7 +26,7 @@ pub use retry::Budget;
 pub use series::UpstreamSeries;
 
 use crate::config::limit::KeyPart;
-use crate::config::service::{self as config, Retry as RetryRules, Timeouts, UpstreamHttp};
+use crate::config::service::{Retry as RetryRules, Timeouts, UpstreamHttp};
 use crate::config::units::Percent;
 use crate::config::upkeep::{Outliers, Sticky};
 use crate::config::{Name, Place};
@@ -36,7 +38,6 @@ use crate::telemetry::series::Durations;
 use crate::telemetry::series::LabelId;
 use crate::tls::UpstreamTls;
 use balance::Balancer;
-use endpoint::Owner;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -112,15 +113,6 @@ pub struct Version {
     pub counters: Arc<UpstreamSeries>,
 }
 
-/// What a service is built in, besides its own table.
-pub struct Surroundings<'a> {
-    /// The breaker it names.
-    pub breaker: Option<&'a crate::config::breaker::Breaker>,
-    pub label: &'a dyn Fn(&Arc<str>) -> LabelId,
-    /// TLS towards its versions.
-    pub tls: &'a dyn Fn(&Name) -> Option<Arc<UpstreamTls>>,
-}
-
 /// How the endpoints of a version are kept well.
 #[derive(Debug)]
 struct Upkeep {
@@ -129,75 +121,7 @@ struct Upkeep {
     panic_threshold: Percent,
 }
 
-/// How much of the previous generation's state was taken over.
-#[derive(Debug, Default, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Carried {
-    /// Endpoints that keep their health and their requests in flight.
-    pub kept: usize,
-    /// What starts anew, and why.
-    pub reset: Vec<String>,
-}
-
 impl Service {
-    /// Builds a service; endpoints that `previous` had at the same place keep their state.
-    pub fn build(
-        name: &Name,
-        config: &config::Service,
-        previous: Option<&Self>,
-        surroundings: &Surroundings,
-        carried: &mut Carried,
-    ) -> Self {
-        let versions = config.versions.iter().map(|(version_name, version)| {
-            let before = previous.and_then(|service| service.version_named(version_name));
-            Version::build(
-                name,
-                version_name,
-                version,
-                config,
-                before,
-                surroundings,
-                carried,
-            )
-        });
-        Self {
-            name: name.clone(),
-            versions: versions.collect(),
-            timeouts: config.timeouts,
-            retry: config.retry.clone(),
-            at: config.at.clone(),
-            hash: config.hash.clone(),
-            sticky: config.sticky.clone(),
-            cap: config
-                .max_in_flight
-                .map(|cap| Cap::build(cap, previous.and_then(|service| service.cap.as_ref()))),
-            adaptive: config.adaptive.as_ref().map(|adaptive| {
-                Adaptive::build(
-                    adaptive,
-                    previous.and_then(|service| service.adaptive.as_ref()),
-                )
-            }),
-            budget: previous
-                .map(|service| service.budget.clone())
-                .unwrap_or_default(),
-            last_good: match surroundings
-                .breaker
-                .and_then(|breaker| breaker.fallback.as_ref())
-            {
-                Some(crate::config::breaker::Fallback::Cached(age)) => {
-                    let kept = previous.and_then(|service| service.last_good.as_ref());
-                    Some((kept.map(|(kept, _)| kept.clone()).unwrap_or_default(), *age))
-                }
-                _ => None,
-            },
-            reported_load: config.reported_load,
-            grpc: config.grpc,
-            pool_idle: config.pool_idle,
-            series: previous
-                .map(|service| service.series.clone())
-                .unwrap_or_default(),
-        }
-    }
-
     pub fn version_named(&self, name: &str) -> Option<&Version> {
         self.versions
             .iter()
@@ -206,86 +130,6 @@ impl Service {
 }
 
 impl Version {
-    fn build(
-        service: &Name,
-        name: &Name,
-        config: &config::Version,
-        of: &config::Service,
-        previous: Option<&Self>,
-        surroundings: &Surroundings,
-        carried: &mut Carried,
-    ) -> Self {
-        let checks = of.health.clone().map(Arc::new);
-        let tls = (surroundings.tls)(name);
-        let counters = previous.map(|version| version.counters.clone());
-        let owner = Owner {
-            service: service.clone(),
-            version: name.clone(),
-            series: counters.unwrap_or_default(),
-        };
-        let endpoints: Vec<Endpoint> = config
-            .endpoints
-            .iter()
-            .map(|endpoint| {
-                let before = previous.and_then(|version| version.endpoint_at(&endpoint.address));
-                match before {
-                    Some(_) => carried.kept += 1,
-                    None if previous.is_some() => carried.reset.push(format!(
-                        "endpoint {service}/{name} {}: new",
-                        endpoint.address
-                    )),
-                    None => {}
-                }
-                let built =
-                    Endpoint::build(&owner, endpoint, checks.as_ref(), tls.as_ref(), before);
-                if of.health.is_some() && before.is_none() && previous.is_some() {
-                    built.state.found(Health::Awaited);
-                } else if of.health.is_none() {
-                    built.state.found(Health::Assumed);
-                }
-                built
-            })
-            .collect();
-        let before = previous.and_then(|version| version.breaker.as_ref());
-        let breaker = surroundings.breaker.map(|config| match before {
-            Some(kept) if kept.config == *config => kept.clone(),
-            _ => {
-                if before.is_some() {
-                    carried
-                        .reset
-                        .push(format!("breaker of {service}/{name}: its table changed"));
-                }
-                Arc::new(Breaker::new(service, name, config, Instant::now()))
-            }
-        });
-        let errands = endpoints.iter().map(|endpoint| {
-            let (state, tls) = (endpoint.state.clone(), tls.clone());
-            Arc::new(Errands::new(state, tls, config.http, of.pool_idle))
-        });
-        Self {
-            name: name.clone(),
-            errands: errands.collect(),
-            label: (surroundings.label)(&Arc::from(format!("{service}/{name}"))),
-            tls,
-            http: config.http,
-            balancer: Balancer::build(of.balance, &endpoints),
-            endpoints,
-            breaker,
-            upkeep: Upkeep {
-                outliers: of.outliers.clone(),
-                slow_start: of.slow_start,
-                panic_threshold: of.panic_threshold,
-            },
-            pool: previous
-                .map(|version| version.pool.clone())
-                .unwrap_or_default(),
-            series: previous
-                .map(|version| version.series.clone())
-                .unwrap_or_default(),
-            counters: owner.series,
-        }
-    }
-
     fn endpoint_at(&self, address: &str) -> Option<&Endpoint> {
         self.endpoints
             .iter()

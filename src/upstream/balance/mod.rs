@@ -43,9 +43,8 @@ impl Balancer {
         matches!(self, Self::Maglev(_) | Self::Ring(_))
     }
 
-    /// The index of the chosen endpoint; `None` when none is eligible. One of weight 0 never is.
-    /// Requests of the same `hash`
-    /// meet the same endpoint with the hashing balancers.
+    /// Returns the index of the chosen endpoint; `None` when none is eligible. An endpoint of
+    /// weight 0 never is. The hashing balancers choose the same endpoint for the same `hash`.
     pub fn pick(
         &self,
         endpoints: &[Endpoint],

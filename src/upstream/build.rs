@@ -1,0 +1,199 @@
+//! Services and their versions, built from a configuration; what the previous generation knows of
+//! them goes on.
+
+use super::balance::Balancer;
+use super::endpoint::Owner;
+use super::{Endpoint, Errands, Health, Service, Upkeep, Version};
+use crate::config::Name;
+use crate::config::breaker::{Breaker as BreakerRules, Fallback};
+use crate::config::service as config;
+use crate::policy::adaptive::Adaptive;
+use crate::policy::breaker::Breaker;
+use crate::policy::in_flight::Cap;
+use crate::telemetry::series::LabelId;
+use crate::tls::UpstreamTls;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What a service is built in, besides its own table.
+pub struct Surroundings<'a> {
+    /// The breaker it names.
+    pub breaker: Option<&'a BreakerRules>,
+    pub label: &'a dyn Fn(&Arc<str>) -> LabelId,
+    /// TLS towards its versions.
+    pub tls: &'a dyn Fn(&Name) -> Option<Arc<UpstreamTls>>,
+}
+
+/// How much of the previous generation's state was taken over.
+#[derive(Debug, Default, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Carried {
+    /// Endpoints that keep their health and their requests in flight.
+    pub kept: usize,
+    /// What starts anew, and why.
+    pub reset: Vec<String>,
+}
+
+impl Service {
+    /// Builds a service; endpoints that `previous` had at the same place keep their state.
+    pub fn build(
+        name: &Name,
+        config: &config::Service,
+        previous: Option<&Self>,
+        surroundings: &Surroundings,
+        carried: &mut Carried,
+    ) -> Self {
+        let versions = config.versions.iter().map(|(version_name, version)| {
+            let before = previous.and_then(|service| service.version_named(version_name));
+            Version::build(
+                name,
+                version_name,
+                version,
+                config,
+                before,
+                surroundings,
+                carried,
+            )
+        });
+        Self {
+            name: name.clone(),
+            versions: versions.collect(),
+            timeouts: config.timeouts,
+            retry: config.retry.clone(),
+            at: config.at.clone(),
+            hash: config.hash.clone(),
+            sticky: config.sticky.clone(),
+            cap: config
+                .max_in_flight
+                .map(|cap| Cap::build(cap, previous.and_then(|service| service.cap.as_ref()))),
+            adaptive: config.adaptive.as_ref().map(|adaptive| {
+                Adaptive::build(
+                    adaptive,
+                    previous.and_then(|service| service.adaptive.as_ref()),
+                )
+            }),
+            budget: previous
+                .map(|service| service.budget.clone())
+                .unwrap_or_default(),
+            last_good: match surroundings
+                .breaker
+                .and_then(|breaker| breaker.fallback.as_ref())
+            {
+                Some(Fallback::Cached(age)) => {
+                    let kept = previous.and_then(|service| service.last_good.as_ref());
+                    Some((kept.map(|(kept, _)| kept.clone()).unwrap_or_default(), *age))
+                }
+                _ => None,
+            },
+            reported_load: config.reported_load,
+            grpc: config.grpc,
+            pool_idle: config.pool_idle,
+            series: previous
+                .map(|service| service.series.clone())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+impl Version {
+    fn build(
+        service: &Name,
+        name: &Name,
+        config: &config::Version,
+        of: &config::Service,
+        previous: Option<&Self>,
+        surroundings: &Surroundings,
+        carried: &mut Carried,
+    ) -> Self {
+        let tls = (surroundings.tls)(name);
+        let counters = previous.map(|version| version.counters.clone());
+        let owner = Owner {
+            service: service.clone(),
+            version: name.clone(),
+            series: counters.unwrap_or_default(),
+        };
+        let endpoints = endpoints(&owner, config, of, tls.as_ref(), previous, carried);
+        let breaker = surroundings
+            .breaker
+            .map(|config| breaker(&owner, config, previous, carried));
+        let errands = endpoints.iter().map(|endpoint| {
+            let (state, tls) = (endpoint.state.clone(), tls.clone());
+            Arc::new(Errands::new(state, tls, config.http, of.pool_idle))
+        });
+        Self {
+            name: name.clone(),
+            errands: errands.collect(),
+            label: (surroundings.label)(&Arc::from(format!("{service}/{name}"))),
+            tls,
+            http: config.http,
+            balancer: Balancer::build(of.balance, &endpoints),
+            endpoints,
+            breaker,
+            upkeep: Upkeep {
+                outliers: of.outliers.clone(),
+                slow_start: of.slow_start,
+                panic_threshold: of.panic_threshold,
+            },
+            pool: previous
+                .map(|version| version.pool.clone())
+                .unwrap_or_default(),
+            series: previous
+                .map(|version| version.series.clone())
+                .unwrap_or_default(),
+            counters: owner.series,
+        }
+    }
+}
+
+/// Builds the endpoints of a version. A new one among checked siblings waits for its first check.
+fn endpoints(
+    owner: &Owner,
+    config: &config::Version,
+    of: &config::Service,
+    tls: Option<&Arc<UpstreamTls>>,
+    previous: Option<&Version>,
+    carried: &mut Carried,
+) -> Vec<Endpoint> {
+    let Owner {
+        service, version, ..
+    } = owner;
+    let checks = of.health.clone().map(Arc::new);
+    let build = |endpoint: &config::Endpoint| {
+        let address = &endpoint.address;
+        let before = previous.and_then(|version| version.endpoint_at(address));
+        let is_new = before.is_none() && previous.is_some();
+        if is_new {
+            let reset = format!("endpoint {service}/{version} {address}: new");
+            carried.reset.push(reset);
+        }
+        carried.kept += usize::from(before.is_some());
+        let built = Endpoint::build(owner, endpoint, checks.as_ref(), tls, before);
+        if checks.is_none() {
+            built.state.found(Health::Assumed);
+        } else if is_new {
+            built.state.found(Health::Awaited);
+        }
+        built
+    };
+    config.endpoints.iter().map(build).collect()
+}
+
+/// Builds the breaker of a version. The previous one goes on unless its table changed.
+fn breaker(
+    owner: &Owner,
+    config: &BreakerRules,
+    previous: Option<&Version>,
+    carried: &mut Carried,
+) -> Arc<Breaker> {
+    let Owner {
+        service, version, ..
+    } = owner;
+    match previous.and_then(|version| version.breaker.as_ref()) {
+        Some(kept) if kept.config == *config => return kept.clone(),
+        Some(_) => {
+            let reset = format!("breaker of {service}/{version}: its table changed");
+            carried.reset.push(reset);
+        }
+        None => {}
+    }
+    Arc::new(Breaker::new(service, version, config, Instant::now()))
+}
