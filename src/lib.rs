@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod counts;
 pub mod demo;
 pub mod edge;
 pub mod files;

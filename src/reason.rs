@@ -2,6 +2,7 @@
 
 mod explained;
 
+use crate::counts::LabelValue;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -78,6 +79,14 @@ pub enum Reason {
     UpstreamProtocol,
     UpstreamReset,
     UpstreamTimeout,
+}
+
+impl LabelValue for Reason {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn index(self) -> usize {
+        self as usize
+    }
 }
 
 impl Reason {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 /// Modules from the bottom up; a module may use those on lower layers only.
 const LAYERS: &[(&str, usize)] = &[
     ("files", 0),
+    ("counts", 0),
     ("config", 1),
     ("reason", 1),
     ("telemetry", 2),

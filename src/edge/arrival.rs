@@ -95,13 +95,13 @@ fn count(
         }
         Ok(Err(failed)) => {
             series.cut("tls_handshake");
-            series.failed(failed.cause);
+            series.failures.add(failed.cause);
             tell(series, facts, &failed);
             None
         }
         Err(_) => {
             series.cut("tls_timeout");
-            series.failed(Cause::Timeout);
+            series.failures.add(Cause::Timeout);
             None
         }
     }

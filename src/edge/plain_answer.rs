@@ -12,7 +12,7 @@ use http::StatusCode;
 pub async fn refuse(server: &Server, mut stream: ClientStream, refused: Refused, to_head: bool) {
     let why = Refusal::from(refused);
     let id = request_id::fresh();
-    server.metrics.unrouted.refused(why.reason);
+    server.metrics.unrouted.refusals.add(why.reason);
     if let Some(facts) = stream.facts() {
         record::without_request(server, facts, &why, &id);
     }

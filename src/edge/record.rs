@@ -97,7 +97,7 @@ fn count(session: &Session, journey: &Journey, status: u16, took: Duration, trac
         counted.duration.traced(context.trace, took);
     }
     if let Some(refusal) = &journey.refusal {
-        series.refused(refusal.reason);
+        series.refusals.add(refusal.reason);
     }
     if let Some(grpc) = journey.attempt.grpc {
         counted.said_grpc(grpc);

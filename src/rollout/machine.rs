@@ -4,6 +4,7 @@ use super::judge::{Finding, Verdict};
 use super::{Moment, Numbers, Sides};
 use crate::config::rollout::{OnBreach, Rollout};
 use crate::config::units::Percent;
+use crate::counts::label_values;
 use serde::{Deserialize, Serialize};
 
 /// Where a rollout is.
@@ -76,37 +77,17 @@ pub struct Event {
     pub reason: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    Started,
-    Step,
-    Paused,
-    Resumed,
-    Aborted,
-    Done,
-}
-
-impl Kind {
-    /// Every kind of event, in the order of the metrics.
-    pub const ALL: &[Self] = &[
-        Self::Started,
-        Self::Step,
-        Self::Paused,
-        Self::Resumed,
-        Self::Aborted,
-        Self::Done,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Started => "started",
-            Self::Step => "step",
-            Self::Paused => "paused",
-            Self::Resumed => "resumed",
-            Self::Aborted => "aborted",
-            Self::Done => "done",
-        }
+label_values! {
+    /// What kind of event it was.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Kind {
+        "started" => Started,
+        "step" => Step,
+        "paused" => Paused,
+        "resumed" => Resumed,
+        "aborted" => Aborted,
+        "done" => Done,
     }
 }
 

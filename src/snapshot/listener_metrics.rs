@@ -37,7 +37,7 @@ impl ListenerState {
             cut.extend(cuts.map(|(why, times)| ([name, ("reason", *why)], *times as f64)));
             if *tls {
                 shaken.push(([name], series.handshakes() as f64));
-                let failures = series.failures();
+                let failures = series.failures.iter();
                 failed.extend(
                     failures.map(|(cause, times)| ([name, ("cause", cause.name())], times as f64)),
                 );

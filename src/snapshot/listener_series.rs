@@ -1,5 +1,6 @@
 //! What is counted of one listener's connections.
 
+use crate::counts::Counts;
 use crate::telemetry::throttle::Throttle;
 use crate::tls::handshake::Cause;
 use parking_lot::Mutex;
@@ -17,7 +18,8 @@ pub struct ListenerSeries {
     /// Connections cut by the gateway, by why.
     cut: Mutex<BTreeMap<&'static str, u64>>,
     handshakes: AtomicU64,
-    failures: [AtomicU64; Cause::ALL.len()],
+    /// TLS handshakes that failed.
+    pub failures: Counts<Cause>,
     /// For log lines about refused client certificates.
     pub refused: Throttle,
 }
@@ -28,7 +30,7 @@ impl Default for ListenerSeries {
             open: AtomicI64::new(0),
             cut: Mutex::default(),
             handshakes: AtomicU64::new(0),
-            failures: [const { AtomicU64::new(0) }; Cause::ALL.len()],
+            failures: Counts::default(),
             refused: Throttle::new(REFUSED_LINES),
         }
     }
@@ -53,18 +55,5 @@ impl ListenerSeries {
 
     pub fn handshakes(&self) -> u64 {
         self.handshakes.load(Relaxed)
-    }
-
-    /// Counts a TLS handshake that failed.
-    pub fn failed(&self, cause: Cause) {
-        if let Some(count) = self.failures.get(cause as usize) {
-            count.fetch_add(1, Relaxed);
-        }
-    }
-
-    /// Returns failed TLS handshakes by their cause.
-    pub fn failures(&self) -> impl Iterator<Item = (Cause, u64)> + '_ {
-        let counts = self.failures.iter().map(|count| count.load(Relaxed));
-        Cause::ALL.iter().copied().zip(counts)
     }
 }

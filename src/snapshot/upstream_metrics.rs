@@ -74,31 +74,17 @@ fn checks(encoder: &mut DescriptorEncoder, services: &[Arc<Service>]) -> Result 
     family(encoder, "tyrian_health_checks", help, Counter, &rows)
 }
 
-/// Causes of ejections: fewer than kinds of failures, since each endpoint has a series for each.
-const EJECTED_BY: [&str; 5] = ["http_status", "grpc_status", "timeout", "reset", "connect"];
-
 /// Only of versions whose endpoints may be ejected.
 fn ejections(encoder: &mut DescriptorEncoder, services: &[Arc<Service>]) -> Result {
     let mut rows = Vec::new();
     for ([service, version], of) in versions(services).filter(|(_, of)| of.ejects()) {
         for endpoint in &of.endpoints {
             let name = ("endpoint", endpoint.address.as_ref());
-            let mut by_cause = EJECTED_BY.map(|cause| (cause, 0));
-            for (kind, count) in endpoint.state.ejected_by.iter() {
-                let word = if kind.is_about_connecting() {
-                    "connect"
-                } else {
-                    kind.name()
-                };
-                if let Some((_, sum)) = by_cause.iter_mut().find(|(cause, _)| *cause == word) {
-                    *sum += count;
-                }
-            }
-            rows.extend(
-                by_cause.map(|(cause, count)| {
-                    ([service, version, name, ("cause", cause)], count as f64)
-                }),
-            );
+            let causes = endpoint.state.ejected_by.iter();
+            rows.extend(causes.map(|(cause, count)| {
+                let cause = ("cause", cause.name());
+                ([service, version, name, cause], count as f64)
+            }));
         }
     }
     let help = "Ejections of endpoints, by the last failure before each";

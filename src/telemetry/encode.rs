@@ -210,7 +210,7 @@ fn refusals(encoder: &mut DescriptorEncoder, routes: &[(&str, &RouteSeries)]) ->
     let mut metric =
         encoder.encode_descriptor("tyrian_refusals", help, None, MetricType::Counter)?;
     for (route, series) in routes {
-        for (reason, count) in series.refusals().filter(|(_, count)| *count > 0) {
+        for (reason, count) in series.refusals.iter().filter(|(_, count)| *count > 0) {
             let labels = [("reason", reason.name()), ("route", *route)];
             metric
                 .encode_family(&labels)?

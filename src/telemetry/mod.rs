@@ -1,4 +1,5 @@
-//! What is counted and written about traffic. Uses only `config`, `reason` and `outbound`; used by all.
+//! What is counted and written about traffic. Uses only `config`, `counts`, `reason` and
+//! `outbound`; used by all.
 
 pub mod access_log;
 pub mod classic;

@@ -115,7 +115,7 @@ impl Rates {
                 let counts = Counts::of(one);
                 now.entry(id).or_default().add(&counts);
             }
-            for (count, (_, more)) in refusals.iter_mut().zip(series.refusals()) {
+            for (count, (_, more)) in refusals.iter_mut().zip(series.refusals.iter()) {
                 *count += more;
             }
         };
@@ -273,7 +273,7 @@ mod tests {
         (0..8).for_each(|_| scene.serve("", 200, 8));
         scene.serve("canary", 200, 8);
         scene.serve("canary", 503, 80);
-        scene.route.refused(Reason::BreakerOpen);
+        scene.route.refusals.add(Reason::BreakerOpen);
         let frame = scene.tick();
         assert_eq!((frame.total.now.rps, frame.total.now.errors), (10.0, 1.0));
         assert_eq!(frame.colors[""].now.rps, 8.0);
@@ -299,7 +299,7 @@ mod tests {
     fn what_the_window_has_left_behind_is_shown_no_more() {
         let mut scene = Scene::new();
         scene.serve("", 200, 8);
-        scene.route.refused(Reason::NoRoute);
+        scene.route.refusals.add(Reason::NoRoute);
         scene.metrics.overhead.observe(Duration::from_micros(80));
         let first = scene.tick();
         assert!(first.overhead.now.p99_us.is_some());

@@ -7,6 +7,7 @@
 use super::exemplars::Exemplars;
 use super::histogram::HttpHistogram;
 use super::trace::TraceId;
+use crate::counts::Counts;
 use crate::reason::Reason;
 use http::Method;
 use std::sync::OnceLock;
@@ -196,7 +197,7 @@ pub struct RouteSeries {
     pub bytes_in: AtomicU64,
     /// Bytes of response bodies that went to clients.
     pub bytes_out: AtomicU64,
-    refusals: [AtomicU64; Reason::ALL.len()],
+    pub refusals: Counts<Reason>,
 }
 
 impl RouteSeries {
@@ -223,12 +224,6 @@ impl RouteSeries {
         }
     }
 
-    pub fn refused(&self, reason: Reason) {
-        if let Some(counter) = self.refusals.get(reason as usize) {
-            counter.fetch_add(1, Relaxed);
-        }
-    }
-
     pub fn iter(&self) -> impl Iterator<Item = &Series> {
         std::iter::successors(self.first.get(), |series| series.next.get()).map(AsRef::as_ref)
     }
@@ -237,13 +232,6 @@ impl RouteSeries {
     pub fn exemplars(&self) -> impl Iterator<Item = (Key, &Exemplars)> {
         self.iter()
             .filter_map(|series| Some((series.key, series.duration.exemplars()?)))
-    }
-
-    pub fn refusals(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {
-        Reason::ALL
-            .iter()
-            .zip(&self.refusals)
-            .map(|(reason, count)| (*reason, count.load(Relaxed)))
     }
 }
 

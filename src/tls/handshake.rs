@@ -1,5 +1,6 @@
 //! A handshake with a client: how it failed, in a closed set of causes, and by whose certificate.
 
+use crate::counts::label_values;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -14,49 +15,35 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-macro_rules! causes {
-    ($($(#[doc = $doc:literal])* $name:literal => $Variant:ident,)*) => {
-        /// Why a handshake with a client failed.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Cause { $($(#[doc = $doc])* $Variant,)* }
-
-        impl Cause {
-            /// Every cause, in the order of the metrics.
-            pub const ALL: &[Self] = &[$(Self::$Variant,)*];
-
-            /// Returns the label value for it.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$Variant => $name,)* }
-            }
-        }
-    };
-}
-
-causes! {
-    /// The client did not finish in time.
-    "timeout" => Timeout,
-    /// The client closed the connection.
-    "closed" => Closed,
-    /// What the client sent is not TLS.
-    "not_tls" => NotTls,
-    /// The client speaks no version of TLS that the listener allows.
-    "version" => Version,
-    /// No cipher suite, group, signature scheme or protocol (ALPN) in common.
-    "incompatible" => Incompatible,
-    /// The client ended the handshake with an alert, such as for a certificate it does not trust.
-    "alert" => Alert,
-    /// The client broke the rules of the protocol.
-    "protocol" => Protocol,
-    /// The client showed no certificate where one is required.
-    "client_cert_missing" => ClientCertMissing,
-    /// No known authority has signed the client's certificate.
-    "client_cert_issuer" => ClientCertIssuer,
-    /// The client's certificate is not valid now.
-    "client_cert_expired" => ClientCertExpired,
-    /// The client's certificate is revoked.
-    "client_cert_revoked" => ClientCertRevoked,
-    /// The client's certificate cannot be accepted for another cause.
-    "client_cert_invalid" => ClientCertInvalid,
+label_values! {
+    /// Why a handshake with a client failed.
+    pub enum Cause {
+        /// The client did not finish in time.
+        "timeout" => Timeout,
+        /// The client closed the connection.
+        "closed" => Closed,
+        /// What the client sent is not TLS.
+        "not_tls" => NotTls,
+        /// The client speaks no version of TLS that the listener allows.
+        "version" => Version,
+        /// No cipher suite, group, signature scheme or protocol (ALPN) in common.
+        "incompatible" => Incompatible,
+        /// The client ended the handshake with an alert, such as for a certificate it does not
+        /// trust.
+        "alert" => Alert,
+        /// The client broke the rules of the protocol.
+        "protocol" => Protocol,
+        /// The client showed no certificate where one is required.
+        "client_cert_missing" => ClientCertMissing,
+        /// No known authority has signed the client's certificate.
+        "client_cert_issuer" => ClientCertIssuer,
+        /// The client's certificate is not valid now.
+        "client_cert_expired" => ClientCertExpired,
+        /// The client's certificate is revoked.
+        "client_cert_revoked" => ClientCertRevoked,
+        /// The client's certificate cannot be accepted for another cause.
+        "client_cert_invalid" => ClientCertInvalid,
+    }
 }
 
 impl Cause {
@@ -210,6 +197,7 @@ impl ClientCertVerifier for Noting {
 #[cfg(test)]
 mod tests {
     use super::Cause;
+    use crate::counts::LabelValue;
     use rustls::{CertificateError, Error, InvalidMessage, PeerIncompatible};
     use std::io;
 

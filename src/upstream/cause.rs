@@ -1,62 +1,73 @@
 //! Why a try, a connection or a check of an endpoint has failed: a closed set of words, for logs,
 //! metrics and the admin API.
 
+use crate::counts::label_values;
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-macro_rules! kinds {
-    ($($(#[doc = $doc:literal])* $name:literal => $Variant:ident $text:literal,)*) => {
-        /// What kind of failure it was.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Kind { $($(#[doc = $doc])* $Variant,)* }
-
-        impl Kind {
-            /// Every kind, in the order of the metrics.
-            pub const ALL: &[Self] = &[$(Self::$Variant,)*];
-
-            /// Returns the label value for it.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$Variant => $name,)* }
-            }
-
-            /// Returns the words for it in the log.
-            const fn text(self) -> &'static str {
-                match self { $(Self::$Variant => $text,)* }
-            }
-        }
-    };
+label_values! {
+    /// What kind of failure it was.
+    pub enum Kind {
+        /// An answer whose HTTP status counts as a failure.
+        "http_status" => HttpStatus,
+        /// An answer whose gRPC status counts as a failure.
+        "grpc_status" => GrpcStatus,
+        /// The gRPC health service does not say SERVING.
+        "not_serving" => NotServing,
+        /// No answer in time.
+        "timeout" => Timeout,
+        /// The connection ended before the answer did.
+        "reset" => Reset,
+        /// The answer is malformed.
+        "protocol" => Protocol,
+        "connect_refused" => ConnectRefused,
+        "connect_timeout" => ConnectTimeout,
+        /// No route leads to the address.
+        "unreachable" => Unreachable,
+        /// The name has no address yet.
+        "unresolved" => Unresolved,
+        /// No TLS handshake.
+        "tls" => Tls,
+        /// The certificate of the endpoint is not valid.
+        "certificate" => Certificate,
+        /// Any other failure of a connection attempt.
+        "connect_error" => ConnectError,
+    }
 }
 
-kinds! {
-    /// An answer whose HTTP status counts as a failure.
-    "http_status" => HttpStatus "HTTP status",
-    /// An answer whose gRPC status counts as a failure.
-    "grpc_status" => GrpcStatus "gRPC status",
-    /// The gRPC health service does not say SERVING.
-    "not_serving" => NotServing "not serving",
-    /// No answer in time.
-    "timeout" => Timeout "timeout",
-    /// The connection ended before the answer did.
-    "reset" => Reset "connection reset",
-    /// The answer is malformed.
-    "protocol" => Protocol "malformed answer",
-    "connect_refused" => ConnectRefused "connection refused",
-    "connect_timeout" => ConnectTimeout "connect timeout",
-    /// No route leads to the address.
-    "unreachable" => Unreachable "no route to the address",
-    /// The name has no address yet.
-    "unresolved" => Unresolved "name not resolved",
-    /// No TLS handshake.
-    "tls" => Tls "TLS handshake failed",
-    /// The certificate of the endpoint is not valid.
-    "certificate" => Certificate "certificate not valid",
-    /// Any other failure of a connection attempt.
-    "connect_error" => ConnectError "connect error",
+label_values! {
+    /// Why an endpoint was ejected: fewer words than kinds of failures, since each endpoint has a
+    /// series for each.
+    pub enum EjectionCause {
+        "http_status" => HttpStatus,
+        "grpc_status" => GrpcStatus,
+        "timeout" => Timeout,
+        "reset" => Reset,
+        "connect" => Connect,
+    }
 }
 
 impl Kind {
+    /// Returns the words for it in the log.
+    const fn text(self) -> &'static str {
+        match self {
+            Self::HttpStatus => "HTTP status",
+            Self::GrpcStatus => "gRPC status",
+            Self::NotServing => "not serving",
+            Self::Timeout => "timeout",
+            Self::Reset => "connection reset",
+            Self::Protocol => "malformed answer",
+            Self::ConnectRefused => "connection refused",
+            Self::ConnectTimeout => "connect timeout",
+            Self::Unreachable => "no route to the address",
+            Self::Unresolved => "name not resolved",
+            Self::Tls => "TLS handshake failed",
+            Self::Certificate => "certificate not valid",
+            Self::ConnectError => "connect error",
+        }
+    }
+
     /// Whether it is about a connection that did not come about.
     pub const fn is_about_connecting(self) -> bool {
         matches!(
@@ -69,10 +80,24 @@ impl Kind {
                 | Self::ConnectError
         )
     }
-}
 
-/// How many kinds there are.
-const KINDS: usize = Kind::ALL.len();
+    /// Returns the cause that an ejection after it is counted by.
+    pub const fn ejection(self) -> EjectionCause {
+        match self {
+            Self::HttpStatus => EjectionCause::HttpStatus,
+            Self::GrpcStatus | Self::NotServing => EjectionCause::GrpcStatus,
+            Self::Timeout => EjectionCause::Timeout,
+            Self::Reset | Self::Protocol => EjectionCause::Reset,
+            Self::ConnectRefused
+            | Self::ConnectTimeout
+            | Self::Unreachable
+            | Self::Unresolved
+            | Self::Tls
+            | Self::Certificate
+            | Self::ConnectError => EjectionCause::Connect,
+        }
+    }
+}
 
 /// A failure: its kind, and the status where the kind has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,27 +189,10 @@ const fn of_io(kind: io::ErrorKind) -> Kind {
     }
 }
 
-/// Counters by kind.
-#[derive(Debug, Default)]
-pub struct Counts([AtomicU64; KINDS]);
-
-impl Counts {
-    pub fn add(&self, kind: Kind) {
-        if let Some(count) = self.0.get(kind as usize) {
-            count.fetch_add(1, Relaxed);
-        }
-    }
-
-    /// Returns each kind and its count.
-    pub fn iter(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
-        let counts = self.0.iter().map(|count| count.load(Relaxed));
-        Kind::ALL.iter().copied().zip(counts)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Cause, Counts, Kind};
+    use super::{Cause, EjectionCause, Kind};
+    use crate::counts::LabelValue;
     use std::io::{Error, ErrorKind};
 
     #[test]
@@ -206,14 +214,28 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_told_with_their_status_and_counted_by_kind() {
+    fn causes_are_told_with_their_status() {
         assert_eq!(Cause::http(503).to_string(), "HTTP status 503");
         assert_eq!(Cause::grpc(14).to_string(), "gRPC status 14");
         assert_eq!(Cause::from(Kind::Timeout).to_string(), "timeout");
-        let counts = Counts::default();
-        counts.add(Kind::Timeout);
-        counts.add(Kind::ConnectError);
-        let seen: Vec<_> = counts.iter().filter(|(_, count)| *count > 0).collect();
-        assert_eq!(seen, [(Kind::Timeout, 1), (Kind::ConnectError, 1)]);
+    }
+
+    #[test]
+    fn what_is_about_connecting_ejects_as_such() {
+        let connecting = Kind::ALL.iter().filter(|kind| kind.is_about_connecting());
+        assert_eq!(connecting.clone().count(), 6);
+        assert!(
+            connecting
+                .clone()
+                .all(|kind| kind.ejection() == EjectionCause::Connect)
+        );
+        for kind in [
+            Kind::HttpStatus,
+            Kind::GrpcStatus,
+            Kind::Timeout,
+            Kind::Reset,
+        ] {
+            assert_eq!(kind.ejection().name(), kind.name());
+        }
     }
 }

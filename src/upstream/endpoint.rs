@@ -6,7 +6,7 @@ mod trouble;
 
 pub use trouble::{Trouble, Troubles};
 
-use super::cause::Counts;
+use super::cause::EjectionCause;
 use super::clock;
 use super::ewma::Latency;
 use super::health::{self, Checking};
@@ -14,6 +14,7 @@ use super::series::UpstreamSeries;
 use crate::config::Name;
 use crate::config::service as config;
 use crate::config::upkeep::Health as Checks;
+use crate::counts::Counts;
 use crate::tls::UpstreamTls;
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
@@ -172,8 +173,8 @@ pub struct EndpointState {
     returned_at: AtomicU64,
     /// What it says of its own load, in thousandths.
     reported_load: AtomicU32,
-    /// Ejections by the kind of the last failure before each.
-    pub ejected_by: Counts,
+    /// Ejections by the last failure before each.
+    pub ejected_by: Counts<EjectionCause>,
     troubles: Mutex<Troubles>,
     pub latency: Latency,
 }

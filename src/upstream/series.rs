@@ -1,6 +1,7 @@
 //! What is counted of one version of a service, besides durations and its pool.
 
-use super::cause::Counts;
+use super::cause::Kind;
+use crate::counts::Counts;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Counters of a version. They go on over reloads for as long as the version keeps its name.
@@ -11,11 +12,11 @@ pub struct UpstreamSeries {
     /// Bytes of bodies received from its endpoints.
     pub received: AtomicU64,
     /// Connection attempts of traffic that failed.
-    pub connect_failures: Counts,
+    pub connect_failures: Counts<Kind>,
     /// Active checks that passed.
     passed: AtomicU64,
     /// Active checks that failed.
-    failed: Counts,
+    failed: Counts<Kind>,
 }
 
 impl UpstreamSeries {

@@ -221,7 +221,7 @@ impl Rollouts {
     fn happened(&self, inner: &mut Inner, snapshot: &Snapshot, color: &Name, event: Event) {
         let config = &snapshot.config;
         if let Some(series) = snapshot.rollouts.get(color) {
-            series.happened(event.kind);
+            series.add(event.kind);
         }
         let (Some(plan), Some(file)) = (config.rollouts.get(color), file_share(config, color))
         else {

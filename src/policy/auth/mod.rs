@@ -144,7 +144,7 @@ impl Guard {
             Located::Nothing => return None,
             Located::Token(token) => token,
             Located::Malformed => {
-                provider.results.refuse(Reason::JwtMalformed);
+                provider.results.refused.add(Reason::JwtMalformed);
                 let told = "there are several tokens, or an empty one";
                 let denial = Denial::of(Reason::JwtMalformed, &provider.name).telling(told);
                 return Some(Err(denial));
@@ -175,7 +175,7 @@ impl Guard {
     fn missing(&self) {
         for authority in &self.authorities {
             match authority {
-                Authority::Jwt(provider) => provider.results.refuse(Reason::JwtMissing),
+                Authority::Jwt(provider) => provider.results.refused.add(Reason::JwtMissing),
                 Authority::ApiKeys(_) | Authority::Forward(_) => {}
             }
         }

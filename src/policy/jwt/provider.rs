@@ -201,7 +201,7 @@ impl Provider {
     pub async fn verify(&self, token: &str) -> Result<Arc<Verified>, Fault> {
         let result = self.judge(token).await;
         if let Err(fault) = &result {
-            self.results.refuse(fault.reason);
+            self.results.refused.add(fault.reason);
         }
         result
     }

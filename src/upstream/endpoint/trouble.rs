@@ -128,7 +128,7 @@ impl EndpointState {
         self.ejected_until.store(until, Ordering::Relaxed);
         self.returned_at.store(until, Ordering::Relaxed);
         self.failures.store(0, Ordering::Relaxed);
-        self.ejected_by.add(cause.kind);
+        self.ejected_by.add(cause.kind.ejection());
         let since = Timestamp::now();
         let ends = since.checked_add(length).unwrap_or(since);
         self.troubles.lock().ejected = Some((Trouble { since, cause }, ends));
