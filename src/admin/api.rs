@@ -5,6 +5,7 @@ use super::auth::Role;
 use super::{
     Admin, audit, auth, control, etag, listeners, mirrors, profile, rollouts, stream, tap, view,
 };
+use crate::config::Values;
 use crate::config::units::duration;
 use crate::live::{Outcome, Trigger, Wish};
 use axum::body::Bytes;
@@ -178,13 +179,19 @@ async fn show(State(admin): State<Admin>) -> String {
 /// The body is TOML, or JSON with the text in `text`.
 async fn check(
     State(admin): State<Admin>,
+    Extension(role): Extension<Role>,
     Query(query): Query<Checking>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let text = text_of(&headers, body)?;
     let replay = query.replay.is_some();
-    let verdict = admin.live.preview(&text, replay).await;
+    // A caller that may apply a text can see the values of variables in what it does.
+    let values = match role {
+        Role::Read => Values::Opaque,
+        Role::Write => Values::Count,
+    };
+    let verdict = admin.live.preview(&text, replay, values).await;
     Ok(answer(&verdict, query.verdict))
 }
 

@@ -107,7 +107,7 @@ codes! {
     "TY0507" "no key for an algorithm"
     "The file is sound, and holds no key for an algorithm that the provider accepts, so tokens of this algorithm are refused. Add a key for it, or take the algorithm out of `algorithms`.";
     "TY0508" "not available to a text from the API"
-    "A text that is checked or applied through the API sees no more of the machine than what the live configuration names already: other files, variables and credentials stay unread. Otherwise the right to check a text would be the right to read any file. Change the file itself, and reload.";
+    "A text that is checked or applied through the API may use of the machine only what the live configuration uses, at the same key and in the same form: a variable in the same text, the same file, the same secret. At another key a value would be compared with what the caller wrote, and the answers would tell it letter by letter. Positions in an array do not count. With the token that may only look, values of variables change nothing in the answer: in `plugins.*.config`, `routes.*.respond.text`, `endpoints` and addresses to listen on, something else stands in for the text; at other keys a text with a variable cannot be judged. Change the file itself, and reload, or check it with `tyrian check`.";
     "TY0509" "a list of revoked tokens that was emptied"
     "The list had entries, and has none any more. It is sound, so it applies: every token that it revoked is accepted again until the token expires. If that was not meant, put the entries back; the gateway takes the file up by itself.";
     "TY0510" "the machine is too small, or its ports are taken"

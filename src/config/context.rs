@@ -1,7 +1,8 @@
 //! What reading a configuration has come to: what was found wrong, what was set, what was named.
 
 use super::diagnostic::{Diagnostic, Spot};
-use super::outside::{Named, Outside};
+use super::opaque;
+use super::outside::{Named, Outside, Use};
 use super::reader::Node;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -104,7 +105,7 @@ impl<'e> Cx<'e> {
     /// configuration may not see it, which has been reported.
     pub fn path(&self, node: &Node, text: &str) -> Option<PathBuf> {
         let path = self.relative(node, text);
-        if !self.outside.shows_file(&path) {
+        if !self.outside.shows(&node.path, Use::File(path.clone())) {
             self.unavailable(node, "this file");
             return None;
         }
@@ -116,7 +117,7 @@ impl<'e> Cx<'e> {
         {
             value.path = Some(path.clone());
         }
-        found.named.files.insert(path.clone());
+        found.named.add(&node.path, Use::File(path.clone()));
         Some(path)
     }
 
@@ -131,14 +132,19 @@ impl<'e> Cx<'e> {
     pub fn variable(&self, name: &str, node: &Node) -> Option<Option<String>> {
         // What a test compares with a secret would tell it letter by letter.
         let told = self.outside.is_limited() && node.path.starts_with("tests");
-        if told || !self.outside.shows_variable(name) {
+        let written = node.value.as_str().unwrap_or_default().to_owned();
+        let used = Use::Text(written);
+        if told || !self.outside.shows(&node.path, used.clone()) {
             self.unavailable(node, &format!("environment variable `{name}`"));
             return None;
         }
         let value = self.outside.variable(name);
         let mut found = self.found.borrow_mut();
-        found.named.variables.insert(name.to_owned());
-        let shown = value.as_ref().filter(|value| !value.is_empty());
+        found.named.add(&node.path, used);
+        // What stands in for an opaque value needs not be taken out of messages. To look for the
+        // value in them would tell a caller who guesses it.
+        let opaque = self.outside.is_opaque();
+        let shown = value.as_ref().filter(|value| !value.is_empty() && !opaque);
         let known = found.expanded.iter().any(|(known, _)| known == name);
         if let Some(value) = shown.filter(|_| !known) {
             found.expanded.push((name.to_owned(), value.clone()));
@@ -148,26 +154,23 @@ impl<'e> Cx<'e> {
 
     /// Notes the variable that holds a secret. `None`: the configuration may not see it.
     pub fn secret_variable(&self, name: &str, node: &Node) -> Option<()> {
-        if !self.outside.shows_secret(name) {
+        let used = Use::Secret(name.to_owned());
+        if !self.outside.shows(&node.path, used.clone()) {
             self.unavailable(node, &format!("environment variable `{name}`"));
             return None;
         }
-        self.found
-            .borrow_mut()
-            .named
-            .secrets
-            .insert(name.to_owned());
+        self.found.borrow_mut().named.add(&node.path, used);
         Some(())
     }
 
     /// Notes a systemd credential. `None`: the configuration may not see it.
     pub fn credential(&self, name: &str, node: &Node) -> Option<()> {
-        if !self.outside.shows_credential(name) {
+        let used = Use::Credential(name.to_owned());
+        if !self.outside.shows(&node.path, used.clone()) {
             self.unavailable(node, &format!("credential `{name}`"));
             return None;
         }
-        let mut found = self.found.borrow_mut();
-        found.named.credentials.insert(name.to_owned());
+        self.found.borrow_mut().named.add(&node.path, used);
         Some(())
     }
 
@@ -179,8 +182,28 @@ impl<'e> Cx<'e> {
     fn unavailable(&self, node: &Node, what: &str) {
         let message = format!("{what} is not available here");
         let diagnostic = Diagnostic::error("TY0508", message);
-        let diagnostic = diagnostic.at(&node.spot(), "the live configuration does not name it");
+        let label = "the live configuration does not have it at this key, or writes it otherwise";
+        let diagnostic = diagnostic.at(&node.spot(), label);
         self.report(diagnostic.help("change the file itself, and reload"));
+    }
+
+    /// A text with the values of variables in it, as the checks may see it: where values must
+    /// change nothing, something else that does for the key. `None`: nothing does, which has been
+    /// reported.
+    pub fn judged(&self, text: String, node: &Node) -> Option<String> {
+        if !self.outside.is_opaque() {
+            return Some(text);
+        }
+        let stand_in = opaque::stand_in(&node.path, node.span.start);
+        if stand_in.is_none() {
+            let message = format!("`{}` holds a variable, and cannot be judged", node.key());
+            let label = "compared with other parts of the text";
+            let diagnostic = Diagnostic::error("TY0508", message).at(&node.spot(), label);
+            let help =
+                "the token that may change the configuration can check it, or `tyrian check`";
+            self.report(diagnostic.help(help));
+        }
+        stand_in
     }
 
     pub fn record(&self, node: &Node, text: String, env: Vec<String>) {

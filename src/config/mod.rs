@@ -30,6 +30,7 @@ pub mod listener;
 pub mod location;
 pub mod matches;
 pub mod mirror;
+mod opaque;
 pub mod outside;
 pub mod place;
 pub mod plugin;
@@ -64,6 +65,7 @@ pub mod upkeep;
 pub mod values;
 
 pub use effective::{Change, diff};
+pub use outside::Values;
 pub use reader::environment;
 pub use source::{Loaded, load, load_posted, load_text};
 

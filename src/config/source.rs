@@ -2,7 +2,7 @@
 
 use super::diagnostic::{Diagnostic, Severity, Spot, by_place};
 use super::gather::{self, Files, full};
-use super::outside::{Named, Outside};
+use super::outside::{Named, Outside, Values};
 use super::reader::{Cx, Env, Value};
 use super::{Config, Place, admin, check, limit, lint, reserved, rollout, root, scrub};
 use super::{share, syntax};
@@ -127,12 +127,12 @@ pub fn load_text(name: &str, text: &str, env: Env) -> Loaded {
     finish(files, Outside::open(env))
 }
 
-/// Loads a text that came through the API. It sees of the machine what the live configuration
-/// names, and no more.
-pub fn load_posted(text: Source, live: &Loaded, env: Env) -> Loaded {
+/// Loads a text that came through the API. It may use of the machine what the live configuration
+/// uses, at the same keys and in the same form, and no more.
+pub fn load_posted(text: Source, live: &Loaded, env: Env, values: Values) -> Loaded {
     let mut files = Files::posted(text, live);
     files.follow_includes();
-    finish(files, Outside::only(env, &live.named))
+    finish(files, Outside::only(env, &live.named, values))
 }
 
 /// Loads texts that were read before, such as a generation from the history.

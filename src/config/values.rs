@@ -87,8 +87,12 @@ impl Read for String {
 pub fn text(raw: &str, node: &Node, cx: &Cx) -> Option<String> {
     let filled = interpolate(raw, node, cx)?;
     let written = (!filled.held.is_empty()).then(|| format!("{raw:?}"));
+    let held = written.is_some();
     cx.record_as(node, format!("{:?}", filled.text), written, filled.asked);
-    Some(filled.text)
+    match held {
+        true => cx.judged(filled.text, node),
+        false => Some(filled.text),
+    }
 }
 
 /// Says which words are allowed.

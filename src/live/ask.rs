@@ -1,7 +1,7 @@
 //! What can be asked of the live configuration without changing it.
 
 use super::{Entry, Live, Outcome, Rejected, Source, Verdict, guard};
-use crate::config::{Loaded, diff, environment, load_posted};
+use crate::config::{Loaded, Values, diff, environment, load_posted};
 use crate::upstream::Carried;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,32 +52,31 @@ impl Live {
     }
 
     /// Checks a text as if it were the file, and tells what it would change; with `replay`, for
-    /// recent requests too.
-    pub async fn preview(&self, text: &str, replay: bool) -> Verdict {
+    /// recent requests too. `values` says whether the verdict may depend on variables.
+    pub async fn preview(&self, text: &str, replay: bool, values: Values) -> Verdict {
         let running = self.loaded().await;
         let posted = self.posted(text);
         let started = Instant::now();
-        self.aside(
-            || match self.beside(load_posted(posted, &running, &environment)) {
-                Ok((loaded, table, _)) => {
-                    let live = self.current.load();
-                    let generation = live.generation;
-                    let config = loaded.config.as_ref().filter(|_| replay);
-                    let report = config.map(|config| {
-                        guard::recently(&self.metrics, &self.rollouts, &live, (config, &table))
-                    });
-                    let changes = diff(&running.values, &loaded.values);
-                    let carried = Carried::default();
-                    let verdict = Verdict::applied(generation, started, changes, carried, &loaded);
-                    Verdict {
-                        outcome: Outcome::Acceptable,
-                        replay: report,
-                        ..verdict
-                    }
+        let load = || load_posted(posted, &running, &environment, values);
+        self.aside(|| match self.beside(load()) {
+            Ok((loaded, table, _)) => {
+                let live = self.current.load();
+                let generation = live.generation;
+                let config = loaded.config.as_ref().filter(|_| replay);
+                let report = config.map(|config| {
+                    guard::recently(&self.metrics, &self.rollouts, &live, (config, &table))
+                });
+                let changes = diff(&running.values, &loaded.values);
+                let carried = Carried::default();
+                let verdict = Verdict::applied(generation, started, changes, carried, &loaded);
+                Verdict {
+                    outcome: Outcome::Acceptable,
+                    replay: report,
+                    ..verdict
                 }
-                Err(loaded) => Verdict::rejected(self.current.load().generation, &loaded),
-            },
-        )
+            }
+            Err(loaded) => Verdict::rejected(self.current.load().generation, &loaded),
+        })
     }
 
     pub fn source(&self) -> &Source {

@@ -21,7 +21,7 @@ pub use history::{Entry, hex, write_private};
 pub use verdict::{Outcome, Rejected, Verdict};
 
 use crate::config::source::{self as texts, load_sources};
-use crate::config::{Config, Loaded, Name, diff, environment, load_posted};
+use crate::config::{Config, Loaded, Name, Values, diff, environment, load_posted};
 use crate::memory::apart;
 use crate::snapshot::{Current, Snapshot, Surroundings};
 use crate::state::Folder;
@@ -314,18 +314,17 @@ impl Live {
         let started = Instant::now();
         let posted = self.posted(text);
         let live = state.loaded.clone();
-        self.aside(
-            || match self.beside(load_posted(posted, &live, &environment)) {
-                Ok((loaded, ..)) if loaded.values == state.loaded.values => {
-                    Verdict::unchanged(self.current.load().generation)
-                }
-                Ok(checked) => match self.guarded(&checked, force) {
-                    Some(verdict) => verdict,
-                    None => self.apply(&mut state, checked, Trigger::Applied, started, None),
-                },
-                Err(loaded) => self.refuse(&loaded, Trigger::Applied),
+        let load = || load_posted(posted, &live, &environment, Values::Count);
+        self.aside(|| match self.beside(load()) {
+            Ok((loaded, ..)) if loaded.values == state.loaded.values => {
+                Verdict::unchanged(self.current.load().generation)
+            }
+            Ok(checked) => match self.guarded(&checked, force) {
+                Some(verdict) => verdict,
+                None => self.apply(&mut state, checked, Trigger::Applied, started, None),
             },
-        )
+            Err(loaded) => self.refuse(&loaded, Trigger::Applied),
+        })
     }
 
     /// A text from the API, in the place of the file, or beside those of the directory.

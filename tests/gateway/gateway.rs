@@ -210,8 +210,18 @@ impl Gateway {
 
     /// A call of the admin API.
     pub fn api(&self, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
+        self.api_as(&self.token(), method, path, body)
+    }
+
+    /// A call of the admin API with another token.
+    pub fn api_as(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> (u16, serde_json::Value) {
         let address = self.address("admin");
-        let token = self.token();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",

@@ -45,6 +45,7 @@ mod malformed;
 mod messages;
 mod mirrors;
 mod observe;
+mod oracles;
 mod origin;
 mod paths;
 mod plugin_crate;
