@@ -91,7 +91,7 @@ impl Read for HostMatch {
         };
         if let Some(problem) = host_problem(name) {
             let mended = mend_host(&text);
-            let message = format!("`{text}` is not a host to match: {problem}");
+            let message = format!("`{}` is not a host to match: {problem}", node.quoted(&text));
             let mut diagnostic = Diagnostic::error("TY0203", message).at(&node.spot(), problem);
             if let Some(mended) = mended {
                 let quoted = format!("{mended:?}");
@@ -190,7 +190,7 @@ impl Read for PathMatch {
         match parse_path(&text) {
             Ok(path) => Some(path),
             Err((problem, mended)) => {
-                let message = format!("`{text}` is not a path to match: {problem}");
+                let message = format!("`{}` is not a path to match: {problem}", node.quoted(&text));
                 let mut diagnostic = Diagnostic::error("TY0203", message).at(&node.spot(), problem);
                 if let Some(mended) = mended {
                     let quoted = format!("{mended:?}");
@@ -240,7 +240,10 @@ impl Read for Pattern {
                     .to_owned();
                 node.invalid(
                     cx,
-                    format!("`{text}` is not a regular expression: {why}"),
+                    format!(
+                        "`{}` is not a regular expression: {why}",
+                        node.quoted(&text)
+                    ),
                     why,
                 );
                 None

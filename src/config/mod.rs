@@ -52,6 +52,7 @@ pub mod server;
 pub mod service;
 pub mod shape;
 pub mod share;
+mod short;
 pub mod source;
 mod syntax;
 pub mod table;

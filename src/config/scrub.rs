@@ -4,15 +4,16 @@ use super::diagnostic::{Diagnostic, Spot};
 use super::reader::Value;
 use super::root;
 use super::shape::{Shape, TableShape};
+use super::short;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::LazyLock;
 
 /// Shorter values are replaced only where they stand alone between quotes.
-const VALUE_MIN: usize = 4;
+pub(super) const VALUE_MIN: usize = 4;
 /// The same for numbers, such as ports.
-const NUMBER_MIN: usize = 8;
+pub(super) const NUMBER_MIN: usize = 8;
 /// Shorter values are replaced as whole words and in their own case: parts of words are like them
 /// by chance, and a replacement would tell which variable has which common word.
 const PART_MIN: usize = 12;
@@ -131,6 +132,7 @@ pub fn scrub(diagnostic: &mut Diagnostic, expanded: &[(String, String)], values:
         diagnostic.patch = None;
         diagnostic.help = None;
     }
+    short::scrub(diagnostic, expanded, values);
     let forms = forms(expanded, values);
     let clean = |text: &mut String| {
         if let Some(cleaned) = without(text, &forms, expanded) {

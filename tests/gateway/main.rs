@@ -61,6 +61,7 @@ mod rollouts;
 mod secrecy;
 mod selftests;
 mod shares;
+mod shorts;
 mod signed;
 mod silence;
 mod state;
