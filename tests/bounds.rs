@@ -238,10 +238,14 @@ fn only(key: &str, value: &Value) -> Value {
     Value::Table(std::iter::once((key.to_owned(), value.clone())).collect())
 }
 
-fn refused(path: &[String], value: &Value) -> bool {
+fn told(path: &[String], value: &Value) -> BTreeSet<String> {
     let mut whole = with(path, value);
     beside(path, &mut whole, value);
-    !errors(&whole).is_empty()
+    errors(&whole)
+}
+
+fn refused(path: &[String], value: &Value) -> bool {
+    !told(path, value).is_empty()
 }
 
 fn all() -> Vec<Bounded> {
@@ -271,6 +275,54 @@ fn the_check_goes_by_the_bounds_of_the_schema() {
         }
     }
     assert!(wrong.is_empty(), "the check\n{}", wrong.join("\n"));
+}
+
+/// Values out of bounds, some of them beyond the type as well.
+fn beyond(least: i64, most: i64) -> Vec<i64> {
+    let types = [
+        u8::MAX.into(),
+        u16::MAX.into(),
+        u32::MAX.into(),
+        i64::MAX - 1,
+    ];
+    let above = types.map(|most: i64| most + 1);
+    let near = [least - 1, most + 1, -1, i64::MIN];
+    let all = near.into_iter().chain(above);
+    all.filter(|value| !(least..=most).contains(value))
+        .collect()
+}
+
+#[test]
+fn messages_name_the_bounds_of_the_schema_for_any_value_beyond_them() {
+    let words = Regex::new(r"must be (?:between (-?\d+) and (\d+)|at least (\d+))$").unwrap();
+    let (mut wrong, mut compared) = (Vec::new(), 0);
+    for key in all() {
+        let number = |bound: &Option<Value>| bound.as_ref().and_then(Value::as_integer);
+        let Some((least, most)) = number(&key.least).zip(number(&key.most)) else {
+            continue;
+        };
+        for value in beyond(least, most) {
+            let messages = told(&key.path, &value.into());
+            if messages.is_empty() {
+                wrong.push(format!("{} takes {value}", key.path.join(".")));
+            }
+            for message in &messages {
+                let Some(said) = words.captures(message) else {
+                    continue;
+                };
+                let bound = |group| said.get(group).and_then(|text| text.as_str().parse().ok());
+                compared += 1;
+                let are = bound(1).or(bound(3)) == Some(least)
+                    && bound(2).is_none_or(|said: i64| said == most);
+                if !are {
+                    let key = key.path.join(".");
+                    wrong.push(format!("{key} = {value} ({least} to {most}): {message}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(compared > 250, "{compared}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::reader::{Cx, Node, Read, ReadNamed};
 use super::rule::Bounds;
 use super::shape::Shape;
 use super::units::Percent;
-use super::values::parsed;
+use super::values::{bounded, parsed};
 use super::{Name, Place};
 use crate::table;
 use std::time::Duration;
@@ -257,11 +257,7 @@ pub struct StatusMatch(pub u16, pub u16);
 impl Read for StatusMatch {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
         if node.value.is_integer() {
-            let status = u16::read(node, cx)?;
-            if !(100..=599).contains(&status) {
-                node.invalid(cx, format!("`{status}` is not a status"), "100 to 599");
-                return None;
-            }
+            let status = bounded(node, cx, 100, 599)?;
             return Some(Self(status, status));
         }
         parsed(

@@ -196,6 +196,7 @@ impl Read for InFlightCap {
                 wait: table.wait,
             }
         } else {
+            let node = &node.clone().within(Rule::<u32>::limits(&IN_FLIGHT));
             let max = u32::read(node, cx).filter(|max| IN_FLIGHT.holds(max, node, cx))?;
             Self {
                 max,

@@ -7,6 +7,7 @@ use super::rule::Bounds;
 use super::shape::Shape;
 use super::tls::Tls;
 use super::units::Bytes;
+use super::values::bounded;
 use super::{Name, Place};
 use crate::{table, words};
 use http::HeaderName;
@@ -272,12 +273,7 @@ pub struct Streams(pub u32);
 
 impl Read for Streams {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        let streams = u32::read(node, cx)?;
-        if !(1..=1000).contains(&streams) {
-            node.invalid(cx, "streams must be between 1 and 1000", "out of range");
-            return None;
-        }
-        Some(Self(streams))
+        bounded(node, cx, 1, 1000).map(Self)
     }
 
     fn shape() -> Shape {

@@ -5,7 +5,7 @@
 //! the parser, the schema and the reference at the same time.
 
 use super::diagnostic::{Diagnostic, Spot};
-use super::rule::Rule;
+use super::rule::{Limits, Rule};
 use super::shape::Shape;
 use super::unknown_key::UnknownKey;
 use super::{Name, Place, secrecy};
@@ -32,6 +32,8 @@ pub struct Node<'a> {
     pub file: Arc<str>,
     /// Dotted path of keys.
     pub path: String,
+    /// What the rule of its key allows, where that is about whole numbers.
+    pub limits: Option<Limits>,
 }
 
 impl<'a> Node<'a> {
@@ -41,7 +43,14 @@ impl<'a> Node<'a> {
             span: value.span(),
             file: file.clone(),
             path,
+            limits: None,
         }
+    }
+
+    /// The same value, of which the rule of its key allows so much.
+    #[must_use]
+    pub fn within(self, limits: Option<Limits>) -> Self {
+        Self { limits, ..self }
     }
 
     pub fn spot(&self) -> Spot {
@@ -94,6 +103,7 @@ impl<'a> Node<'a> {
                 table,
                 node: self.clone(),
                 known: Vec::new(),
+                limits: Vec::new(),
             }),
             _ => {
                 self.wrong_type(cx, "a table");
@@ -109,7 +119,8 @@ impl<'a> Node<'a> {
                 .iter()
                 .enumerate()
                 .map(|(index, value)| {
-                    Node::new(value, &self.file, format!("{}[{index}]", self.path))
+                    let path = format!("{}[{index}]", self.path);
+                    Node::new(value, &self.file, path).within(self.limits)
                 })
                 .collect(),
             _ if lenient => vec![self.clone()],
@@ -152,6 +163,8 @@ pub struct Table<'a> {
     table: &'a DeTable<'a>,
     pub node: Node<'a>,
     known: Vec<&'static str>,
+    /// What the rules of its keys allow, where they are about whole numbers.
+    limits: Vec<(&'static str, Limits)>,
 }
 
 impl<'a> Table<'a> {
@@ -159,7 +172,15 @@ impl<'a> Table<'a> {
     pub fn get(&mut self, key: &'static str) -> Option<Node<'a>> {
         self.known.push(key);
         let (_, value) = self.table.iter().find(|(name, _)| name.get_ref() == key)?;
-        Some(Node::new(value, &self.node.file, self.child(key)))
+        let mut limits = self.limits.iter();
+        let limits = limits.find(|(name, _)| *name == key);
+        let node = Node::new(value, &self.node.file, self.child(key));
+        Some(node.within(limits.map(|(_, limits)| *limits)))
+    }
+
+    /// Notes what the rule of a key allows, before the key is read.
+    pub fn expect(&mut self, key: &'static str, limits: Option<Limits>) {
+        self.limits.extend(limits.map(|limits| (key, limits)));
     }
 
     /// Holds what is written for a key against a rule; what stands in for it needs none.
@@ -247,7 +268,7 @@ impl<'a> Table<'a> {
             .map(|(name, value)| {
                 let key = Spanned::new(name.span(), name.get_ref().as_ref());
                 let node = Node::new(value, &self.node.file, self.child(name.get_ref()));
-                (key, node)
+                (key, node.within(self.node.limits))
             })
             .collect()
     }

@@ -18,6 +18,7 @@ use super::server::Server;
 use super::service::Service;
 use super::telemetry::Telemetry;
 use super::test::Test;
+use super::values::bounded;
 use super::{Config, Name, entry_place, name_is_sound};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -168,7 +169,7 @@ fn version(file: &File, cx: &Cx) {
     let Some((_, node)) = get(file, "version") else {
         return;
     };
-    let Some(version) = u32::read(&node, cx) else {
+    let Some(version) = bounded::<i64>(&node, cx, i64::MIN, i64::MAX) else {
         return;
     };
     if version != 1 {

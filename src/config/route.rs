@@ -13,7 +13,7 @@ use super::service::Timeouts;
 use super::shape::Shape;
 use super::units::Bytes;
 use super::upkeep::Importance;
-use super::values::parsed;
+use super::values::{bounded, parsed};
 use super::{Name, Place};
 use crate::{table, words};
 use std::fmt::Write;
@@ -318,16 +318,7 @@ pub struct Status(pub u16);
 
 impl Read for Status {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        let status = u16::read(node, cx)?;
-        if !(200..=599).contains(&status) {
-            node.invalid(
-                cx,
-                format!("`{status}` is not a final status"),
-                "expected 200 to 599",
-            );
-            return None;
-        }
-        Some(Self(status))
+        bounded(node, cx, 200, 599).map(Self)
     }
 
     fn shape() -> Shape {
@@ -341,13 +332,15 @@ pub struct RedirectStatus(pub u16);
 
 impl Read for RedirectStatus {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        let status = u16::read(node, cx)?;
-        if !matches!(status, 301 | 302 | 303 | 307 | 308) {
-            let label = "expected 301, 302, 303, 307 or 308";
-            node.invalid(cx, format!("`{status}` does not redirect"), label);
-            return None;
+        let status = bounded::<i64>(node, cx, i64::MIN, i64::MAX)?;
+        match u16::try_from(status) {
+            Ok(known @ (301 | 302 | 303 | 307 | 308)) => Some(Self(known)),
+            _ => {
+                let label = "expected 301, 302, 303, 307 or 308";
+                node.invalid(cx, format!("`{status}` does not redirect"), label);
+                None
+            }
         }
-        Some(Self(status))
     }
 
     fn shape() -> Shape {

@@ -20,6 +20,11 @@ pub trait Rule<T> {
     fn narrow(&self, shape: Shape) -> Shape {
         shape
     }
+
+    /// The bounds of whole numbers, for a message about one that does not even fit the type.
+    fn limits(&self) -> Option<Limits> {
+        None
+    }
 }
 
 impl<T, R: Rule<T>> Rule<Option<T>> for R {
@@ -34,6 +39,10 @@ impl<T, R: Rule<T>> Rule<Option<T>> for R {
 
     fn narrow(&self, shape: Shape) -> Shape {
         Rule::<T>::narrow(self, shape)
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        Rule::<T>::limits(self)
     }
 }
 
@@ -62,11 +71,19 @@ impl<T, R: Rule<T>> Rule<Vec<T>> for R {
             other => other,
         }
     }
+
+    fn limits(&self) -> Option<Limits> {
+        Rule::<T>::limits(self)
+    }
 }
 
 impl<K, T, R: Rule<T>> Rule<(K, T)> for R {
     fn holds(&self, (_, value): &(K, T), node: &Node, cx: &Cx) -> bool {
         Rule::<T>::holds(self, value, node, cx)
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        Rule::<T>::limits(self)
     }
 }
 
@@ -97,6 +114,35 @@ impl<T: Copy> Bounds<T> {
             most: Some(most),
             ..self
         }
+    }
+}
+
+/// Bounds of whole numbers, of whatever type.
+pub type Limits = Bounds<i64>;
+
+impl Limits {
+    /// Says that a number is out of the bounds of its key. `type_most`: the largest one of its
+    /// type, for a key that has no other upper bound.
+    pub fn report_beyond(self, type_most: i64, too_small: bool, node: &Node, cx: &Cx) {
+        let most = self.most.or((!too_small).then_some(type_most));
+        Self { most, ..self }.report(node, cx, |number| number.to_string());
+    }
+}
+
+impl<T: Copy> Bounds<T> {
+    /// Says that a value is out of bounds.
+    fn report(&self, node: &Node, cx: &Cx, written: impl Fn(T) -> String) {
+        let key = node.key();
+        // An element of a list is called by the list.
+        let key = key.split('[').next().unwrap_or(key);
+        let least = written(self.least);
+        let bounds = match self.most {
+            None => format!("at least {least}"),
+            Some(most) => format!("between {least} and {}", written(most)),
+        };
+        let message = format!("`{key}` must be {bounds}");
+        let diagnostic = Diagnostic::error("TY0203", message).at(&node.spot(), self.why);
+        cx.report(diagnostic.help(self.help));
     }
 }
 
@@ -136,16 +182,7 @@ impl<T: Quantity> Rule<T> for Bounds<T> {
     fn holds(&self, value: &T, node: &Node, cx: &Cx) -> bool {
         let holds = *value >= self.least && self.most.is_none_or(|most| *value <= most);
         if !holds {
-            let key = node.key();
-            // An element of a list is called by the list.
-            let key = key.split('[').next().unwrap_or(key);
-            let bounds = match self.most {
-                None => format!("at least {}", self.least.written()),
-                Some(most) => format!("between {} and {}", self.least.written(), most.written()),
-            };
-            let message = format!("`{key}` must be {bounds}");
-            let diagnostic = Diagnostic::error("TY0203", message).at(&node.spot(), self.why);
-            cx.report(diagnostic.help(self.help));
+            self.report(node, cx, T::written);
         }
         holds
     }
@@ -168,6 +205,15 @@ impl<T: Quantity> Rule<T> for Bounds<T> {
             }
             other => other,
         }
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        Some(Bounds {
+            least: self.least.number()?,
+            most: self.most.and_then(Quantity::number),
+            why: self.why,
+            help: self.help,
+        })
     }
 }
 

@@ -10,6 +10,7 @@ use super::share::Split;
 use super::tls::VersionTls;
 use super::units::Percent;
 use super::upkeep::{Adaptive, Health, Outliers, Sticky};
+use super::values::bounded;
 use super::{Name, Place, entry_place, name_is_sound};
 use crate::{table, words};
 use std::collections::BTreeMap;
@@ -169,11 +170,11 @@ words! {
         "round-robin" => RoundRobin,
         /// Turns by weight, spread evenly.
         "weighted" => Weighted,
-        /// The less loaded of two random endpoints.
+        /// The less loaded of two endpoints, drawn by weight.
         "p2c" => P2c,
-        /// The least loaded endpoint.
+        /// The endpoint with the least load per weight.
         "least-request" => LeastRequest,
-        /// The less loaded of two, load being latency (peak-sensitive average) times requests.
+        /// Like `p2c`, load being latency (peak-sensitive average) times requests.
         "ewma" => Ewma,
         /// By hash over a permutation table; little moves when endpoints change.
         "maglev" => Maglev,
@@ -273,12 +274,7 @@ pub struct Attempts(pub u8);
 
 impl Read for Attempts {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        let attempts = u8::read(node, cx)?;
-        if !(1..=10).contains(&attempts) {
-            node.invalid(cx, "`attempts` must be between 1 and 10", "out of range");
-            return None;
-        }
-        Some(Self(attempts))
+        bounded(node, cx, 1, 10).map(Self)
     }
 
     fn shape() -> Shape {

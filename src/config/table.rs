@@ -35,6 +35,7 @@ macro_rules! table {
                 cx: &$crate::config::reader::Cx,
             ) -> Option<Self> {
                 let mut table = node.table(cx)?;
+                $($(table.expect($key, $crate::config::rule::Rule::<$type>::limits(&$rule));)?)*
                 $(
                     let $field = $crate::table!(@read table, cx, $key, $type, $how);
                     $(let $field = table.held::<$type>($key, $field, &$rule, cx);)?

@@ -5,8 +5,7 @@ use super::matches::authority_of;
 use super::reader::{Cx, Kind, Node, Read, Reference};
 use super::rule::Bounds;
 use super::shape::Shape;
-use super::units::Percent;
-use super::values::parsed;
+use super::values::{bounded, parsed};
 use super::{Name, Place, place_of};
 use crate::table;
 use http::header::COOKIE;
@@ -141,12 +140,7 @@ pub struct Bucket(pub u16);
 
 impl Read for Bucket {
     fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        let bucket = u16::read(node, cx)?;
-        if bucket >= Percent::ALL.0 {
-            node.invalid(cx, "there are 10000 buckets", "expected 0 to 9999");
-            return None;
-        }
-        Some(Self(bucket))
+        bounded(node, cx, 0, 9999).map(Self)
     }
 
     fn shape() -> Shape {

@@ -29,7 +29,11 @@ impl Read for bool {
     }
 }
 
-/// A whole number within bounds.
+/// A whole number within the bounds of its key.
+pub fn bounded<T: TryFrom<i64>>(node: &Node, cx: &Cx, min: i64, max: i64) -> Option<T> {
+    integer(node, cx, min, max).and_then(|value| T::try_from(value).ok())
+}
+
 fn integer(node: &Node, cx: &Cx, min: i64, max: i64) -> Option<i64> {
     let DeValue::Integer(value) = node.value else {
         node.wrong_type(cx, "a whole number");
@@ -41,8 +45,15 @@ fn integer(node: &Node, cx: &Cx, min: i64, max: i64) -> Option<i64> {
             Some(value)
         }
         _ => {
-            let message = format!("`{}` must be between {min} and {max}", node.key());
-            node.invalid(cx, message, "out of range");
+            let too_small = value.as_str().starts_with('-');
+            match node.limits {
+                // The rule of the key is narrower than the type.
+                Some(limits) => limits.report_beyond(max, too_small, node, cx),
+                None => {
+                    let message = format!("`{}` must be between {min} and {max}", node.key());
+                    node.invalid(cx, message, "out of range");
+                }
+            }
             None
         }
     }
@@ -52,7 +63,7 @@ macro_rules! integers {
     ($($type:ty: $min:expr, $max:expr;)*) => {$(
         impl Read for $type {
             fn read(node: &Node, cx: &Cx) -> Option<Self> {
-                integer(node, cx, $min, $max).and_then(|value| <$type>::try_from(value).ok())
+                bounded(node, cx, $min, $max)
             }
 
             fn shape() -> Shape {
