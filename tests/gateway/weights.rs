@@ -108,3 +108,20 @@ fn a_sticky_client_leaves_an_endpoint_whose_weight_becomes_0() {
     }
     assert_eq!(served(&two), before);
 }
+
+#[test]
+fn requests_one_after_the_other_are_shared_by_weight() {
+    const REQUESTS: usize = 300;
+    let (one, two) = (Upstream::start("one"), Upstream::start("two"));
+    let gateway = Gateway::start(&config((&one, 2), (&two, 1), ""));
+    for balance in ["weighted", "p2c", "least-request"] {
+        let before = (served(&one), served(&two));
+        for _ in 0..REQUESTS {
+            assert_eq!(gateway.get(&format!("/{balance}"), "").status, 200);
+        }
+        let (to_one, to_two) = (served(&one) - before.0, served(&two) - before.1);
+        assert_eq!(to_one + to_two, REQUESTS, "{balance}");
+        // A third of them, give or take five standard deviations.
+        assert!((60..=140).contains(&to_two), "{balance}: {to_two}");
+    }
+}

@@ -1,34 +1,33 @@
 //! Least request: the endpoint with the fewest requests in flight per unit of weight.
 
-use super::load;
 use super::round_robin::RoundRobin;
+use super::shares::{Load, by_weight, spread};
 use crate::upstream::Endpoint;
-use std::cmp::Ordering::{Equal, Greater, Less};
 
-/// Those who tie take turns, so that idle endpoints share.
+/// The candidates are those whose load is less than any endpoint would have with the request: of
+/// equal weights, those with the fewest requests in flight. They share turns by weight, so that
+/// the weights hold while little is in flight.
 pub fn pick(
     turn: &RoundRobin,
     endpoints: &[Endpoint],
     eligible: &dyn Fn(usize) -> bool,
 ) -> Option<usize> {
-    let (mut least, mut first, mut ties) = (u64::MAX, None, 0);
+    let (mut least, mut first) = (None::<Load>, None);
     for (index, endpoint) in endpoints.iter().enumerate() {
         if !eligible(index) {
             continue;
         }
-        let load = load(endpoint);
-        match load.cmp(&least) {
-            Less => (least, first, ties) = (load, Some(index), 1),
-            Equal => ties += 1,
-            Greater => {}
+        let after = Load::before(endpoint).with_one_more();
+        if least.is_none_or(|least| after.is_less_than(least)) {
+            (least, first) = (Some(after), Some(index));
         }
     }
-    if ties < 2 {
-        return first;
-    }
-    // Loads move meanwhile: whoever is still among the least will do, and the first of them else.
-    let place = turn.turn() % ties;
-    let tied = endpoints.iter().enumerate();
-    let mut tied = tied.filter(|(index, endpoint)| load(endpoint) <= least && eligible(*index));
-    tied.nth(place).map(|(index, _)| index).or(first)
+    let least = least?;
+    let candidate = |index: usize| {
+        let load = endpoints.get(index).map(Load::before);
+        load.is_some_and(|load| load.is_less_than(least)) && eligible(index)
+    };
+    let place = |whole| spread(turn.turn() as u64, whole);
+    // Loads move meanwhile: where no candidate is left, the least loaded one of before is taken.
+    by_weight(endpoints, &candidate, place).or(first)
 }

@@ -6,6 +6,7 @@ mod maglev;
 mod p2c;
 mod ring;
 mod round_robin;
+mod shares;
 mod weighted;
 
 use super::Endpoint;
@@ -18,9 +19,9 @@ use twox_hash::XxHash64;
 pub enum Balancer {
     RoundRobin(round_robin::RoundRobin),
     Weighted(weighted::Weighted),
-    P2c,
+    P2c(shares::Shares),
     LeastRequest(round_robin::RoundRobin),
-    Ewma,
+    Ewma(shares::Shares),
     Maglev(maglev::Maglev),
     Ring(ring::Ring),
 }
@@ -30,9 +31,9 @@ impl Balancer {
         match kind {
             Balance::RoundRobin => Self::RoundRobin(round_robin::RoundRobin::default()),
             Balance::Weighted => Self::Weighted(weighted::Weighted::build(endpoints)),
-            Balance::P2c => Self::P2c,
+            Balance::P2c => Self::P2c(shares::Shares::build(endpoints)),
             Balance::LeastRequest => Self::LeastRequest(round_robin::RoundRobin::default()),
-            Balance::Ewma => Self::Ewma,
+            Balance::Ewma => Self::Ewma(shares::Shares::build(endpoints)),
             Balance::Maglev => Self::Maglev(maglev::Maglev::build(endpoints)),
             Balance::RingHash => Self::Ring(ring::Ring::build(endpoints)),
         }
@@ -59,18 +60,13 @@ impl Balancer {
         match self {
             Self::RoundRobin(turn) => turn.pick(endpoints.len(), eligible),
             Self::Weighted(weighted) => weighted.pick(endpoints, eligible),
-            Self::P2c => p2c::pick(endpoints, eligible),
+            Self::P2c(shares) => p2c::pick(shares, endpoints, eligible),
             Self::LeastRequest(turn) => least_request::pick(turn, endpoints, eligible),
-            Self::Ewma => ewma::pick(endpoints, eligible),
+            Self::Ewma(shares) => ewma::pick(shares, endpoints, eligible),
             Self::Maglev(maglev) => maglev.pick(endpoints, hash, eligible),
             Self::Ring(ring) => ring.pick(endpoints, hash, eligible),
         }
     }
-}
-
-/// Requests in flight per unit of weight, scaled so that integers compare exactly enough.
-fn load(endpoint: &Endpoint) -> u64 {
-    (u64::from(endpoint.state.in_flight()) + 1) * 1_000_000 / u64::from(endpoint.weight.max(1))
 }
 
 /// The same for the same words, in every process and every version: gateways side by side agree,

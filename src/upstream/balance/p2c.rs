@@ -1,35 +1,22 @@
-//! Power of two choices: two endpoints at random, the less loaded one gets the request.
+//! Power of two choices: two endpoints are drawn by weight, the less loaded one gets the request.
 
-use super::load;
+use super::shares::{Load, Shares};
 use crate::upstream::Endpoint;
 
-/// Random draws before falling back to looking at everybody (many endpoints are out).
-const DRAWS: usize = 4;
-
-pub fn pick(endpoints: &[Endpoint], eligible: &dyn Fn(usize) -> bool) -> Option<usize> {
-    let first = draw(endpoints.len(), eligible, None)?;
-    let Some(second) = draw(endpoints.len(), eligible, Some(first)) else {
-        return Some(first);
-    };
-    let load_of = |index: usize| endpoints.get(index).map_or(u64::MAX, load);
-    Some(if load_of(second) < load_of(first) {
-        second
-    } else {
-        first
-    })
-}
-
-/// An eligible index other than `not`.
-fn draw(len: usize, eligible: &dyn Fn(usize) -> bool, not: Option<usize>) -> Option<usize> {
-    let fits = |index: usize| Some(index) != not && eligible(index);
-    for _ in 0..DRAWS {
-        let index = fastrand::usize(..len.max(1));
-        if index < len && fits(index) {
-            return Some(index);
-        }
-    }
-    let start = fastrand::usize(..len.max(1));
-    (0..len)
-        .map(|step| (start + step) % len)
-        .find(|index| fits(*index))
+/// The first one that is drawn gives way only if its load per weight is at least what that of the
+/// other one would be with the request. Otherwise the draw decides, so that the weights hold while
+/// little is in flight. Of equal weights, the one with fewer requests in flight is chosen.
+pub fn pick(
+    shares: &Shares,
+    endpoints: &[Endpoint],
+    eligible: &dyn Fn(usize) -> bool,
+) -> Option<usize> {
+    let (first, second) = shares.two(endpoints, eligible)?;
+    let load = |index: usize| endpoints.get(index).map(Load::before);
+    let gives_way = second.and_then(load).zip(load(first));
+    let gives_way = gives_way.is_some_and(|(second, first)| {
+        let after = second.with_one_more();
+        !first.is_less_than(after)
+    });
+    second.filter(|_| gives_way).or(Some(first))
 }

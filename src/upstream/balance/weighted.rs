@@ -2,6 +2,7 @@
 //! `aaaabbc`). The sequence is worked out when the snapshot is built; a pick is one addition.
 
 use super::round_robin::RoundRobin;
+use super::shares::{by_weight, spread};
 use crate::upstream::Endpoint;
 
 /// Longest sequence; weights that would need more are scaled down.
@@ -30,31 +31,9 @@ impl Weighted {
         if index < endpoints.len() && eligible(index) {
             return Some(index);
         }
-        let left = || {
-            let known = endpoints.iter().enumerate();
-            known.filter(|(index, _)| eligible(*index))
-        };
-        let whole: u64 = left().map(|(_, endpoint)| u64::from(endpoint.weight)).sum();
-        let mut place = spread(self.turn.deal() as u64, whole);
-        let mut first = None;
-        for (index, endpoint) in left() {
-            let weight = u64::from(endpoint.weight);
-            if place < weight {
-                return Some(index);
-            }
-            place -= weight;
-            first.get_or_insert(index);
-        }
-        // Somebody has gone meanwhile.
-        first
+        let place = |whole| spread(self.turn.deal() as u64, whole);
+        by_weight(endpoints, eligible, place)
     }
-}
-
-/// Spreads turns over `0..whole` so that those next to each other are far apart (Fibonacci hashing).
-const fn spread(turn: u64, whole: u64) -> u64 {
-    /// 2^64 divided by the golden ratio.
-    const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
-    ((turn.wrapping_mul(STRIDE) as u128 * whole as u128) >> 64) as u64
 }
 
 /// Weights in lowest terms, scaled so that their sum stays within the longest sequence.
