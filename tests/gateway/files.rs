@@ -104,6 +104,11 @@ fn mark(text: &str) -> String {
 fn a_set_that_takes_keys_away_applies_down_to_the_last_one() {
     let mut setup = Setup::new("", "");
     assert_eq!(setup.ask(), "");
+    let marked = format!("\u{feff}{}", setup.issuer.jwks());
+    put(&setup.file("jwks.json"), &marked);
+    let verdict = reload(&setup.gateway);
+    assert!(!verdict.to_string().contains("TY0505"), "{verdict}");
+    assert_eq!(setup.ask(), "");
     let kept = setup.issuer.bearer(&json!({}));
     assert_eq!(setup.gateway.get("/", &kept).status, 200);
     put(&setup.file("jwks.json"), "{\"keys\": []}");
@@ -140,7 +145,7 @@ fn a_key_file_that_cannot_be_used_holds_up_nothing_and_its_keys_go_on_for_a_whil
         told(
             &verdict,
             "TY0505",
-            "the last good keys are believed until 2",
+            "the last good keys are accepted until 2",
         );
         told(&verdict, "TY0505", "jwt.users");
         assert_eq!(setup.ask(), "", "{how}");
@@ -202,13 +207,19 @@ fn keys_of_a_lost_file_are_believed_no_longer_than_max_stale() {
     setup.gateway.wait_for("the end of the keys", |gateway| {
         gateway.get("/", &remembered).status == 401
     });
+    let (_, status) = setup.gateway.api("GET", "/v1/status", "");
+    let findings = status["findings"].to_string();
+    assert!(
+        findings.contains("the last good keys are no longer accepted since 2"),
+        "{findings}"
+    );
     assert_eq!(setup.ask(), "jwt_unknown_key");
     // A reload does not make them young again.
     setup.change_elsewhere("two");
     told(
         &reload(&setup.gateway),
         "TY0505",
-        "have not been accepted since",
+        "no longer accepted since",
     );
     assert_eq!(setup.ask(), "jwt_unknown_key");
     put(&setup.file("jwks.json"), &setup.issuer.jwks());
@@ -239,6 +250,12 @@ fn odd_lines_of_a_list_are_told_and_the_others_revoke() {
         assert_eq!(setup.ask_as(&jti(id)), "jwt_bad_claims", "{id}");
     }
     assert_eq!(setup.ask_as(&jti("d")), "");
+    // Lines may end with CR alone, and no control character is a part of an id.
+    put(&list, "jti:zz\rjti:a\rjti:b\u{b}\0c\r");
+    let verdict = reload(&setup.gateway);
+    told(&verdict, "TY0506", "revoked:3: passed over");
+    assert_eq!(setup.ask_as(&jti("a")), "jwt_bad_claims");
+    assert_eq!(setup.ask_as(&jti("b")), "");
     // Lost, it goes on.
     std::fs::remove_file(&list).unwrap();
     told(

@@ -77,6 +77,9 @@ struct Key {
     key: DecodingKey,
 }
 
+/// What some editors put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// The keys of a provider.
 #[derive(Debug, Default)]
 pub struct KeySet {
@@ -173,6 +176,8 @@ impl KeySet {
         if document.len() > Self::DOCUMENT_MAX {
             return Err(UnusableKeys::TooLarge);
         }
+        // RFC 8259, section 8.1, allows a parser to ignore it.
+        let document = document.strip_prefix(BYTE_ORDER_MARK).unwrap_or(document);
         let Document { keys } = serde_json::from_slice(document)?;
         let keys = keys
             .into_iter()

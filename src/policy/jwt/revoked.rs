@@ -34,6 +34,10 @@ impl Revoked {
             return Line::Odd(LINE);
         };
         let rest = given.trim();
+        // No id has one, and no token would match it.
+        if rest.contains(char::is_control) {
+            return Line::Odd(LINE);
+        }
         let understood = match kind.trim() {
             "jti" if !rest.is_empty() => {
                 self.tokens.insert(rest.into());
@@ -144,6 +148,8 @@ mod tests {
             "jti: ",
             "iss:x",
             "JTI:x",
+            "jti:a\t:b",
+            "sub:eve\tbefore 2026-01-01T00:00:00Z",
             "sub:eve before noon",
         ] {
             assert_eq!(revoked.add(text), Line::Odd(LINE), "{text}");
