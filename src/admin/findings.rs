@@ -2,6 +2,7 @@
 //! process knows by itself.
 
 use crate::policy::auth::Authority;
+use crate::policy::jwt::Provider;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::telemetry::otel::Counters;
@@ -32,28 +33,50 @@ pub fn all(snapshot: &Snapshot, metrics: &Metrics) -> Vec<String> {
             _ => {}
         }
     }
-    for (name, authority) in &snapshot.authorities {
-        if let Authority::Jwt(provider) = authority
-            && let Some(failed) = provider
-                .failed_fetches()
-                .filter(|failed| *failed >= FETCHES)
-        {
-            let left = match provider.keys_age() {
-                Some(age) => format!("those at hand are {} minutes old", age / 60),
-                None => "there are none".to_owned(),
-            };
-            found.push(format!(
-                "keys of {name} cannot be fetched ({failed} times in a row); {left}"
-            ));
+    for authority in snapshot.authorities.values() {
+        if let Authority::Jwt(provider) = authority {
+            found.extend(keys(provider));
         }
     }
-    found.extend(snapshot.stale.iter().cloned());
+    let now = jiff::Timestamp::now();
+    found.extend(snapshot.stale.iter().map(|stale| stale.sentence(now)));
     let lines = metrics.access_log_dropped.load(Relaxed);
     if lines > 0 {
         found.push(format!("lines of the access log were lost: {lines}"));
     }
     lost(&metrics.spans, "spans", &mut found);
     lost(&metrics.pushes, "points of metrics", &mut found);
+    found
+}
+
+/// What is wrong with the keys of a token provider.
+fn keys(provider: &Provider) -> Vec<String> {
+    let name = &provider.name;
+    let mut found = Vec::new();
+    let ended = provider.stale_since().map(|since| {
+        let since = i64::try_from(since).ok();
+        let since = since.and_then(|since| jiff::Timestamp::from_second(since).ok());
+        let since = since.map_or_else(String::new, |since| format!(" since {since}"));
+        format!("those at hand are no longer accepted{since} (`max_stale`)")
+    });
+    let failed = provider.failed_fetches().unwrap_or(0);
+    if failed >= FETCHES || (failed > 0 && ended.is_some()) {
+        let left = ended.unwrap_or_else(|| match provider.keys_age() {
+            Some(age) => format!("those at hand are {} minutes old", age / 60),
+            None => "there are none".to_owned(),
+        });
+        let times = if failed == 1 { "time" } else { "times" };
+        found.push(format!(
+            "keys of {name} cannot be fetched ({failed} {times} in a row); {left}"
+        ));
+    } else if let Some(ended) = ended {
+        found.push(format!("keys of {name} are too old: {ended}"));
+    }
+    if let Some(algorithms) = provider.uncovered() {
+        found.push(format!(
+            "{name} has no key for {algorithms}: tokens of these algorithms are refused"
+        ));
+    }
     found
 }
 

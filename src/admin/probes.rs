@@ -66,7 +66,10 @@ fn keys(provider: &Provider) -> String {
     match provider.keys_age() {
         None => format!("✗ jwt {name}: no keys yet\n"),
         Some(age) if age > source.max_stale.as_secs() => {
-            format!("✗ jwt {name}: {keys}, fetched {age} s ago: too stale to be believed\n")
+            format!("✗ jwt {name}: {keys}, fetched {age} s ago: no longer accepted\n")
+        }
+        Some(age) if count == 0 => {
+            format!("✗ jwt {name}: a set without keys, fetched {age} s ago: tokens are refused\n")
         }
         Some(age) if age > source.refresh.as_secs() => {
             format!("✓ jwt {name}: {keys}, fetched {age} s ago: stale, and still believed\n")

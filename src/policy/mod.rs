@@ -14,4 +14,4 @@ mod materials;
 pub mod mirror;
 pub mod overload;
 
-pub use materials::{InUse, Materials};
+pub use materials::{InUse, Materials, Stale};

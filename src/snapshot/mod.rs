@@ -27,10 +27,10 @@ pub use watched::{Ended, Watched, grpc_fails};
 
 use crate::config::units::Percent;
 use crate::config::{Config, Name};
-use crate::policy::InUse;
 use crate::policy::auth::{Authorities, Authority};
 use crate::policy::limit::Limiter;
 use crate::policy::overload::Overload;
+use crate::policy::{InUse, Stale};
 use crate::routing::inputs::Inputs;
 use crate::routing::{Availability, ColorId, RouteId, ServiceId, Table, VersionId};
 use crate::telemetry::access_log::AccessLog;
@@ -74,8 +74,8 @@ pub struct Snapshot {
     /// Headers that carry credentials of the gateway's own, and never go up.
     pub secret_headers: Vec<HeaderName>,
     pub overload: Arc<Overload>,
-    /// What cannot be read anew, in sentences.
-    pub stale: Vec<String>,
+    /// What cannot be read anew.
+    pub stale: Vec<Stale>,
     /// Counters of rollouts.
     pub rollouts: RolloutsSeries,
     listeners: BTreeMap<Name, Arc<ListenerSettings>>,

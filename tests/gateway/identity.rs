@@ -202,6 +202,32 @@ fn keys_are_fetched_rotated_and_outlive_their_issuer() {
 }
 
 #[test]
+fn a_fetched_set_without_keys_and_one_that_is_too_old_are_findings() {
+    let (key, shop, issuer) = (
+        Issuer::new("k1"),
+        Upstream::start("v1"),
+        Upstream::start("issuer"),
+    );
+    issuer.say_ok("", "{\"keys\": []}");
+    let keys = format!(
+        "{{ jwks_url = \"http://{}/jwks\", max_stale = \"1s\" }}",
+        issuer.address
+    );
+    let mut gateway = Gateway::start(&config(&shop, "\"users\"", &users(&keys)));
+    let finding = |gateway: &mut Gateway, words: &str| {
+        let (_, status) = gateway.api("GET", "/v1/status", "");
+        status["findings"].to_string().contains(words)
+    };
+    gateway.wait_for("the finding", |gateway| {
+        finding(gateway, "users has no key for ")
+    });
+    gateway.wait_for("the end of the keys", |gateway| {
+        finding(gateway, "those at hand are no longer accepted since 2")
+    });
+    assert_ne!(gateway.get("/", &key.bearer(&json!({}))).status, 200);
+}
+
+#[test]
 fn an_issuer_that_was_never_there_refuses_in_bounded_time() {
     let (issuer, shop) = (Issuer::new("k1"), Upstream::start("v1"));
     let keys = "{ jwks_url = \"http://127.0.0.1:1/jwks\" }";

@@ -375,6 +375,24 @@ impl Provider {
         since.map(|since| now().saturating_sub(since))
     }
 
+    /// Since when fetched keys are too old to be accepted, in seconds since 1970; `None`: they are
+    /// accepted, or there are none yet.
+    pub fn stale_since(&self) -> Option<u64> {
+        let Keys::Url(source) = &self.config.keys else {
+            return None;
+        };
+        let stale = !self.state.never_had() && self.is_stale(now());
+        let end = || self.state.fetched.load(Relaxed) + source.max_stale.as_secs();
+        stale.then(end)
+    }
+
+    /// Names of the accepted algorithms that none of the keys at hand is for; `None`: there is a
+    /// key for each, or there are no keys yet.
+    pub fn uncovered(&self) -> Option<String> {
+        let keys = self.state.keys.load_full()?;
+        keys.uncovered(&self.config.algorithms)
+    }
+
     /// How many keys, and how many tokens are remembered.
     pub fn sizes(&self) -> (usize, usize) {
         let keys = self.state.keys.load().as_ref().map_or(0, |keys| keys.len());

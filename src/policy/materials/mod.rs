@@ -8,8 +8,10 @@
 mod in_use;
 mod report;
 mod secrets;
+mod stale;
 
 pub use in_use::InUse;
+pub use stale::Stale;
 
 use super::auth::Consumers;
 use super::held::Held;
@@ -23,6 +25,7 @@ use crate::config::{Config, Name, Place};
 use crate::plugin::Plugins;
 use crate::tls::{ListenerTls, UpstreamTls};
 use report::Table;
+use stale::Meaning;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -38,8 +41,8 @@ pub struct Materials {
     pub upstreams: BTreeMap<(Name, Name), Arc<UpstreamTls>>,
     /// What can be used and is not right all the same.
     pub warnings: Vec<Diagnostic>,
-    /// What cannot be read anew, in sentences: what it held before is in force.
-    pub stale: Vec<String>,
+    /// What cannot be read anew: what it held before is in force.
+    pub stale: Vec<Stale>,
     /// Made, and not started.
     pub plugins: Plugins,
 }
@@ -91,11 +94,10 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     /// Notes that something goes on as it was, and what that means.
-    fn stale(&mut self, table: &Table, why: &dyn std::fmt::Display, meaning: &str) {
-        let warning = table.stale(why).help(meaning);
-        self.read
-            .stale
-            .push(format!("{}; {meaning}", warning.message));
+    fn stale(&mut self, table: &Table, why: &dyn std::fmt::Display, meaning: Meaning) {
+        let warning = table.stale(why).help(meaning.words(jiff::Timestamp::now()));
+        let what = warning.message.clone();
+        self.read.stale.push(Stale { what, meaning });
         self.read.warnings.push(warning);
     }
 
@@ -133,7 +135,7 @@ impl Reading<'_> {
         let provider = self.in_use.and_then(|in_use| in_use.provider(name));
         let last = provider.and_then(|provider| provider.last_keys(jwt));
         match &last {
-            Some(last) => self.stale(table, &why, &report::believed(last, config.max_stale)),
+            Some(last) => self.stale(table, &why, Meaning::of_keys(last, config.max_stale)),
             None => self.problems.push(table.unusable_keys(&why)),
         }
         last
@@ -152,7 +154,10 @@ impl Reading<'_> {
                 return Some(Arc::new(revoked));
             }
             Err(why) => match &last {
-                Some(_) => self.stale(table, &why, "the last list that could be read is in force"),
+                Some(_) => {
+                    let meaning = "the last list that could be read is in force";
+                    self.stale(table, &why, Meaning::Fixed(meaning));
+                }
                 None => self.problems.push(table.unusable(&why)),
             },
         }
@@ -174,7 +179,7 @@ impl Reading<'_> {
                 let last = known.and_then(|known| known.last_good(config));
                 match &last {
                     Some(last) => {
-                        self.stale(&table, &why, &report::believed(last, config.max_stale));
+                        self.stale(&table, &why, Meaning::of_keys(last, config.max_stale));
                     }
                     None => self.problems.push(table.unusable(&why)),
                 }
@@ -196,7 +201,7 @@ impl Reading<'_> {
                 for why in kept {
                     let meaning = "the last good certificates, authorities and revocations are in \
                                    force";
-                    self.stale(&table, &why, meaning);
+                    self.stale(&table, &why, Meaning::Fixed(meaning));
                 }
                 self.read.listeners.insert(name.clone(), usable);
             }
@@ -213,7 +218,7 @@ impl Reading<'_> {
                 match &last {
                     Some(_) => {
                         let meaning = "its last good authorities and certificate are in force";
-                        self.stale(&table, &why, meaning);
+                        self.stale(&table, &why, Meaning::Fixed(meaning));
                     }
                     None => self.problems.push(table.unusable(&why)),
                 }
@@ -231,7 +236,7 @@ impl Reading<'_> {
         let before = self.in_use.map(|in_use| in_use.config);
         for secret in secrets::unusable(config, before) {
             match secret.in_use {
-                true => self.stale(&secret.table, &secret.why, secret.meaning),
+                true => self.stale(&secret.table, &secret.why, Meaning::Fixed(secret.meaning)),
                 false => self.problems.push(secret.unusable()),
             }
         }

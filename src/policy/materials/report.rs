@@ -2,13 +2,11 @@
 
 use crate::config::Place;
 use crate::config::diagnostic::Diagnostic;
-use crate::policy::held::Held;
 use crate::policy::jwt::UnusableKeys;
 use crate::policy::lines::Remarks;
 use crate::tls::Certified;
 use std::fmt::Display;
 use std::path::Path;
-use std::time::Duration;
 
 /// A table that names files.
 pub(super) struct Table<'c> {
@@ -102,24 +100,6 @@ impl<'c> Table<'c> {
         let message = format!("`{}` has a file without keys", self.name);
         let diagnostic = self.at(Diagnostic::warning("TY0327", message), "no key is accepted");
         diagnostic.help("one `CONSUMER:SHA256` per line: printf %s KEY | sha256sum")
-    }
-}
-
-/// Until when something that a file held before is believed.
-pub(super) fn believed<T>(held: &Held<T>, max_stale: Duration) -> String {
-    let Held::Kept { lost, .. } = held else {
-        return String::new();
-    };
-    let end = i64::try_from(lost.saturating_add(max_stale.as_secs())).unwrap_or(i64::MAX);
-    let now = jiff::Timestamp::now().as_second();
-    match jiff::Timestamp::from_second(end) {
-        Ok(end) if end.as_second() > now => {
-            format!("the last good keys are believed until {end} (`max_stale`)")
-        }
-        Ok(end) => {
-            format!("the last good keys have not been accepted since {end} (`max_stale`)")
-        }
-        Err(_) => "the last good keys are believed".to_owned(),
     }
 }
 
