@@ -212,7 +212,11 @@ test("a broken configuration shows its caret, a sound one what it changes", asyn
   await page.getByRole("button", { name: "Generation 1" }).click();
   await page.getByRole("button", { name: "Roll back to this" }).click();
   await page.getByTestId("confirm").click();
-  await until("the first text", async () => (await scene.api("GET", "/v1/status")).config.rolled_back_to === 1);
+  // The first text is the file's: what was applied is gone, and there is no drift.
+  await until("the first text", async () => {
+    const { applied, rolled_back_to } = (await scene.api("GET", "/v1/status")).config;
+    return !applied && rolled_back_to === null;
+  });
   assert.deepEqual(page.wrong, []);
   await page.context().close();
 });
