@@ -170,7 +170,12 @@ fn a_pipe_in_the_place_of_a_file_holds_nothing_up() {
         let made = std::process::Command::new("mkfifo").arg(&path).status();
         assert!(made.unwrap().success());
         for verb in [["check", "-q"], ["run", "-c"]] {
-            let output = tyrian().args(verb).arg(&main).output().unwrap();
+            let mut command = tyrian();
+            let command = command.args(verb).arg(&main);
+            let output = command
+                .env("TYRIAN_STATE", dir.path().join("state"))
+                .output();
+            let output = output.unwrap();
             assert!(!output.status.success(), "{verb:?}, {name}");
         }
         std::fs::rename(dir.path().join("aside"), &path).unwrap();

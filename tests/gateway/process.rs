@@ -107,6 +107,7 @@ fn what_cannot_be_put_to_work_is_told_with_its_place() {
     let mut run = tyrian();
     run.args(["run", "-c"])
         .arg(&file)
+        .env("TYRIAN_STATE", dir.path())
         .env("TYRIAN_LOG", "a=b=c");
     let done = run.env("TYRIAN_LOG_FORMAT", "xml").output().unwrap();
     assert_eq!(done.status.code(), Some(78));
