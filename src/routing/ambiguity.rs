@@ -10,10 +10,9 @@ use super::table::{Action, Table};
 use super::{RouteId, View};
 
 /// Whether a path in normal form has any byte that a second parser might read differently. Most
-/// paths have none; the loop has no early end, so that it is vectorised.
+/// paths have none.
 pub(super) fn is_possible(path: &str) -> bool {
-    let odd = |byte: u8| byte == b'%' || byte == b';';
-    path.bytes().fold(false, |found, byte| found | odd(byte))
+    memchr::memchr2(b'%', b';', path.as_bytes()).is_some()
 }
 
 /// The other paths that a parser behind us may see in a path in normal form, each in normal form,
@@ -122,7 +121,8 @@ fn normal_form(bytes: &[u8], decoded: bool, backslash_separates: bool) -> Option
 impl Table {
     /// Whether a request on `route` has to be refused for its path.
     pub(super) fn refuses_path(&self, route: RouteId, view: &View) -> bool {
-        is_possible(view.path)
+        self.policies_differ
+            && is_possible(view.path)
             && self
                 .rule(route)
                 .is_some_and(|rule| !rule.allows_ambiguous_paths)
