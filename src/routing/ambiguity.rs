@@ -119,10 +119,14 @@ fn normal_form(bytes: &[u8], decoded: bool, backslash_separates: bool) -> Option
 }
 
 impl Table {
+    /// The cheap look that spares most requests the search.
+    fn other_reading_is_possible(&self, view: &View) -> bool {
+        self.policies_differ && is_possible(view.path)
+    }
+
     /// Whether a request on `route` has to be refused for its path.
     pub(super) fn refuses_path(&self, route: RouteId, view: &View) -> bool {
-        self.policies_differ
-            && is_possible(view.path)
+        self.other_reading_is_possible(view)
             && self
                 .rule(route)
                 .is_some_and(|rule| !rule.allows_ambiguous_paths)
@@ -135,7 +139,7 @@ impl Table {
     pub fn other_reading(&self, route: RouteId, view: &View) -> Option<(String, RouteId)> {
         let rule = self.rule(route)?;
         let upstream_sees_it = matches!(rule.action, Action::Service(_));
-        if !self.policies_differ || !upstream_sees_it || !is_possible(view.path) {
+        if !upstream_sees_it || !self.other_reading_is_possible(view) {
             return None;
         }
         readings(view.path).into_iter().find_map(|path| {
