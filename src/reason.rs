@@ -1,8 +1,9 @@
 //! Why a request was refused: the closed vocabulary of answers, logs and metrics.
 
-mod explained;
+mod rows;
 
-use crate::counts::LabelValue;
+pub use rows::Reason;
+
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -43,174 +44,105 @@ impl From<String> for Detail {
     }
 }
 
-/// One reason; its name and status are a promise (see `docs/reference`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    ApiKey,
-    AuthDenied,
-    AuthUnavailable,
-    BadRequest,
-    BodyTooLarge,
-    BreakerOpen,
-    ClientClosed,
-    ColorUnknown,
-    HeadersTooLarge,
-    InternalError,
-    JwtAlgorithm,
-    JwtBadClaims,
-    JwtBadSignature,
-    JwtExpired,
-    /// Keys of its issuer have never been there, so no token can be verified.
-    JwtKeysUnavailable,
-    JwtMalformed,
-    JwtMissing,
-    JwtNotYetValid,
-    JwtScope,
-    JwtUnknownKey,
-    MethodNotAllowed,
-    NoHealthyEndpoint,
-    NoRoute,
-    Overloaded,
-    Plugin,
-    RateLimited,
-    RequestTimeout,
-    TooManyInFlight,
-    UpstreamConnect,
-    UpstreamProtocol,
-    UpstreamReset,
-    UpstreamTimeout,
+/// One row of the table of reasons.
+#[derive(Debug)]
+struct Row {
+    /// The word in answers, logs and metrics.
+    name: &'static str,
+    /// The HTTP status of the answer (for `client_closed`, of the log line).
+    status: u16,
+    /// The status of an answer to gRPC, one of [`grpc`].
+    grpc: &'static str,
+    fault: Party,
+    /// The value of `Proxy-Status` (RFC 9209).
+    proxy_status: &'static str,
+    /// What clients are told, unless the place that refuses knows more.
+    text: &'static str,
+    /// What the reason means, for people.
+    means: &'static str,
+    /// Where they should look.
+    look: &'static str,
 }
 
-impl LabelValue for Reason {
-    const ALL: &'static [Self] = &Self::ALL;
+/// Those who can be the cause of a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Party {
+    /// The request itself, or what its sender may do.
+    Client,
+    /// The gateway, or a service that it needs to judge requests.
+    Gateway,
+    /// The service that the request is for.
+    Upstream,
+}
 
-    fn index(self) -> usize {
-        self as usize
-    }
+/// Status codes of gRPC as header values.
+pub mod grpc {
+    pub const CANCELLED: &str = "1";
+    pub const UNKNOWN: &str = "2";
+    pub const INVALID_ARGUMENT: &str = "3";
+    pub const DEADLINE_EXCEEDED: &str = "4";
+    pub const PERMISSION_DENIED: &str = "7";
+    pub const RESOURCE_EXHAUSTED: &str = "8";
+    pub const UNIMPLEMENTED: &str = "12";
+    pub const INTERNAL: &str = "13";
+    pub const UNAVAILABLE: &str = "14";
+    pub const UNAUTHENTICATED: &str = "16";
 }
 
 impl Reason {
-    /// Every reason, in the order of the enum; the index of one is `reason as usize`.
-    pub const ALL: [Self; 32] = [
-        Self::ApiKey,
-        Self::AuthDenied,
-        Self::AuthUnavailable,
-        Self::BadRequest,
-        Self::BodyTooLarge,
-        Self::BreakerOpen,
-        Self::ClientClosed,
-        Self::ColorUnknown,
-        Self::HeadersTooLarge,
-        Self::InternalError,
-        Self::JwtAlgorithm,
-        Self::JwtBadClaims,
-        Self::JwtBadSignature,
-        Self::JwtExpired,
-        Self::JwtKeysUnavailable,
-        Self::JwtMalformed,
-        Self::JwtMissing,
-        Self::JwtNotYetValid,
-        Self::JwtScope,
-        Self::JwtUnknownKey,
-        Self::MethodNotAllowed,
-        Self::NoHealthyEndpoint,
-        Self::NoRoute,
-        Self::Overloaded,
-        Self::Plugin,
-        Self::RateLimited,
-        Self::RequestTimeout,
-        Self::TooManyInFlight,
-        Self::UpstreamConnect,
-        Self::UpstreamProtocol,
-        Self::UpstreamReset,
-        Self::UpstreamTimeout,
-    ];
-
-    /// The reason of this name.
+    /// Returns the reason of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
 
-    /// The word in answers, logs and metrics.
+    /// Returns the word in answers, logs and metrics.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::ApiKey => "api_key",
-            Self::AuthDenied => "auth_denied",
-            Self::AuthUnavailable => "auth_unavailable",
-            Self::BadRequest => "bad_request",
-            Self::BodyTooLarge => "body_too_large",
-            Self::BreakerOpen => "breaker_open",
-            Self::ClientClosed => "client_closed",
-            Self::ColorUnknown => "color_unknown",
-            Self::HeadersTooLarge => "headers_too_large",
-            Self::InternalError => "internal_error",
-            Self::JwtAlgorithm => "jwt_algorithm",
-            Self::JwtBadClaims => "jwt_bad_claims",
-            Self::JwtBadSignature => "jwt_bad_signature",
-            Self::JwtExpired => "jwt_expired",
-            Self::JwtKeysUnavailable => "jwt_keys_unavailable",
-            Self::JwtMalformed => "jwt_malformed",
-            Self::JwtMissing => "jwt_missing",
-            Self::JwtNotYetValid => "jwt_not_yet_valid",
-            Self::JwtScope => "jwt_scope",
-            Self::JwtUnknownKey => "jwt_unknown_key",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::NoHealthyEndpoint => "no_healthy_endpoint",
-            Self::NoRoute => "no_route",
-            Self::Overloaded => "overloaded",
-            Self::Plugin => "plugin",
-            Self::RateLimited => "rate_limited",
-            Self::RequestTimeout => "request_timeout",
-            Self::TooManyInFlight => "too_many_in_flight",
-            Self::UpstreamConnect => "upstream_connect",
-            Self::UpstreamProtocol => "upstream_protocol",
-            Self::UpstreamReset => "upstream_reset",
-            Self::UpstreamTimeout => "upstream_timeout",
-        }
+        self.row().name
     }
 
-    /// The HTTP status of the answer (for `client_closed`, of the log line).
+    /// Returns the HTTP status of the answer (for `client_closed`, of the log line).
     pub const fn status(self) -> u16 {
-        match self {
-            Self::BadRequest | Self::ColorUnknown => 400,
-            Self::ApiKey
-            | Self::JwtAlgorithm
-            | Self::JwtBadClaims
-            | Self::JwtBadSignature
-            | Self::JwtExpired
-            | Self::JwtMalformed
-            | Self::JwtMissing
-            | Self::JwtNotYetValid
-            | Self::JwtUnknownKey => 401,
-            Self::AuthDenied | Self::JwtScope | Self::Plugin => 403,
-            Self::NoRoute => 404,
-            Self::MethodNotAllowed => 405,
-            Self::RequestTimeout => 408,
-            Self::BodyTooLarge => 413,
-            Self::RateLimited => 429,
-            Self::HeadersTooLarge => 431,
-            Self::ClientClosed => 499,
-            Self::InternalError => 500,
-            Self::UpstreamConnect | Self::UpstreamProtocol | Self::UpstreamReset => 502,
-            Self::AuthUnavailable
-            | Self::BreakerOpen
-            | Self::JwtKeysUnavailable
-            | Self::NoHealthyEndpoint
-            | Self::Overloaded
-            | Self::TooManyInFlight => 503,
-            Self::UpstreamTimeout => 504,
-        }
+        self.row().status
+    }
+
+    /// Returns the gRPC status of the answer. [`Plugin`](Self::Plugin) and
+    /// [`AuthDenied`](Self::AuthDenied) may come with a status of their own, which decides then.
+    pub const fn grpc_status(self) -> &'static str {
+        self.row().grpc
+    }
+
+    /// Returns the value of `Proxy-Status`, unless the kind of failure is known more exactly.
+    pub const fn proxy_status(self) -> &'static str {
+        self.row().proxy_status
+    }
+
+    /// Returns who is the cause.
+    pub const fn fault(self) -> Party {
+        self.row().fault
+    }
+
+    /// Returns the usual text for clients.
+    pub const fn text(self) -> &'static str {
+        self.row().text
+    }
+
+    /// Returns what the reason means and what helps, as `tyrian explain REASON` prints it.
+    pub fn explanation(self) -> String {
+        let Row {
+            name,
+            status,
+            means,
+            look,
+            ..
+        } = self.row();
+        let status = match self {
+            Self::ClientClosed => format!("{status} in the log, no answer"),
+            Self::AuthDenied | Self::Plugin => format!("{status}, or its own status"),
+            _ => status.to_string(),
+        };
+        format!("{name}: {status}\n\n{means}\n\n{look}\n")
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Reason;
-
-    #[test]
-    fn all_is_in_the_order_of_the_enum() {
-        for (index, reason) in Reason::ALL.iter().enumerate() {
-            assert_eq!(*reason as usize, index);
-        }
-    }
-}
+mod tests;

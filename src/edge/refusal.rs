@@ -3,7 +3,7 @@
 use super::context::{Journey, Refusal};
 use super::head::Refused;
 use super::{answer, grpc, returning, trail};
-use crate::reason::Reason;
+use crate::reason::{Reason, grpc as status};
 use crate::telemetry::trace::context::Hex;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -119,42 +119,10 @@ fn completed(
     Some(body)
 }
 
-/// The request was sound, and not wanted.
-const DENIED: &str = "tyrian; error=http_request_denied";
-
 /// RFC 9209: who refused, and what kind of failure it was.
 pub fn proxy_status(refusal: &Refusal) -> &'static str {
     let known_as = refusal.more.as_deref().and_then(|more| more.error);
-    known_as.unwrap_or_else(|| usual_status(refusal.reason))
-}
-
-fn usual_status(reason: Reason) -> &'static str {
-    match reason {
-        Reason::BadRequest | Reason::RequestTimeout => "tyrian; error=http_request_error",
-        Reason::BodyTooLarge | Reason::HeadersTooLarge => "tyrian; error=http_request_error",
-        Reason::ColorUnknown | Reason::MethodNotAllowed => DENIED,
-        Reason::JwtAlgorithm | Reason::JwtBadClaims | Reason::JwtBadSignature => DENIED,
-        Reason::JwtExpired | Reason::JwtMalformed | Reason::JwtMissing => DENIED,
-        Reason::JwtNotYetValid | Reason::JwtScope | Reason::JwtUnknownKey => DENIED,
-        Reason::ApiKey | Reason::AuthDenied | Reason::RateLimited => DENIED,
-        Reason::Plugin => DENIED,
-        Reason::AuthUnavailable => {
-            "tyrian; error=proxy_internal_error; details=\"auth_unavailable\""
-        }
-        Reason::JwtKeysUnavailable => {
-            "tyrian; error=proxy_internal_error; details=\"jwt_keys_unavailable\""
-        }
-        Reason::BreakerOpen => "tyrian; error=destination_unavailable; details=\"breaker_open\"",
-        Reason::TooManyInFlight => "tyrian; error=connection_limit_reached",
-        Reason::NoRoute => "tyrian; error=destination_not_found",
-        Reason::NoHealthyEndpoint => "tyrian; error=destination_unavailable",
-        Reason::Overloaded => "tyrian; error=connection_limit_reached",
-        Reason::UpstreamConnect => "tyrian; error=connection_refused",
-        Reason::UpstreamProtocol => "tyrian; error=http_protocol_error",
-        Reason::UpstreamReset => "tyrian; error=http_response_incomplete",
-        Reason::UpstreamTimeout => "tyrian; error=http_response_timeout",
-        Reason::ClientClosed | Reason::InternalError => "tyrian; error=proxy_internal_error",
-    }
+    known_as.unwrap_or_else(|| refusal.reason.proxy_status())
 }
 
 /// gRPC clients read trailers, not statuses: an answer of trailers alone, with HTTP 200.
@@ -188,40 +156,25 @@ const IN_TRAILERS: [HeaderName; 4] = [
     HeaderName::from_static("ratelimit-policy"),
 ];
 
-/// gRPC's own table of HTTP statuses, for answers whose status somebody else has chosen.
+/// gRPC's own table of HTTP statuses, for answers whose status is not the gateway's choice.
 const fn grpc_status_of(http: u16) -> &'static str {
     match http {
-        400 => "13",                   // INTERNAL
-        401 => "16",                   // UNAUTHENTICATED
-        403 => "7",                    // PERMISSION_DENIED
-        404 => "12",                   // UNIMPLEMENTED
-        429 | 502 | 503 | 504 => "14", // UNAVAILABLE
-        _ => "2",                      // UNKNOWN
+        400 => status::INTERNAL,
+        401 => status::UNAUTHENTICATED,
+        403 => status::PERMISSION_DENIED,
+        404 => status::UNIMPLEMENTED,
+        429 | 502 | 503 | 504 => status::UNAVAILABLE,
+        _ => status::UNKNOWN,
     }
 }
 
-/// What a refusal is in the words of gRPC.
-fn grpc_status(refusal: &Refusal) -> &'static str {
+/// Returns the gRPC status of a refusal: that of its reason, but where a plugin or a service that
+/// was asked has chosen the HTTP status.
+const fn grpc_status(refusal: &Refusal) -> &'static str {
     match refusal.reason {
         Reason::Plugin => grpc_status_of(refusal.status),
-        Reason::AuthDenied if refusal.status == 401 => "16", // UNAUTHENTICATED
-
-        Reason::BadRequest | Reason::ColorUnknown => "3", // INVALID_ARGUMENT
-        Reason::JwtScope | Reason::AuthDenied => "7",     // PERMISSION_DENIED
-        Reason::RateLimited => "8",                       // RESOURCE_EXHAUSTED
-        Reason::JwtAlgorithm | Reason::JwtBadClaims | Reason::JwtBadSignature => "16",
-        Reason::JwtExpired | Reason::JwtMalformed | Reason::JwtMissing => "16",
-        Reason::JwtNotYetValid | Reason::JwtUnknownKey => "16",
-        Reason::ApiKey => "16",                             // UNAUTHENTICATED
-        Reason::NoRoute | Reason::MethodNotAllowed => "12", // UNIMPLEMENTED
-        Reason::BodyTooLarge | Reason::HeadersTooLarge => "8", // RESOURCE_EXHAUSTED
-        Reason::RequestTimeout | Reason::UpstreamTimeout => "4", // DEADLINE_EXCEEDED
-        Reason::ClientClosed => "1",                        // CANCELLED
-        Reason::InternalError => "13",                      // INTERNAL
-        Reason::NoHealthyEndpoint | Reason::Overloaded => "14", // UNAVAILABLE
-        Reason::UpstreamConnect | Reason::UpstreamProtocol | Reason::UpstreamReset => "14",
-        Reason::AuthUnavailable | Reason::BreakerOpen | Reason::TooManyInFlight => "14",
-        Reason::JwtKeysUnavailable => "14",
+        Reason::AuthDenied if refusal.status == 401 => status::UNAUTHENTICATED,
+        reason => reason.grpc_status(),
     }
 }
 

@@ -26,6 +26,13 @@ pub struct More {
     pub error: Option<&'static str>,
 }
 
+/// Makes a refusal of the reason alone: its status, its usual text.
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self::new(reason, reason.text())
+    }
+}
+
 impl Refusal {
     pub fn new(reason: Reason, detail: &'static str) -> Self {
         Self {

@@ -127,7 +127,7 @@ impl ProxyHttp for Road {
                 let refusal = admit::ambiguous_path(session.req_header(), journey);
                 Err(refused(journey, refusal))
             }
-            Outcome::Refuse(reason) => Err(refused(journey, refusal_of(reason))),
+            Outcome::Refuse(reason) => Err(refused(journey, reason.into())),
             Outcome::Respond | Outcome::Redirect => {
                 match respond::from_route(session, journey).await? {
                     None => Ok(true),
@@ -407,16 +407,4 @@ impl ProxyHttp for Road {
 /// Why a request may not go further, as was found before it came here.
 fn judged(session: &Session) -> Option<Refused> {
     session.req_header().extensions.get().copied()
-}
-
-fn refusal_of(reason: Reason) -> Refusal {
-    use Reason::{ColorUnknown, MethodNotAllowed, NoHealthyEndpoint, NoRoute};
-    let detail = match reason {
-        NoRoute => "no route matches this request",
-        MethodNotAllowed => "the route does not serve this method",
-        ColorUnknown => "the color of this request is not configured",
-        NoHealthyEndpoint => "no healthy endpoint is left",
-        _ => "the request was refused",
-    };
-    Refusal::new(reason, detail)
 }

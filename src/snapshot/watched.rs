@@ -3,7 +3,7 @@
 use super::Route;
 use crate::config::route::Target;
 use crate::config::{Config, Name, route};
-use crate::reason::Reason;
+use crate::reason::{Party, Reason};
 use crate::routing::{ColorId, Decision, VersionId};
 use crate::telemetry::watch::Pair;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ impl Watched {
         // A policy's refusal says nothing about a version, nor does a client that left.
         let judged = match ended.refused {
             None => ended.status != 0 && ended.version.is_some(),
-            Some(reason) => blames_upstream(reason),
+            Some(reason) => reason.fault() == Party::Upstream,
         };
         if !judged {
             return;
@@ -93,18 +93,6 @@ impl Watched {
 /// exceeded, unimplemented, internal, unavailable, data loss.
 pub fn grpc_fails(status: u8) -> bool {
     matches!(status, 2 | 4 | 12 | 13 | 14 | 15)
-}
-
-fn blames_upstream(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::BreakerOpen
-            | Reason::NoHealthyEndpoint
-            | Reason::UpstreamConnect
-            | Reason::UpstreamReset
-            | Reason::UpstreamProtocol
-            | Reason::UpstreamTimeout
-    )
 }
 
 #[cfg(test)]

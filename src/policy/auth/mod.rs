@@ -65,7 +65,7 @@ impl Denial {
     fn new(reason: Reason) -> Self {
         Self {
             reason,
-            detail: words(reason),
+            detail: reason.text(),
             told: None,
             realm: None,
             scope: None,
@@ -211,24 +211,6 @@ fn wanted_scope(provider: &jwt::Provider) -> String {
         .map(String::as_str)
         .collect();
     scopes.join(" ")
-}
-
-const fn words(reason: Reason) -> &'static str {
-    match reason {
-        Reason::JwtMissing => "a token is required",
-        Reason::JwtMalformed => "the token is malformed",
-        Reason::JwtExpired => "the token has expired",
-        Reason::JwtNotYetValid => "the token is not valid yet",
-        Reason::JwtBadSignature => "the token's signature is wrong",
-        Reason::JwtBadClaims => "the token's claims are not acceptable",
-        Reason::JwtUnknownKey => "the token's key is not known",
-        Reason::JwtKeysUnavailable => "the token cannot be checked now",
-        Reason::JwtAlgorithm => "the token's algorithm is not accepted",
-        Reason::JwtScope => "the token does not grant enough",
-        Reason::ApiKey => "a valid API key is required",
-        Reason::AuthUnavailable => "authorization cannot be checked now",
-        _ => "not authorized",
-    }
 }
 
 /// Builds all authorities of a configuration; what `previous` knows and is still true is kept.
