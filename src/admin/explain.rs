@@ -11,7 +11,9 @@ use crate::policy::limit::Facts;
 use crate::question::{Holder, Question, World};
 use crate::reason::Reason;
 use crate::routing::explain::{Endpoint, Explanation, PassedOver, Policy, Refused};
-use crate::routing::{Availability, ColorId, ServiceId, VersionId, View};
+use crate::routing::{
+    Availability, ColorId, FallbackReason, Fallbacks, ServiceId, VersionId, View,
+};
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::{EndpointState, Health, Version};
 use axum::Json;
@@ -88,7 +90,7 @@ impl World for Running<'_> {
         let color = color.and_then(|name| self.0.table.color_named(name));
         limits(route, view, explanation);
         places(explanation, "route in flight", route.cap.as_deref());
-        if let Some(service) = route.service {
+        if let Some(service) = route.service() {
             let cap = self
                 .0
                 .service(service)
@@ -114,7 +116,7 @@ impl Running<'_> {
         let decided = explanation.version.as_deref().and_then(at);
         self.not_decided(id, color, explanation);
         let Some(mut at) = decided else { return };
-        let mut named = false;
+        let mut fallbacks = Fallbacks::default();
         while let Some(version) = service.versions.get(at) {
             let (available, broken) = (version.available(), version.broken());
             if available && !broken {
@@ -122,11 +124,11 @@ impl Running<'_> {
             }
             passes_over(explanation, version);
             let from = VersionId(at as u16);
-            let other = match available && !std::mem::replace(&mut named, true) {
-                true => self.0.named_by_breaker(id, from, color),
-                false => None,
+            let why = match available {
+                true => FallbackReason::Breaker,
+                false => FallbackReason::Unhealthy,
             };
-            let Some(other) = other.or_else(|| self.0.default_instead(id, from, color)) else {
+            let Some(other) = fallbacks.next(&self.0.table, id, from, color, why) else {
                 let refusal = match available {
                     true => left_alone(version),
                     false => refused(Reason::NoHealthyEndpoint),
@@ -148,20 +150,16 @@ impl Running<'_> {
         let Some(service) = self.0.service(id) else {
             return;
         };
-        let config = &self.0.config;
-        let color = color.and_then(|id| config.colors.get(&self.0.color(id)?.name));
-        let own = color.and_then(|color| color.versions.get(&service.name));
-        let default = config
-            .services
-            .get(&service.name)
-            .map(|service| &service.default);
+        let table = &self.0.table;
+        let own = color.and_then(|color| table.version_of_color(color, id));
+        let default = table.default_version(id);
         let fell_back = explanation.color.reason.is_some();
         let candidates = [
             own.filter(|_| fell_back),
             default.filter(|_| explanation.version.is_none()),
         ];
-        for name in candidates.into_iter().flatten() {
-            let version = service.version_named(name);
+        for candidate in candidates.into_iter().flatten() {
+            let version = service.versions.get(usize::from(candidate.0));
             if let Some(version) = version.filter(|known| !known.available() || known.broken()) {
                 passes_over(explanation, version);
                 breaker_now(explanation, version);

@@ -16,6 +16,7 @@ use super::upkeep::Importance;
 use super::values::{bounded, parsed};
 use super::{Name, Place};
 use crate::{table, words};
+use http::HeaderValue;
 use std::fmt::Write;
 
 pub use super::matches::{HostMatch, Match, PathMatch, Segment, ValueMatch};
@@ -104,7 +105,7 @@ pub enum Target {
     Respond {
         status: u16,
         text: String,
-        content_type: String,
+        content_type: HeaderValue,
     },
     /// With `keep_path` the request's path and query follow the location.
     Redirect {
@@ -232,7 +233,7 @@ fn target(name: &Name, table: &mut Table, node: &Node, cx: &Cx) -> Option<Target
         ) => Some(Target::Respond {
             status: status.0,
             text,
-            content_type,
+            content_type: content_type.0,
         }),
         (
             None,
@@ -295,7 +296,7 @@ table! {
         /// Body.
         "text" => text: String = (String::new()) "\"\"",
         /// Media type of the body.
-        "content_type" => content_type: String = ("text/plain; charset=utf-8".to_owned()) "\"text/plain; charset=utf-8\"",
+        "content_type" => content_type: MediaType = (MediaType(TEXT_PLAIN)) "\"text/plain; charset=utf-8\"",
     }
 }
 
@@ -309,6 +310,23 @@ table! {
         "to" => to: Location = required,
         /// Whether the request's path and query follow it.
         "keep_path" => keep_path: bool = (false) "false",
+    }
+}
+
+const TEXT_PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// The value of `Content-Type`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MediaType(pub HeaderValue);
+
+impl Read for MediaType {
+    fn read(node: &Node, cx: &Cx) -> Option<Self> {
+        let what = "a media type, such as \"text/html; charset=utf-8\"";
+        parsed(node, cx, what, |text| text.parse().ok().map(Self))
+    }
+
+    fn shape() -> Shape {
+        Shape::Text("media type", "")
     }
 }
 

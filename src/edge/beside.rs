@@ -74,5 +74,5 @@ pub fn recall(session: &Session, journey: &Journey, refusal: Refusal) -> Refusal
     let mut headers = answer.headers.clone();
     compress::kept(&mut headers, journey);
     headers.push((header::AGE, HeaderValue::from(answer.age().as_secs())));
-    refusal.answering(200, headers, answer.body.to_vec())
+    refusal.answering(200, headers, answer.body)
 }

@@ -14,7 +14,7 @@ use crate::policy::breaker::{Outcome, Permit};
 use crate::policy::in_flight::Place;
 use crate::policy::jwt::Verified;
 use crate::policy::last_good::Reading;
-use crate::routing::{ColorId, Decision, RouteId, ServiceId, VersionId};
+use crate::routing::{ColorId, Decision, Fallbacks, RouteId, ServiceId, VersionId};
 use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::Metrics;
 use crate::telemetry::series::RouteSeries;
@@ -136,8 +136,8 @@ pub struct Attempt {
     pub since: Option<Instant>,
     /// Time spent waiting for upstreams, over all tries.
     pub upstream_time: Duration,
-    /// A breaker has sent it to another version already.
-    pub rerouted: bool,
+    /// The other versions that it may still meet.
+    pub fallbacks: Fallbacks,
 }
 
 /// How a try ended.

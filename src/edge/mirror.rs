@@ -148,7 +148,10 @@ fn send(journey: &mut Journey) {
     let Some(mirror) = journey.route().and_then(|route| route.mirror.clone()) else {
         return;
     };
-    let Some(errands) = goal(&mirror, journey) else {
+    let color = journey.requested_color();
+    let route = journey.route();
+    let goal = route.and_then(|route| journey.snapshot.mirror_version(route, color));
+    let Some(errands) = goal.and_then(|version| version.errands().cloned()) else {
         mirror.failed.fetch_add(1, Relaxed);
         return;
     };
@@ -166,18 +169,6 @@ fn send(journey: &mut Journey) {
         body: copy.body.into(),
     };
     tokio::spawn(run(place, errand, errands, again, copy.original));
-}
-
-fn goal(mirror: &Mirror, journey: &Journey) -> Option<Arc<Errands>> {
-    let snapshot = &journey.snapshot;
-    let config = &snapshot.config;
-    let name = &mirror.config.service;
-    let color = journey.requested_color().and_then(|id| snapshot.color(id));
-    let color = color.and_then(|color| config.colors.get(&color.name)?.versions.get(name));
-    let default = config.services.get(name).map(|service| &service.default);
-    let version = mirror.config.version.as_ref().or(color).or(default)?;
-    let version = snapshot.service_named(name)?.version_named(version)?;
-    version.errands().cloned()
 }
 
 /// Sends a copy, and compares what comes back with what the original got.

@@ -112,7 +112,7 @@ fn denied(denial: Denial) -> Refusal {
     let mut refusal = Refusal::new(denial.reason, denial.detail);
     refusal.told.clone_from(&denial.told);
     if let Some(answer) = denial.answer {
-        return refusal.answering(answer.status, answer.headers, answer.body);
+        return refusal.answering(answer.status, answer.headers, answer.body.into());
     }
     if let Some(seconds) = denial.retry_after {
         return refusal.with(vec![(header::RETRY_AFTER, HeaderValue::from(seconds))]);

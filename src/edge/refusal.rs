@@ -24,8 +24,8 @@ pub async fn write(session: &mut Session, journey: &Journey, refusal: &Refusal) 
     let more = refusal.more.as_deref();
     let own = more.and_then(|more| more.body.as_ref());
     let body = match own {
-        None => problem(refusal, id, trace).into_bytes(),
-        Some(own) => completed(own, refusal, id, trace).unwrap_or_else(|| own.clone()),
+        None => problem(refusal, id, trace).into(),
+        Some(own) => completed(own, refusal, id, trace).map_or_else(|| own.clone(), Bytes::from),
     };
     let mut head = ResponseHeader::build(refusal.status, Some(12))?;
     if own.is_none() {
@@ -47,7 +47,7 @@ pub async fn write(session: &mut Session, journey: &Journey, refusal: &Refusal) 
     if refusal.status != 204 {
         head.set_content_length(body.len())?;
     }
-    answer::write(session, head, body.into()).await
+    answer::write(session, head, body).await
 }
 
 impl From<Refused> for Refusal {

@@ -1,6 +1,7 @@
 //! Why a request is not served: what its client, and what the log, will hear of it.
 
 use crate::reason::{Detail, Reason};
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ pub struct Refusal {
 pub struct More {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// In place of the problem document.
-    pub body: Option<Vec<u8>>,
+    pub body: Option<Bytes>,
     /// In place of the `Proxy-Status` that the reason has.
     pub error: Option<&'static str>,
 }
@@ -78,7 +79,7 @@ impl Refusal {
         mut self,
         status: u16,
         headers: Vec<(HeaderName, HeaderValue)>,
-        body: Vec<u8>,
+        body: Bytes,
     ) -> Self {
         self.status = status;
         self.more = Some(Arc::new(More {

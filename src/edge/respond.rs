@@ -2,9 +2,9 @@
 
 use super::context::{Journey, Refusal};
 use super::{admit, answer, returning};
-use crate::config::route::Target;
 use crate::reason::Reason;
 use crate::routing::rewrite;
+use crate::snapshot::Target;
 use bytes::Bytes;
 use http::header;
 use pingora::Result;
@@ -13,42 +13,30 @@ use pingora::proxy::Session;
 
 /// Answers as the route says. Returns the refusal of a request that the route cannot answer.
 pub async fn from_route(session: &mut Session, journey: &Journey) -> Result<Option<Refusal>> {
-    let config = &journey.snapshot.config;
-    let route = journey
-        .route()
-        .and_then(|route| config.routes.get(&route.name));
-    match route.map(|route| &route.target) {
-        Some(Target::Respond {
-            status,
-            text,
-            content_type,
-        }) => {
-            let mut head = ResponseHeader::build(*status, Some(5))?;
-            head.insert_header(header::CONTENT_TYPE, content_type.as_str())?;
-            send(session, journey, head, text).await?;
+    match journey.route().map(|route| &route.target) {
+        Some(Target::Fixed(answer)) => {
+            let mut head = ResponseHeader::build(answer.status, Some(5))?;
+            head.insert_header(header::CONTENT_TYPE, answer.content_type.clone())?;
+            send(session, journey, head, answer.body.clone()).await?;
             Ok(None)
         }
-        Some(Target::Redirect {
-            status,
-            location,
-            keep_path,
-        }) => {
+        Some(Target::Redirect(redirect)) => {
             let view = admit::view(session.req_header(), journey);
             let asked = rewrite::Asked {
                 host: view.host,
                 path: view.path,
                 query: view.query,
             };
-            let Some(location) = rewrite::location(location, *keep_path, asked) else {
+            let Some(location) = redirect.location(asked) else {
                 let what = "the request names no host, and its redirect needs one";
                 return Ok(Some(Refusal::new(Reason::BadRequest, what)));
             };
-            let mut head = ResponseHeader::build(*status, Some(5))?;
+            let mut head = ResponseHeader::build(redirect.status, Some(5))?;
             head.insert_header(header::LOCATION, location)?;
-            send(session, journey, head, "").await?;
+            send(session, journey, head, Bytes::new()).await?;
             Ok(None)
         }
-        Some(Target::Service(_)) | None => {
+        Some(Target::Upstream(_)) | None => {
             pingora::Error::e_explain(pingora::ErrorType::InternalError, "no fixed answer here")
         }
     }
@@ -58,19 +46,19 @@ pub async fn from_route(session: &mut Session, journey: &Journey) -> Result<Opti
 /// ends here too.
 pub async fn to_options(session: &mut Session, journey: &Journey) -> Result<()> {
     let head = ResponseHeader::build(204, Some(3))?;
-    send(session, journey, head, "").await
+    send(session, journey, head, Bytes::new()).await
 }
 
 async fn send(
     session: &mut Session,
     journey: &Journey,
     mut head: ResponseHeader,
-    text: &str,
+    body: Bytes,
 ) -> Result<()> {
     let bodiless = matches!(head.status.as_u16(), 204 | 304);
     if !bodiless {
-        head.set_content_length(text.len())?;
+        head.set_content_length(body.len())?;
     }
     returning::stamp(&mut head, journey)?;
-    answer::write(session, head, Bytes::copy_from_slice(text.as_bytes())).await
+    answer::write(session, head, body).await
 }

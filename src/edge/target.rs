@@ -2,11 +2,10 @@
 
 use super::context::{Attempt, Journey, Refusal};
 use super::{beside, grpc, peer};
-use crate::config::breaker as config;
 use crate::config::limit::KeyPart;
 use crate::policy::limit;
 use crate::reason::Reason;
-use crate::routing::{FallbackReason, VersionId, carried, claims};
+use crate::routing::{FallbackReason, carried, claims};
 use crate::upstream::balance::stable_hash;
 use crate::upstream::{Service, Version};
 use http::{HeaderMap, HeaderValue, header};
@@ -75,25 +74,22 @@ pub fn choose(session: &mut Session, journey: &mut Journey) -> Result<Box<HttpPe
 }
 
 fn nobody() -> Refusal {
-    Refusal::new(Reason::NoHealthyEndpoint, "no healthy endpoint is left")
+    Reason::NoHealthyEndpoint.into()
 }
 
 /// What is said while a breaker is open: what its table says, else when to come again.
 fn breaker_open(journey: &Journey, wait: Duration) -> Refusal {
-    let refusal = Refusal::new(Reason::BreakerOpen, "the upstream is being left alone");
+    let refusal = Refusal::from(Reason::BreakerOpen);
     let again = HeaderValue::from(limit::seconds(wait));
     let headers = vec![(header::RETRY_AFTER, again)];
-    let config = journey
-        .version()
-        .and_then(|version| version.breaker.as_ref());
-    let fallback = config.and_then(|breaker| breaker.config.fallback.as_ref());
-    let Some(config::Fallback::Fixed { status, text }) = fallback else {
+    let service = journey.service();
+    let Some(answer) = service.and_then(|service| service.breaker_answer.as_ref()) else {
         return refusal.with(headers);
     };
-    let text_plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    let mut headers = if *status >= 400 { headers } else { Vec::new() };
-    headers.push((header::CONTENT_TYPE, text_plain));
-    refusal.answering(*status, headers, text.clone().into_bytes())
+    let status = answer.status.as_u16();
+    let mut headers = if status >= 400 { headers } else { Vec::new() };
+    headers.push((header::CONTENT_TYPE, answer.content_type.clone()));
+    refusal.answering(status, headers, answer.body.clone())
 }
 
 /// What the hashing balancers go by: the service's key, else the client's address.
@@ -139,19 +135,16 @@ fn hash_of(service: &Service, headers: &HeaderMap, journey: &Journey) -> u64 {
     })
 }
 
-/// Turns to another version when the target has nobody left or is left alone: the one that its
-/// breaker names, or the default if the color allows it. Returns whether there is one.
+/// Turns to another version when the target has no endpoint left or its breaker is open. Returns
+/// whether there is one.
 fn fall_back(journey: &mut Journey, reason: FallbackReason) -> bool {
     let Some((service, version)) = journey.attempt.target else {
         return false;
     };
-    let other = match reason {
-        FallbackReason::Breaker => named_by_breaker(journey, version),
-        FallbackReason::Missing | FallbackReason::Unhealthy | FallbackReason::Expired => None,
-    };
     let color = journey.requested_color();
-    let other = other.or_else(|| journey.snapshot.default_instead(service, version, color));
-    let Some(other) = other else {
+    let table = &journey.snapshot.table;
+    let fallbacks = &mut journey.attempt.fallbacks;
+    let Some(other) = fallbacks.next(table, service, version, color, reason) else {
         return false;
     };
     journey.attempt.target = Some((service, other));
@@ -164,16 +157,6 @@ fn fall_back(journey: &mut Journey, reason: FallbackReason) -> bool {
         decision.color.reason = Some(reason);
     }
     true
-}
-
-/// Where the breaker of a version sends its requests while it is open; each version only once.
-fn named_by_breaker(journey: &mut Journey, from: VersionId) -> Option<VersionId> {
-    if std::mem::replace(&mut journey.attempt.rerouted, true) {
-        return None;
-    }
-    let (service, _) = journey.attempt.target?;
-    let color = journey.requested_color();
-    journey.snapshot.named_by_breaker(service, from, color)
 }
 
 /// When the try that begins now must have answered, and the exchange be over.

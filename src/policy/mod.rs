@@ -4,6 +4,7 @@
 pub mod adaptive;
 pub mod auth;
 pub mod breaker;
+mod fixed_answer;
 pub mod held;
 pub mod in_flight;
 pub mod jwt;
@@ -14,4 +15,5 @@ mod materials;
 pub mod mirror;
 pub mod overload;
 
+pub use fixed_answer::FixedAnswer;
 pub use materials::{InUse, Materials, Stale};

@@ -221,21 +221,17 @@ impl Coloring {
         !view.trusted && self.carried(view, true) != Carried::Nothing
     }
 
-    /// Whether a color never meets a version that is not its own.
-    pub fn isolated(&self, color: ColorId) -> bool {
-        let color = self.colors.get(usize::from(color.0));
-        color.is_some_and(|color| color.fallback == Fallback::Isolate)
+    /// Returns what happens when the color's version of a service cannot serve.
+    pub fn fallback(&self, color: ColorId) -> Option<Fallback> {
+        let color = self.colors.get(usize::from(color.0))?;
+        Some(color.fallback)
     }
 
-    /// The version that a color names for a service, and what happens when that version cannot
-    /// serve. `None`: the service is not named.
+    /// Returns the version that a color names for a service, if it names one.
     #[inline]
-    pub fn version(&self, color: ColorId, service: ServiceId) -> Option<(VersionId, Fallback)> {
+    pub fn version(&self, color: ColorId, service: ServiceId) -> Option<VersionId> {
         let color = self.colors.get(usize::from(color.0))?;
-        color
-            .by_service
-            .get(&service)
-            .map(|version| (*version, color.fallback))
+        color.by_service.get(&service).copied()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::table::{Action, MethodOnly};
 use super::{
-    Availability, ColorChoice, ColorId, Decision, FallbackReason, Outcome, RouteId, ServiceId,
-    Table, VersionId, View,
+    Availability, ColorChoice, ColorId, Decision, FallbackReason, Fallbacks, Outcome, RouteId,
+    ServiceId, Table, VersionId, View,
 };
 use crate::config::color::Fallback;
 use crate::reason::Reason;
@@ -64,7 +64,7 @@ impl Table {
         }
     }
 
-    /// The version of the color, or the default one.
+    /// Returns the version of the color, or the default one, or the one that takes over.
     fn serve(
         &self,
         route: RouteId,
@@ -73,61 +73,84 @@ impl Table {
         view: &View,
         availability: &impl Availability,
     ) -> Decision {
-        let uncontested = ColorChoice {
+        let mut choice = ColorChoice {
             requested: color,
             served: color,
             reason: None,
         };
-        let Some((default, split)) = self.services.get(service.0 as usize) else {
-            return refuse(Some(route), uncontested, Reason::NoHealthyEndpoint);
+        let Some(serving) = self.serving(service) else {
+            return refuse(Some(route), choice, Reason::NoHealthyEndpoint);
         };
-        let default = *default;
-        let split = split.as_ref().filter(|_| color.is_none());
-        if let Some(version) = split.and_then(|split| split.version(view))
-            && availability.available(service, version)
-            && !availability.broken(service, version)
-        {
-            return serve(route, uncontested, service, version);
-        }
         let expired = color.is_some_and(|color| self.coloring.expired(color));
-        let own = color.filter(|_| !expired);
-        let own = own.and_then(|color| self.coloring.version(color, service));
-        let mut choice = uncontested;
-        let mut version = default;
         if expired {
-            choice.served = None;
-            choice.reason = Some(FallbackReason::Expired);
-        } else if own.is_none() && color.is_some_and(|color| self.coloring.isolated(color)) {
-            choice.served = None;
-            choice.reason = Some(FallbackReason::Missing);
+            choice = without_color(choice, FallbackReason::Expired);
+        }
+        let color = color.filter(|_| !expired);
+        let own = color.and_then(|color| self.coloring.version(color, service));
+        if own.is_none() && self.is_isolated(color) {
+            let choice = without_color(choice, FallbackReason::Missing);
             return refuse(Some(route), choice, Reason::NoHealthyEndpoint);
         }
-        if let Some((own, fallback)) = own {
-            let available = availability.available(service, own);
-            let broken = available && own != default && availability.broken(service, own);
-            if available && !broken {
-                return serve(route, uncontested, service, own);
+        let split = serving
+            .split
+            .as_ref()
+            .filter(|_| choice.requested.is_none());
+        let split = || split.and_then(|split| split.version(view));
+        let mut version = own.or_else(split).unwrap_or(serving.default);
+        let mut fallbacks = Fallbacks::default();
+        while let Some(why) = trouble(availability, service, version, serving.default) {
+            if own.is_some() && choice.reason.is_none() {
+                choice = without_color(choice, why);
             }
-            let missing = !availability.exists(service, own);
-            choice.served = None;
-            choice.reason = Some(match (missing, broken) {
-                (true, _) => FallbackReason::Missing,
-                (_, true) => FallbackReason::Breaker,
-                _ => FallbackReason::Unhealthy,
-            });
-            if fallback != Fallback::Default || own == default {
-                let reason = match broken {
-                    true => Reason::BreakerOpen,
-                    false => Reason::NoHealthyEndpoint,
-                };
-                return refuse(Some(route), choice, reason);
-            }
-            version = default;
-        }
-        if !availability.available(service, version) {
-            return refuse(Some(route), choice, Reason::NoHealthyEndpoint);
+            let Some(other) = fallbacks.next(self, service, version, color, why) else {
+                return refuse(Some(route), choice, reason(why));
+            };
+            version = other;
         }
         serve(route, choice, service, version)
+    }
+
+    /// Whether a color never meets a version that is not its own.
+    fn is_isolated(&self, color: Option<ColorId>) -> bool {
+        let fallback = color.and_then(|color| self.coloring.fallback(color));
+        fallback == Some(Fallback::Isolate)
+    }
+}
+
+/// Returns why a version cannot serve now. The breaker of the default version is left to the try:
+/// where it is open, there may be an answer at hand.
+#[inline]
+fn trouble(
+    availability: &impl Availability,
+    service: ServiceId,
+    version: VersionId,
+    default: VersionId,
+) -> Option<FallbackReason> {
+    if !availability.available(service, version) {
+        return Some(match availability.exists(service, version) {
+            true => FallbackReason::Unhealthy,
+            false => FallbackReason::Missing,
+        });
+    }
+    let broken = version != default && availability.broken(service, version);
+    broken.then_some(FallbackReason::Breaker)
+}
+
+/// The refusal where no version takes over.
+const fn reason(why: FallbackReason) -> Reason {
+    match why {
+        FallbackReason::Breaker => Reason::BreakerOpen,
+        FallbackReason::Missing | FallbackReason::Unhealthy | FallbackReason::Expired => {
+            Reason::NoHealthyEndpoint
+        }
+    }
+}
+
+fn without_color(choice: ColorChoice, why: FallbackReason) -> ColorChoice {
+    ColorChoice {
+        served: None,
+        reason: Some(why),
+        ..choice
     }
 }
 

@@ -11,6 +11,7 @@ pub mod conditions;
 mod cursor;
 mod decide;
 pub mod explain;
+mod fallback;
 pub mod host;
 pub mod inputs;
 mod literals;
@@ -27,6 +28,7 @@ pub mod testing;
 mod tests;
 
 pub use coloring::Carried;
+pub use fallback::Fallbacks;
 pub use table::{InvalidRegex, Table};
 
 use crate::reason::Reason;

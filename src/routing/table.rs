@@ -6,7 +6,9 @@ use super::matcher::{Judge, Paths};
 use super::shares::{Key, Shares, Split};
 use super::signed::Vouched;
 use super::{ColorId, RouteId, ServiceId, VersionId, View};
+use crate::config::breaker::Fallback;
 use crate::config::route::{AmbiguousPaths, HostMatch, Route, Target};
+use crate::config::service::Service;
 use crate::config::{Config, Name};
 use http::{HeaderMap, Method};
 use rustc_hash::FxHashMap;
@@ -20,8 +22,8 @@ pub struct Table {
     levels: Vec<Level>,
     /// By [`RouteId`].
     pub(super) routes: Vec<Rule>,
-    /// By [`ServiceId`]: the default version, and who meets another one.
-    pub(super) services: Vec<(VersionId, Option<Split>)>,
+    /// By [`ServiceId`].
+    services: Vec<Serving>,
     pub(super) coloring: Coloring,
     /// Whether any two routes enforce different things.
     pub(super) policies_differ: bool,
@@ -59,6 +61,37 @@ pub enum Action {
     Service(ServiceId),
     Respond,
     Redirect,
+}
+
+/// Which versions of a service serve requests.
+#[derive(Debug)]
+pub(super) struct Serving {
+    pub default: VersionId,
+    /// Which requests without a color meet another version.
+    pub split: Option<Split>,
+    /// The version that its breaker names for the time that it is open.
+    pub breaker_fallback: Option<VersionId>,
+}
+
+impl Serving {
+    fn build(config: &Config, service: &Service) -> Self {
+        let id = |name: &Name| {
+            let index = service.versions.keys().position(|known| known == name);
+            index.map(|index| VersionId(index as u16))
+        };
+        let breaker = service.breaker.as_ref();
+        let breaker = breaker.and_then(|name| config.breakers.get(name));
+        let fallback = breaker.and_then(|breaker| breaker.fallback.as_ref());
+        Self {
+            // The check has seen that the default version exists.
+            default: id(&service.default).unwrap_or(VersionId(0)),
+            split: Split::build(service, &config.coloring.salt),
+            breaker_fallback: match fallback {
+                Some(Fallback::Version(name)) => id(name),
+                Some(Fallback::Fixed { .. } | Fallback::Cached(_)) | None => None,
+            },
+        }
+    }
 }
 
 /// Routes of one priority.
@@ -131,12 +164,7 @@ impl Table {
             services: config
                 .services
                 .values()
-                .map(|service| {
-                    (
-                        default_version(service),
-                        Split::build(service, &config.coloring.salt),
-                    )
-                })
+                .map(|service| Serving::build(config, service))
                 .collect(),
             coloring: Coloring::build(config)?,
             policies_differ: policies.len() > 1,
@@ -232,9 +260,26 @@ impl Table {
     }
 
     fn key(&self) -> Option<&Key> {
-        let of_splits = || self.services.iter().find_map(|(_, split)| split.as_ref());
+        let mut splits = self
+            .services
+            .iter()
+            .filter_map(|known| known.split.as_ref());
         let of_shares = self.coloring.shares().map(Shares::key);
-        of_shares.or_else(|| of_splits().map(Split::key))
+        of_shares.or_else(|| splits.next().map(Split::key))
+    }
+
+    pub(super) fn serving(&self, service: ServiceId) -> Option<&Serving> {
+        self.services.get(service.0 as usize)
+    }
+
+    /// Returns the version that serves requests whose color names no other.
+    pub fn default_version(&self, service: ServiceId) -> Option<VersionId> {
+        self.serving(service).map(|serving| serving.default)
+    }
+
+    /// Returns the version that a color names for a service, if it names one.
+    pub fn version_of_color(&self, color: ColorId, service: ServiceId) -> Option<VersionId> {
+        self.coloring.version(color, service)
     }
 
     pub(super) fn rule(&self, route: RouteId) -> Option<&Rule> {
@@ -257,14 +302,6 @@ fn action(route: &Route, services: &FxHashMap<&str, ServiceId>) -> Action {
         Target::Respond { .. } => Action::Respond,
         Target::Redirect { .. } => Action::Redirect,
     }
-}
-
-fn default_version(service: &crate::config::service::Service) -> VersionId {
-    let index = service
-        .versions
-        .keys()
-        .position(|name| *name == service.default);
-    VersionId(index.unwrap_or(0) as u16)
 }
 
 impl Level {

@@ -4,16 +4,16 @@
 use super::plugins;
 use super::rollout_series::RolloutsSeries;
 use super::route::Policies;
+use super::target::ServiceIds;
 use super::watched::watched;
-use super::{Color, ListenerSettings, Route, Snapshot};
+use super::{Color, ListenerSettings, MirrorTarget, Route, Snapshot, Target};
 use crate::config::jwt::TokenPlace;
-use crate::config::route::Target;
 use crate::config::{Config, Name};
 use crate::policy::limit::Limiter;
 use crate::policy::overload::Overload;
 use crate::policy::{Materials, auth};
+use crate::routing::Table;
 use crate::routing::inputs::Inputs;
-use crate::routing::{ServiceId, Table};
 use crate::state::Folder;
 use crate::telemetry::Metrics;
 use crate::telemetry::access_log::AccessLog;
@@ -244,28 +244,26 @@ fn routes(
         .flat_map(|snapshot| &snapshot.routes)
         .map(|route| (route.name.as_ref(), route))
         .collect();
-    let ids: HashMap<&str, usize> = services
-        .iter()
-        .enumerate()
-        .map(|(index, service)| (service.name.as_ref(), index))
-        .collect();
+    let ids = ServiceIds::of_all(config);
     let skipped = &config.telemetry.access_log.skip;
     config
         .routes
         .iter()
         .map(|(name, route)| {
-            let service = match &route.target {
-                Target::Service(service) => ids.get(service.as_ref()).and_then(|index| {
-                    let timeouts = services.get(*index)?.timeouts;
-                    Some((ServiceId(*index as u32), timeouts))
-                }),
-                Target::Respond { .. } | Target::Redirect { .. } => None,
+            let target = Target::build(&route.target, &ids);
+            let of_service = match &target {
+                Target::Upstream(service) => services.get(service.0 as usize),
+                Target::Fixed(_) | Target::Redirect(_) => None,
             };
+            let of_service = of_service.map(|service| service.timeouts);
+            let of_service = of_service.unwrap_or_default();
+            let mirror = route.mirror.as_ref();
             let logged = !skipped.contains(name);
             let before = before.get(name.as_ref()).copied();
             Route {
                 watched: watched(config, route, before),
-                ..Route::build(name, route, service, policies, logged, before)
+                mirror_target: mirror.map(|mirror| MirrorTarget::build(mirror, config, &ids)),
+                ..Route::build(name, route, target, of_service, policies, logged, before)
             }
         })
         .collect()

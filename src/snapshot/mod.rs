@@ -5,7 +5,6 @@
 
 mod build;
 mod exposition;
-mod fallback;
 mod listener;
 mod listener_metrics;
 mod listener_series;
@@ -13,6 +12,7 @@ mod plugins;
 mod policy_metrics;
 mod rollout_series;
 mod route;
+mod target;
 mod turns;
 mod upstream_metrics;
 mod watched;
@@ -22,7 +22,8 @@ pub use listener::{ListenerSettings, ListenerTlsSettings};
 pub use listener_series::ListenerSeries;
 pub use plugins::Hosted;
 pub use rollout_series::RolloutSeries;
-pub use route::{Fallback, Route, Toll};
+pub use route::{Route, Toll};
+pub use target::{MirrorTarget, Redirect, Target};
 pub use watched::{Ended, Watched, grpc_fails};
 
 use crate::config::units::Percent;
@@ -109,6 +110,16 @@ impl Snapshot {
 
     pub fn version(&self, service: ServiceId, version: VersionId) -> Option<&Version> {
         self.service(service)?.versions.get(usize::from(version.0))
+    }
+
+    /// Returns the version that gets the copies of a route's requests of a color.
+    pub fn mirror_version(&self, route: &Route, color: Option<ColorId>) -> Option<&Version> {
+        let MirrorTarget { service, version } = route.mirror_target?;
+        let of_color = || self.table.version_of_color(color?, service);
+        let version = version
+            .or_else(of_color)
+            .or_else(|| self.table.default_version(service))?;
+        self.version(service, version)
     }
 
     pub fn color(&self, id: ColorId) -> Option<&Color> {

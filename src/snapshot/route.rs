@@ -1,8 +1,7 @@
 //! A route as the road needs it: names resolved, timeouts merged, counters at hand.
 
-use super::{Hosted, Watched};
+use super::{Hosted, MirrorTarget, Target, Watched};
 use crate::config::Name;
-use crate::config::color;
 use crate::config::compress::Table as Compress;
 use crate::config::limit::KeyPart;
 use crate::config::route::{self as config, PathMatch, Rewrite};
@@ -12,7 +11,7 @@ use crate::policy::auth::{Authorities, Guard};
 use crate::policy::in_flight::Cap;
 use crate::policy::limit::Limiter;
 use crate::policy::mirror::Mirror;
-use crate::routing::{ServiceId, VersionId};
+use crate::routing::ServiceId;
 use crate::telemetry::series::RouteSeries;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +24,7 @@ const CONNECT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Route {
     pub name: Name,
-    pub service: Option<ServiceId>,
+    pub target: Target,
     pub connect_timeout: Duration,
     pub idle_timeout: Duration,
     /// The whole exchange; `None`: no limit but silence.
@@ -43,6 +42,8 @@ pub struct Route {
     pub cap: Option<Arc<Cap>>,
     pub importance: Importance,
     pub mirror: Option<Arc<Mirror>>,
+    /// Where its copies go.
+    pub mirror_target: Option<MirrorTarget>,
     /// Which of its answers are compressed.
     pub compress: Option<Arc<Compress>>,
     /// Whether its requests appear in the access log.
@@ -58,21 +59,22 @@ impl Route {
     pub fn build(
         name: &Name,
         config: &config::Route,
-        service: Option<(ServiceId, Timeouts)>,
+        target: Target,
+        of_service: Timeouts,
         policies: &Policies,
         logged: bool,
         previous: Option<&Self>,
     ) -> Self {
-        let wider = service.map(|(_, timeouts)| timeouts).unwrap_or_default();
-        let timeouts = config.timeouts.or(wider);
+        let timeouts = config.timeouts.or(of_service);
+        let goes_up = matches!(target, Target::Upstream(_));
         Self {
             name: name.clone(),
-            service: service.map(|(id, _)| id),
+            target,
             connect_timeout: timeouts.connect.unwrap_or(CONNECT),
             idle_timeout: timeouts.silence(),
             request_timeout: timeouts.request,
             body_max: config.body_max.map(|max| max.0),
-            rewrite: (service.is_some() && config.rewrite != Rewrite::default())
+            rewrite: (goes_up && config.rewrite != Rewrite::default())
                 .then(|| Box::new((config.rewrite.clone(), config.matches.path.clone()))),
             guard: config
                 .auth
@@ -87,6 +89,7 @@ impl Route {
             mirror: config.mirror.as_ref().map(|mirror| {
                 Mirror::build(mirror, previous.and_then(|route| route.mirror.as_ref()))
             }),
+            mirror_target: None,
             compress: match &config.compress {
                 Some(own) => own.0.clone(),
                 None => policies.compress.clone(),
@@ -101,6 +104,14 @@ impl Route {
             series: previous
                 .map(|route| route.series.clone())
                 .unwrap_or_default(),
+        }
+    }
+
+    /// Returns the service that its requests go to, if they go to one.
+    pub const fn service(&self) -> Option<ServiceId> {
+        match self.target {
+            Target::Upstream(service) => Some(service),
+            Target::Fixed(_) | Target::Redirect(_) => None,
         }
     }
 }
@@ -135,17 +146,5 @@ impl Policies<'_> {
         tolls
             .filter(|toll| toll.limiter.config.key.iter().any(needs_more) == late)
             .collect()
-    }
-}
-
-/// Where a colored request may go when its color's version fails on the road.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fallback(pub Option<VersionId>);
-
-impl Fallback {
-    /// The default version, if the color allows it and is not served by it already.
-    pub fn of(color: Option<&color::Color>, default: VersionId, served: VersionId) -> Self {
-        let allowed = color.is_some_and(|color| color.fallback == color::Fallback::Default);
-        Self((allowed && default != served).then_some(default))
     }
 }

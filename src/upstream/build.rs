@@ -7,6 +7,7 @@ use super::{Endpoint, Errands, Health, Service, Upkeep, Version};
 use crate::config::Name;
 use crate::config::breaker::{Breaker as BreakerRules, Fallback};
 use crate::config::service as config;
+use crate::policy::FixedAnswer;
 use crate::policy::adaptive::Adaptive;
 use crate::policy::breaker::Breaker;
 use crate::policy::in_flight::Cap;
@@ -54,6 +55,8 @@ impl Service {
                 carried,
             )
         });
+        let breaker = surroundings.breaker;
+        let fallback = breaker.and_then(|breaker| breaker.fallback.as_ref());
         Self {
             name: name.clone(),
             versions: versions.collect(),
@@ -74,14 +77,15 @@ impl Service {
             budget: previous
                 .map(|service| service.budget.clone())
                 .unwrap_or_default(),
-            last_good: match surroundings
-                .breaker
-                .and_then(|breaker| breaker.fallback.as_ref())
-            {
+            last_good: match fallback {
                 Some(Fallback::Cached(age)) => {
                     let kept = previous.and_then(|service| service.last_good.as_ref());
                     Some((kept.map(|(kept, _)| kept.clone()).unwrap_or_default(), *age))
                 }
+                _ => None,
+            },
+            breaker_answer: match fallback {
+                Some(Fallback::Fixed { status, text }) => Some(FixedAnswer::text(*status, text)),
                 _ => None,
             },
             reported_load: config.reported_load,

@@ -30,6 +30,7 @@ use crate::config::service::{Retry as RetryRules, Timeouts, UpstreamHttp};
 use crate::config::units::Percent;
 use crate::config::upkeep::{Outliers, Sticky};
 use crate::config::{Name, Place};
+use crate::policy::FixedAnswer;
 use crate::policy::adaptive::Adaptive;
 use crate::policy::breaker::Breaker;
 use crate::policy::in_flight::Cap;
@@ -57,6 +58,8 @@ pub struct Service {
     pub budget: Arc<Budget>,
     /// Answers that its breaker may serve while it is open, and how old they may be.
     pub last_good: Option<(Arc<LastGood>, Duration)>,
+    /// The answer that its breaker gives while it is open.
+    pub breaker_answer: Option<FixedAnswer>,
     pub reported_load: bool,
     /// Whether calls of gRPC may rest within their bodies.
     pub grpc: bool,

@@ -190,3 +190,44 @@ fn copies_go_by_tls_and_by_both_versions_of_http() {
         assert_eq!(shadow.last_body(), b"hello");
     }
 }
+
+#[test]
+fn copies_meet_the_version_of_the_mirror_then_of_the_color_then_the_default_one() {
+    let shop = Upstream::start("shop");
+    let shadows = [
+        Upstream::start("v1"),
+        Upstream::start("v2"),
+        Upstream::start("v3"),
+    ];
+    let [v1, v2, v3] = &shadows;
+    let mut gateway = Gateway::start(&format!(
+        "{}[services.shop]\nversions.v1.endpoints = [\"{}\"]\n\
+         [services.shadow]\ndefault = \"v1\"\nversions.v1.endpoints = [\"{}\"]\n\
+         versions.v2.endpoints = [\"{}\"]\nversions.v3.endpoints = [\"{}\"]\n\
+         [colors.canary]\nversions = {{ shadow = \"v2\" }}\n\
+         [colors.other]\nversions = {{ shop = \"v1\" }}\n\
+         [routes.all]\nmatch = {{ path = \"/*\" }}\nservice = \"shop\"\n\
+         mirror = {{ service = \"shadow\" }}\n\
+         [routes.fixed]\nmatch = {{ path = \"/fixed\" }}\nservice = \"shop\"\n\
+         mirror = {{ service = \"shadow\", version = \"v3\" }}\n",
+        listeners("\"127.0.0.1\""),
+        shop.address,
+        v1.address,
+        v2.address,
+        v3.address,
+    ));
+    let mut copies = [0; 3];
+    for (path, color, meets) in [
+        ("/", "", 0),
+        ("/", "X-Tyrian-Color: other\r\n", 0),
+        ("/", "X-Tyrian-Color: canary\r\n", 1),
+        ("/fixed", "X-Tyrian-Color: canary\r\n", 2),
+    ] {
+        assert_eq!(gateway.get(path, color).status, 200);
+        copies[meets] += 1;
+        let counts = || [v1, v2, v3].map(|shadow| shadow.heads().len());
+        let sent: usize = copies.iter().sum();
+        gateway.wait_for("the copy", |_| counts().iter().sum::<usize>() == sent);
+        assert_eq!(counts(), copies, "{path} {color}");
+    }
+}

@@ -218,7 +218,7 @@ fn settle(hosted: &Hosted, flow: Flow) -> Step {
             let refusal = Refusal::new(Reason::Plugin, "a plugin has answered");
             let refusal = refusal.telling(&hosted.answered);
             let status = answer.status.as_u16();
-            Step::Stop(refusal.answering(status, answer.headers, answer.body.to_vec()))
+            Step::Stop(refusal.answering(status, answer.headers, answer.body))
         }
         Flow::Wait(_) => settle(hosted, Flow::Fail("it waits where it cannot".to_owned())),
         Flow::Fail(why) => {
