@@ -13,9 +13,9 @@ pub struct Fallbacks {
 }
 
 impl Fallbacks {
-    /// Returns the version that takes over from `from`, if there is one: the default version, unless
-    /// the color of the request forbids it; else, for a breaker, the version that its table names.
-    /// A color that is isolated meets neither.
+    /// Returns the version that takes over from `from`, if there is one: the default version,
+    /// unless the color of the request forbids it; else, for a breaker, the version that its
+    /// table names. A color that is isolated meets neither.
     pub fn next(
         &mut self,
         table: &Table,
