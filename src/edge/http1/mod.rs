@@ -1,0 +1,3 @@
+//! HTTP/1 on both sides of the exchange (RFC 9112).
+
+pub mod upstream;
