@@ -131,7 +131,7 @@ mod tests {
     use std::time::{Duration, Instant};
     use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
-    const IDLE: Duration = Duration::from_secs(60);
+    const IDLE: Duration = Duration::from_mins(1);
 
     fn pair() -> (DuplexStream, DuplexStream) {
         duplex(16)

@@ -177,11 +177,11 @@ mod tests {
     use crate::edge::message::Frame;
     use bytes::BytesMut;
 
-    /// Decodes in pieces of this size. Returns content, trailers, and what is left over.
-    fn decode(
-        coded: &[u8],
-        piece: usize,
-    ) -> Result<Option<(Vec<u8>, String, usize)>, &'static str> {
+    /// Content, trailers, and how many bytes are left over.
+    type Decoded = (Vec<u8>, String, usize);
+
+    /// Decodes in pieces of this size. Returns `None` if the end is missing.
+    fn decode(coded: &[u8], piece: usize) -> Result<Option<Decoded>, &'static str> {
         let mut decoder = Decoder::default();
         let mut buffer = BytesMut::new();
         let (mut content, mut trailers) = (Vec::new(), String::new());
@@ -225,7 +225,7 @@ mod tests {
             ),
             ("0\r\nContent-Length: 4\r\n\r\n", "", "", 0),
         ] {
-            for piece in 1..coded.len() + 1 {
+            for piece in 1..=coded.len() {
                 let decoded = decode(coded.as_bytes(), piece).unwrap().unwrap();
                 assert_eq!(
                     decoded,
@@ -258,7 +258,7 @@ mod tests {
             "0\r\nA: \x01\r\n\r\n",
             ";a\r\n",
         ] {
-            for piece in 1..coded.len() + 1 {
+            for piece in 1..=coded.len() {
                 assert!(
                     decode(coded.as_bytes(), piece).is_err(),
                     "{coded:?} in {piece}"

@@ -1,10 +1,10 @@
 //! One try over an HTTP/1.1 connection to an upstream.
 //!
-//! A request and its answer are independent of each other: an answer may begin, and even end, before
-//! the request has been sent (RFC 9112, section 9.5). An upstream that refuses a body often answers
-//! and closes at once, so that writes fail while the answer is on its way. A failed write is
-//! therefore not an error of the exchange: what remains of the request is discarded, and the answer
-//! is read. If there is none, reading reports that the connection has ended.
+//! A request and its answer are independent of each other: an answer may begin, and even end,
+//! before the request has been sent (RFC 9112, section 9.5). An upstream that refuses a body often
+//! answers and closes at once, so that writes fail while the answer is on its way. A failed write
+//! is therefore not an error of the exchange: what remains of the request is discarded, and the
+//! answer is read. If there is none, reading reports that the connection has ended.
 
 mod chunked;
 mod framing;
