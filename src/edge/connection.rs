@@ -10,7 +10,7 @@ use super::road::Road;
 use super::socket::Transport;
 use super::waiting::Waiting;
 use super::wire::ClientStream;
-use super::{canonical, http2, plain_answer};
+use super::{canonical, http2_connection, plain_answer};
 use crate::config::Name;
 use crate::reason::Reason;
 use crate::snapshot::{Current, ListenerSettings};
@@ -72,8 +72,8 @@ pub async fn serve(
                 Some(reusable) => stream = reusable,
                 None => return,
             },
-            Next::H2 => return http2::serve(&server, stream, &settings).await,
-            Next::NotH2 => return http2::turn_away(*stream, &settings).await,
+            Next::H2 => return http2_connection::serve(&server, stream, &settings).await,
+            Next::NotH2 => return http2_connection::turn_away(*stream, &settings).await,
             Next::Refused(refused) => {
                 let to_head = is_head(&stream.ahead);
                 plain_answer::refuse(&server, *stream, refused, to_head).await;

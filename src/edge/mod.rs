@@ -23,9 +23,7 @@ pub mod fuzz;
 mod grpc;
 mod head;
 mod hello;
-#[allow(dead_code, reason = "the exchange that uses it is being written")]
-mod http1;
-mod http2;
+mod http2_connection;
 mod http2_head;
 mod inputs;
 pub mod listener;
