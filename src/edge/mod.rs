@@ -23,6 +23,7 @@ pub mod fuzz;
 mod grpc;
 mod head;
 mod hello;
+mod http2;
 mod http2_connection;
 mod http2_head;
 mod inputs;

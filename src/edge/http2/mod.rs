@@ -1,0 +1,4 @@
+//! HTTP/2 (RFC 9113).
+
+#[expect(dead_code, reason = "the exchange that uses it is being written")]
+pub mod upstream;
