@@ -90,6 +90,8 @@ struct State {
     /// that requests do not wait for each other's failures.
     expected: Option<usize>,
     waiting: VecDeque<oneshot::Sender<Lease>>,
+    /// Requests that wait, or have been sent back to decide anew and have not done so yet.
+    turns: usize,
     idle: Duration,
 }
 
@@ -135,6 +137,7 @@ impl Group {
         }
         let (sender, granted) = oneshot::channel();
         state.waiting.push_back(sender);
+        state.turns += 1;
         Next::Wait(Turn {
             group: self.clone(),
             granted,
@@ -170,7 +173,10 @@ impl Group {
     pub(super) fn expire(self: &Arc<Self>, link: &Arc<Link>) -> Option<Duration> {
         let state = self.state.lock();
         let idle = state.idle;
-        let slot = state.slots.iter().find(|slot| Arc::ptr_eq(&slot.link, link));
+        let slot = state
+            .slots
+            .iter()
+            .find(|slot| Arc::ptr_eq(&slot.link, link));
         let left = match slot {
             Some(slot) if slot.active == 0 => idle.saturating_sub(slot.idle_since.elapsed()),
             _ => idle.max(IDLE_CHECK_MIN),
@@ -200,7 +206,11 @@ impl Group {
 
     fn release(self: &Arc<Self>, link: &Arc<Link>) {
         let mut state = self.state.lock();
-        let Some(slot) = state.slots.iter_mut().find(|slot| Arc::ptr_eq(&slot.link, link)) else {
+        let Some(slot) = state
+            .slots
+            .iter_mut()
+            .find(|slot| Arc::ptr_eq(&slot.link, link))
+        else {
             return;
         };
         slot.active = slot.active.saturating_sub(1);
@@ -222,7 +232,7 @@ impl Group {
 
     fn is_empty(&self) -> bool {
         let state = self.state.lock();
-        state.slots.is_empty() && state.attempts == 0 && state.waiting.is_empty()
+        state.slots.is_empty() && state.attempts == 0 && state.turns == 0
     }
 
     #[cfg(test)]
@@ -347,7 +357,8 @@ impl Drop for Attempt {
     }
 }
 
-/// The place of a request among those that wait for a stream.
+/// The place of a request among those that wait for a stream. It keeps the group: a request that is sent
+/// back drops it once it has decided anew.
 pub(super) struct Turn {
     group: Arc<Group>,
     granted: oneshot::Receiver<Lease>,
@@ -370,6 +381,9 @@ impl Drop for Turn {
     fn drop(&mut self) {
         self.granted.close();
         let mut state = self.group.state.lock();
+        state.turns = state.turns.saturating_sub(1);
         state.waiting.retain(|waiting| !waiting.is_closed());
+        drop(state);
+        self.group.sweep();
     }
 }

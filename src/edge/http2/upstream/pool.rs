@@ -63,22 +63,22 @@ impl Http2Pool {
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut patient = true;
+        // Dropped once it has decided anew.
+        let mut turn;
         loop {
             let lease = match self.group(key).next(idle, patient) {
                 Next::Take(lease) => Some(lease),
                 Next::Connect(attempt) => {
-                    let lease = match connect().await {
-                        Ok(transport) => add(attempt, transport, idle).await,
-                        Err(error) => {
-                            attempt.fails();
-                            return Err(Failed::Connect(error));
-                        }
-                    };
-                    let (lease, sender) = lease.map_err(Failed::Handshake)?;
+                    let (lease, sender) = connected(attempt, connect(), idle).await?;
                     return Ok((Http2Upstream::new(sender, scheme, lease), false));
                 }
-                Next::Wait(mut turn) if turn.may_connect() => {
-                    match timeout(PATIENCE, turn.comes()).await {
+                Next::Wait(next) => {
+                    turn = next;
+                    let patience = match turn.may_connect() {
+                        true => PATIENCE,
+                        false => Duration::MAX,
+                    };
+                    match timeout(patience, turn.comes()).await {
                         Ok(lease) => lease,
                         Err(_) => {
                             patient = false;
@@ -86,7 +86,6 @@ impl Http2Pool {
                         }
                     }
                 }
-                Next::Wait(mut turn) => turn.comes().await,
             };
             // Without a lease, or with one of a connection that has just ended, it decides anew.
             if let Some(lease) = lease
@@ -114,16 +113,23 @@ impl Http2Pool {
 
 type Sender = h2::client::SendRequest<bytes::Bytes>;
 
-/// Begins HTTP/2 on a transport, and adds it to the group as a connection.
-async fn add<T>(
+/// Makes a transport, begins HTTP/2 on it, and adds it to the group as a connection.
+async fn connected<T, E>(
     attempt: Attempt,
-    transport: T,
+    connect: impl Future<Output = Result<T, E>>,
     idle: Duration,
-) -> Result<(Lease, Sender), UpstreamError>
+) -> Result<(Lease, Sender), Failed<E>>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    match settings().handshake(transport).await {
+    let handshake = match connect.await {
+        Ok(transport) => {
+            let shaken = settings().handshake(transport).await;
+            shaken.map_err(|error| Failed::Handshake(meaning(&error)))
+        }
+        Err(error) => Err(Failed::Connect(error)),
+    };
+    match handshake {
         Ok((sender, connection)) => {
             let link = Link::new(sender.clone());
             let seat = Seat::new(attempt.group(), &link);
@@ -131,9 +137,9 @@ where
             tokio::spawn(drive(connection, seat, idle));
             Ok((lease, sender))
         }
-        Err(error) => {
+        Err(failed) => {
             attempt.fails();
-            Err(meaning(&error))
+            Err(failed)
         }
     }
 }
