@@ -1,7 +1,8 @@
-//! What runs one connection: reads and writes its frames, closes it when it has been idle, and tells
-//! its group what changes.
+//! What runs one connection: reads and writes its frames, closes it when it has been idle, and
+//! tells its group what changes.
 
-use super::group::{Group, Link};
+use super::group::Group;
+use super::link::Link;
 use bytes::Bytes;
 use h2::client::Connection;
 use std::future::poll_fn;

@@ -5,81 +5,24 @@
 //! connection has gone, an attempt has failed, SETTINGS have come) sends all that wait back to
 //! [`Group::next`], where each decides anew.
 
-use super::{STREAMS_MAX, UNSETTLED};
-use bytes::Bytes;
+use super::STREAMS_MAX;
+use super::claim::{Attempt, Lease, Turn};
+use super::link::{Link, Slot};
 use dashmap::DashMap;
-use h2::client::SendRequest;
 use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 /// Connections to one endpoint, those being made included.
 pub(super) const CONNECTIONS_MAX: usize = 64;
-/// Streams on a connection whose SETTINGS have not come. More could exceed a limit that is on its
-/// way, and the upstream would refuse them.
-const EARLY_STREAMS: usize = 1;
 /// How soon a connection that was in use is looked at again, where idle ones live shorter.
 const IDLE_CHECK_MIN: Duration = Duration::from_secs(1);
 
 pub(super) type Groups = DashMap<u64, Arc<Group>, FxBuildHasher>;
-
-/// One connection. It ends when the last reference to this goes and its streams have ended.
-pub(super) struct Link {
-    sender: SendRequest<Bytes>,
-    /// Streams that the upstream allows; [`UNSETTLED`] until it has said so.
-    limit: AtomicUsize,
-}
-
-impl Link {
-    pub(super) fn new(sender: SendRequest<Bytes>) -> Arc<Self> {
-        Arc::new(Self {
-            sender,
-            limit: AtomicUsize::new(UNSETTLED),
-        })
-    }
-
-    /// Returns what sends a request, unless the connection takes no more: it has ended, the upstream
-    /// has said GOAWAY, or stream numbers have run out.
-    pub(super) fn sender(&self) -> Option<SendRequest<Bytes>> {
-        let mut sender = self.sender.clone();
-        let ready = sender.poll_ready(&mut Context::from_waker(Waker::noop()));
-        matches!(ready, Poll::Ready(Ok(()))).then_some(sender)
-    }
-
-    /// Returns the upstream's limit if it is another one than before.
-    pub(super) fn new_limit(&self) -> Option<usize> {
-        let limit = self.sender.current_max_send_streams();
-        (limit != self.limit.load(Relaxed)).then_some(limit)
-    }
-}
-
-struct Slot {
-    link: Arc<Link>,
-    /// Streams handed out.
-    active: usize,
-    /// Since when there has been none.
-    idle_since: Instant,
-}
-
-impl Slot {
-    fn is_settled(&self) -> bool {
-        self.link.limit.load(Relaxed) != UNSETTLED
-    }
-
-    fn has_room(&self) -> bool {
-        let limit = match self.link.limit.load(Relaxed) {
-            UNSETTLED => EARLY_STREAMS,
-            limit => limit.min(STREAMS_MAX),
-        };
-        self.active < limit
-    }
-}
 
 #[derive(Default)]
 struct State {
@@ -130,19 +73,12 @@ impl Group {
         let may_connect = state.may_connect();
         if may_connect && (!patient || state.is_short()) {
             state.attempts += 1;
-            return Next::Connect(Attempt {
-                group: self.clone(),
-                state: Making::UnderWay,
-            });
+            return Next::Connect(Attempt::new(self));
         }
         let (sender, granted) = oneshot::channel();
         state.waiting.push_back(sender);
         state.turns += 1;
-        Next::Wait(Turn {
-            group: self.clone(),
-            granted,
-            may_connect,
-        })
+        Next::Wait(Turn::new(self, granted, may_connect))
     }
 
     /// Takes a connection out, so that it gets no more streams; those that it has go on.
@@ -162,7 +98,7 @@ impl Group {
     /// Notes how many streams the upstream allows on a connection, which may have changed.
     pub(super) fn settle(self: &Arc<Self>, link: &Arc<Link>, limit: usize) {
         let mut state = self.state.lock();
-        link.limit.store(limit, Relaxed);
+        link.set_limit(limit);
         state.expected = Some(limit.min(STREAMS_MAX));
         self.grant(&mut state);
         // Those that are left now know how many connections they need.
@@ -199,12 +135,13 @@ impl Group {
             match first.send(Lease::new(self, &slot.link)) {
                 Ok(()) => slot.active += 1,
                 // That request waits no longer.
-                Err(mut lease) => lease.counted = false,
+                Err(lease) => lease.forget(),
             }
         }
     }
 
-    fn release(self: &Arc<Self>, link: &Arc<Link>) {
+    /// Takes a stream back.
+    pub(super) fn release(self: &Arc<Self>, link: &Arc<Link>) {
         let mut state = self.state.lock();
         let Some(slot) = state
             .slots
@@ -220,8 +157,43 @@ impl Group {
         self.grant(&mut state);
     }
 
-    /// Drops the group once nothing is in it. A request that has just found it goes on with it on its
-    /// own, which costs one connection at most.
+    /// Adds a connection, with its first stream in use.
+    pub(super) fn join(&self, link: Arc<Link>) {
+        let mut state = self.state.lock();
+        state.attempts = state.attempts.saturating_sub(1);
+        state.slots.push(Slot {
+            link,
+            active: 1,
+            idle_since: Instant::now(),
+        });
+    }
+
+    /// Notes that an attempt has come to nothing, as a failure or because its request has left.
+    pub(super) fn give_up(self: &Arc<Self>, failed: bool) {
+        let mut state = self.state.lock();
+        state.attempts = state.attempts.saturating_sub(1);
+        if failed {
+            state.expected = Some(1);
+        }
+        state.waiting.clear();
+        drop(state);
+        self.sweep();
+    }
+
+    /// Notes that a request waits no longer; `left`: before its turn.
+    pub(super) fn leave(self: &Arc<Self>, left: bool) {
+        let mut state = self.state.lock();
+        state.turns = state.turns.saturating_sub(1);
+        if left {
+            // All are looked at, but only for a request that has left.
+            state.waiting.retain(|waiting| !waiting.is_closed());
+        }
+        drop(state);
+        self.sweep();
+    }
+
+    /// Drops the group once nothing is in it. A request that has just found it goes on with it on
+    /// its own, which costs one connection at most.
     fn sweep(self: &Arc<Self>) {
         if let Some(groups) = self.groups.upgrade() {
             groups.remove_if(&self.key, |_, group| {
@@ -249,141 +221,18 @@ impl State {
         slots.position(|slot| Arc::ptr_eq(&slot.link, link))
     }
 
-    /// Whether another connection is allowed and of use: an upstream that allows no streams will not
-    /// allow them on another connection either.
+    /// Whether another connection is allowed and of use: an upstream that allows no streams will
+    /// not allow them on another connection either.
     fn may_connect(&self) -> bool {
         let allowed = self.slots.len() + self.attempts < CONNECTIONS_MAX;
         allowed && (self.slots.is_empty() || self.expected != Some(0))
     }
 
-    /// Whether the connections on their way are too few for the requests that wait, and one more. Each
-    /// of them carries a stream already, or will carry that of the request that makes it.
+    /// Whether the connections on their way are too few for the requests that wait, and one more.
+    /// Each of them carries a stream already, or will carry that of the request that makes it.
     fn is_short(&self) -> bool {
         let unsettled = self.slots.iter().filter(|slot| !slot.is_settled()).count();
         let further = self.expected.unwrap_or(STREAMS_MAX).saturating_sub(1);
         (self.attempts + unsettled) * further < self.waiting.len() + 1
-    }
-}
-
-/// The right to one stream of a connection, until it is dropped.
-pub(super) struct Lease {
-    group: Arc<Group>,
-    link: Arc<Link>,
-    counted: bool,
-}
-
-impl Lease {
-    fn new(group: &Arc<Group>, link: &Arc<Link>) -> Self {
-        Self {
-            group: group.clone(),
-            link: link.clone(),
-            counted: true,
-        }
-    }
-
-    /// Returns what sends a request; a connection that takes none is taken out.
-    pub(super) fn sender(&self) -> Option<SendRequest<Bytes>> {
-        let sender = self.link.sender();
-        if sender.is_none() {
-            self.retire();
-        }
-        sender
-    }
-
-    /// Takes the connection out, so that it gets no more streams.
-    pub(super) fn retire(&self) {
-        self.group.retire(&self.link);
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if self.counted {
-            self.group.release(&self.link);
-        }
-    }
-}
-
-/// A connection being made by the request that will have its first stream.
-pub(super) struct Attempt {
-    group: Arc<Group>,
-    state: Making,
-}
-
-#[derive(PartialEq, Eq)]
-enum Making {
-    UnderWay,
-    Failed,
-    Done,
-}
-
-impl Attempt {
-    pub(super) fn group(&self) -> Weak<Group> {
-        Arc::downgrade(&self.group)
-    }
-
-    /// Adds the connection that was made. Returns its first stream.
-    pub(super) fn succeeds(mut self, link: &Arc<Link>) -> Lease {
-        self.state = Making::Done;
-        let mut state = self.group.state.lock();
-        state.attempts = state.attempts.saturating_sub(1);
-        state.slots.push(Slot {
-            link: link.clone(),
-            active: 1,
-            idle_since: Instant::now(),
-        });
-        drop(state);
-        Lease::new(&self.group, link)
-    }
-
-    pub(super) fn fails(mut self) {
-        self.state = Making::Failed;
-    }
-}
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        if self.state == Making::Done {
-            return;
-        }
-        let mut state = self.group.state.lock();
-        state.attempts = state.attempts.saturating_sub(1);
-        if self.state == Making::Failed {
-            state.expected = Some(1);
-        }
-        state.waiting.clear();
-        drop(state);
-        self.group.sweep();
-    }
-}
-
-/// The place of a request among those that wait for a stream. It keeps the group: a request that is sent
-/// back drops it once it has decided anew.
-pub(super) struct Turn {
-    group: Arc<Group>,
-    granted: oneshot::Receiver<Lease>,
-    may_connect: bool,
-}
-
-impl Turn {
-    /// Returns a stream, or `None` where the request has to decide anew.
-    pub(super) async fn comes(&mut self) -> Option<Lease> {
-        (&mut self.granted).await.ok()
-    }
-
-    /// Whether the request could make a connection of its own instead.
-    pub(super) fn may_connect(&self) -> bool {
-        self.may_connect
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.granted.close();
-        let mut state = self.group.state.lock();
-        state.turns = state.turns.saturating_sub(1);
-        state.waiting.retain(|waiting| !waiting.is_closed());
-        drop(state);
-        self.group.sweep();
     }
 }

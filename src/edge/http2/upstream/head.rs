@@ -75,8 +75,8 @@ fn clean(headers: &mut HeaderMap) {
     }
 }
 
-/// Returns the fields that `Connection` names. It cannot name what says whom a message is for or how
-/// long it is; `TE` it always names.
+/// Returns the fields that `Connection` names. It cannot name what says whom a message is for or
+/// how long it is; `TE` it always names.
 fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
     let names = elements(headers, &CONNECTION);
     let names = names.filter_map(|name| HeaderName::from_bytes(name).ok());

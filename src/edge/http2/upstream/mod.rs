@@ -2,13 +2,16 @@
 //!
 //! - `pool` hands out streams and decides when another connection is opened.
 //! - `group` holds the connections to one endpoint, and the requests that wait for a stream.
+//! - `claim` is what a request holds of a group, `link` what the group holds of a connection.
 //! - `driver` runs one connection: a task that lives as long as the connection.
 //! - `stream` is one exchange as [`Upstream`](crate::edge::message::Upstream) has it, `upload` its
 //!   request body, `head` its two heads.
 
+mod claim;
 mod driver;
 mod group;
 mod head;
+mod link;
 mod pool;
 mod stream;
 #[cfg(test)]
@@ -39,6 +42,10 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 const HEAD_MAX: u32 = 256 * 1024;
 /// Data of a request that one stream holds until it can be written.
 const SEND_BUFFER: usize = 64 * 1024;
+/// What small DATA frames that are not read yet may cost: each that has less than 256 bytes counts
+/// what it lacks. With frames of 32 bytes it suffices for the whole window of a connection, as
+/// where a client reads many small messages slowly; beyond it the library gives the connection up.
+const SMALL_FRAMES_MAX: usize = 32 << 20;
 /// Streams reset by the gateway whose late frames are still dropped silently, and for how long.
 /// Late frames on a stream that is forgotten count as faults of the upstream.
 const RESETS_KEPT: usize = 1024;
@@ -58,6 +65,7 @@ fn settings() -> h2::client::Builder {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(HEAD_MAX)
         .max_send_buffer_size(SEND_BUFFER)
+        .data_frame_budget(SMALL_FRAMES_MAX)
         .max_concurrent_reset_streams(RESETS_KEPT)
         .reset_stream_duration(RESETS_KEPT_FOR)
         .max_local_error_reset_streams(Some(FAULTS_MAX));

@@ -6,15 +6,17 @@
 //! - The first request to an endpoint connects; those that come meanwhile wait for that connection,
 //!   as long as the streams that it will probably carry are enough for them all. If they are not,
 //!   further ones connect at the same time.
-//! - A connection carries one stream until the upstream's SETTINGS have come, since these say how many
-//!   it allows (RFC 9113, section 5.1.2). They are the first frame of any upstream.
+//! - A connection carries one stream until the upstream's SETTINGS have come, since these say how
+//!   many it allows (RFC 9113, section 5.1.2). They are the first frame of any upstream.
 //! - Nothing waits longer than [`PATIENCE`] for what another request has begun, where it may
 //!   connect itself; after a failure, requests connect each for itself.
 //! - At most [`CONNECTIONS_MAX`](super::group::CONNECTIONS_MAX) connections lead to one endpoint.
 //!   Beyond them a request waits for a stream that ends, within its own deadline.
 
+use super::claim::{Attempt, Lease};
 use super::driver::{Seat, drive};
-use super::group::{Attempt, Group, Groups, Lease, Link, Next};
+use super::group::{Group, Groups, Next};
+use super::link::Link;
 use super::stream::Http2Upstream;
 use super::{meaning, settings};
 use crate::edge::message::UpstreamError;
@@ -24,8 +26,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-/// How long a request waits for another one's connection: the delay after which RFC 8305 (section 5)
-/// begins a further attempt.
+/// How long a request waits for another one's connection: the delay after which RFC 8305 (section
+/// 5) begins a further attempt.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Why there is no stream.
@@ -45,8 +47,8 @@ pub struct Http2Pool {
 
 impl Http2Pool {
     /// Returns a stream to the endpoint of this key, and whether its connection was there already.
-    /// Waits for as long as no stream is to be had: the caller sets the deadline. A connection that is
-    /// not used for `idle` is closed.
+    /// Waits for as long as no stream is to be had: the caller sets the deadline. A connection that
+    /// is not used for `idle` is closed.
     ///
     /// # Errors
     /// When the connection that was made for this request failed.

@@ -1,10 +1,10 @@
 //! One exchange on one stream of a connection.
 //!
 //! Reading and writing do not depend on each other: an upstream may answer before it has read the
-//! request, and may then stop reading it (RFC 9113, section 8.1). What ends the stream is told by the
-//! reading half, after all that the upstream sent before; the writing half only stops.
+//! request, and may then stop reading it (RFC 9113, section 8.1). What ends the stream is told by
+//! the reading half, after all that the upstream sent before; the writing half only stops.
 
-use super::group::Lease;
+use super::claim::Lease;
 use super::upload::Upload;
 use super::{head, meaning};
 use crate::edge::grpc;
@@ -66,8 +66,8 @@ impl Http2Upstream {
         }
     }
 
-    /// Keeps new streams off the connection, since this one got no answer in time and the next might
-    /// not either. Streams that are there go on.
+    /// Keeps new streams off the connection, since this one got no answer in time and the next
+    /// might not either. Streams that are there go on.
     pub fn suspect(&self) {
         self.lease.retire();
     }
@@ -186,10 +186,12 @@ impl Upstream for Http2Upstream {
     }
 
     fn send_data(&mut self, data: Bytes) -> Result<(), UpstreamError> {
-        if let Some(upload) = &mut self.upload {
-            upload.data(data);
+        let upload = self.upload.as_mut();
+        match upload.is_some_and(|upload| upload.data(data)) {
+            true => Ok(()),
+            // Out of turn: a body with a gap would be worse than none.
+            false => Err(UpstreamError::Closed),
         }
-        Ok(())
     }
 
     fn send_end(&mut self, trailers: Option<HeaderMap>) -> Result<(), UpstreamError> {

@@ -35,10 +35,16 @@ impl Upload {
         }
     }
 
-    /// Queues data, of which nothing else may be pending. The upload that is stopped drops it.
-    pub(super) fn data(&mut self, data: Bytes) {
-        if matches!(self.end, End::Open) {
-            self.pending = data;
+    /// Queues data; one that is stopped drops it. Returns whether it could: not while other data is
+    /// pending, nor after the end.
+    pub(super) fn data(&mut self, data: Bytes) -> bool {
+        match self.end {
+            End::Open if self.pending.is_empty() => {
+                self.pending = data;
+                true
+            }
+            End::Stopped => true,
+            End::Open | End::Queued(_) | End::Sent => false,
         }
     }
 
@@ -49,8 +55,8 @@ impl Upload {
         }
     }
 
-    /// Ready once nothing is pending. An upload that cannot go on is stopped, and nothing is pending
-    /// then: the reading half says why.
+    /// Ready once nothing is pending. An upload that cannot go on is stopped, and nothing is
+    /// pending then: the reading half says why.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while !self.pending.is_empty() {
             let wanted = self.pending.len().min(SEND_BUFFER);

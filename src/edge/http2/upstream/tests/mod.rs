@@ -1,11 +1,7 @@
 //! Exchanges with servers in memory.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test says what is wrong by panicking"
-)]
 
 mod fields;
+mod life;
 mod pool;
 mod stream;
 mod upload;
@@ -23,7 +19,7 @@ use std::time::Duration;
 use tokio::io::DuplexStream;
 
 const KEY: u64 = 7;
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 type Server = Connection<DuplexStream, Bytes>;
 type Asked = (Request<RecvStream>, SendResponse<Bytes>);

@@ -215,6 +215,47 @@ async fn what_is_no_http2_is_malformed() {
 }
 
 #[tokio::test]
+async fn a_field_of_a_connection_is_malformed() {
+    let (ours, mut theirs) = super::transport();
+    let pool = super::Http2Pool::default();
+    let connect = || std::future::ready(Ok::<_, std::convert::Infallible>(ours));
+    let stream = pool.stream(super::KEY, http::uri::Scheme::HTTP, super::IDLE, connect);
+    let (mut stream, _) = stream.await.unwrap();
+    stream.send_head(&ask("GET"), Length::None).unwrap();
+    // The request is on its way once so much has come: the preface, SETTINGS, and more.
+    theirs.read_exact(&mut [0; 90]).await.unwrap();
+    theirs
+        .write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0])
+        .await
+        .unwrap();
+    let fields = b"\x88\x00\x0aconnection\x01x";
+    theirs
+        .write_all(&[0, 0, fields.len() as u8, 1, 5, 0, 0, 0, 1])
+        .await
+        .unwrap();
+    theirs.write_all(fields).await.unwrap();
+    let read = status(&mut stream).await;
+    assert!(matches!(read, Err(UpstreamError::Malformed(_))), "{read:?}");
+}
+
+#[tokio::test]
+async fn many_small_parts_may_wait_for_a_slow_client() {
+    let (mut stream, (_, mut respond)) = exchange("GET", Length::None).await;
+    let mut of = answer(&mut respond, ok());
+    let parts = super::super::STREAM_WINDOW as usize / 40;
+    for _ in 0..parts {
+        of.reserve_capacity(40);
+        while of.capacity() < 40 {
+            poll_fn(|cx| of.poll_capacity(cx)).await.unwrap().unwrap();
+        }
+        of.send_data(Bytes::from_static(&[7; 40]), false).unwrap();
+    }
+    of.send_data(Bytes::new(), true).unwrap();
+    assert_eq!(status(&mut stream).await, Ok(StatusCode::OK));
+    assert_eq!(body(&mut stream).await.unwrap().len(), parts * 40);
+}
+
+#[tokio::test]
 async fn a_large_head_is_malformed() {
     let (mut stream, (_, mut respond)) = exchange("GET", Length::None).await;
     let value = "x".repeat(30_000);

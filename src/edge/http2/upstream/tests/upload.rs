@@ -64,6 +64,16 @@ async fn the_end_comes_with_the_last_data() {
 }
 
 #[tokio::test]
+async fn data_out_of_turn_is_refused() {
+    let (mut stream, _asked) = exchange("POST", Length::Unknown).await;
+    stream.send_data("first".into()).unwrap();
+    assert!(stream.send_data("second".into()).is_err());
+    flush(&mut stream).await.unwrap();
+    stream.send_end(None).unwrap();
+    assert!(stream.send_data("third".into()).is_err());
+}
+
+#[tokio::test]
 async fn trailers_end_a_request() {
     let (mut stream, (request, _respond)) = exchange("POST", Length::Unknown).await;
     let mut from = request.into_body();
