@@ -6,7 +6,9 @@
 
 use super::fields::is_padded;
 use super::head::{Limits, Refused};
+use crate::reason::Reason;
 use crate::routing::host::normalise_host;
+use h2::ext::Protocol;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use std::borrow::Cow;
@@ -54,10 +56,36 @@ pub fn judge(parts: &mut Parts, limits: Limits) -> Result<(), Malformed> {
 const TOO_LARGE: Refused = Refused::too_large("the request head is too large");
 const TOO_MANY: Refused = Refused::too_large("the request has too many header fields");
 
-fn target_is_sound(parts: &Parts) -> Result<(), Refused> {
-    if parts.method == Method::CONNECT {
-        return Ok(()); // which is not served in any case
+const CONNECT: Refused = Refused {
+    reason: Reason::MethodNotAllowed,
+    status: 405,
+    detail: "CONNECT is not served here",
+};
+
+/// Whether a request asks for a WebSocket (RFC 8441, section 5).
+pub fn asks_for_websocket(parts: &Parts) -> bool {
+    let protocol = parts.extensions.get::<Protocol>();
+    parts.method == Method::CONNECT
+        && protocol.is_some_and(|protocol| protocol.as_str().eq_ignore_ascii_case("websocket"))
+}
+
+/// Of requests with `CONNECT`, those for a WebSocket alone are served. The client has no other way to
+/// send content with one than the WebSocket itself, so that it cannot announce a length.
+fn method_is_served(parts: &Parts) -> Result<(), Refused> {
+    if parts.method != Method::CONNECT {
+        return Ok(());
     }
+    if !asks_for_websocket(parts) {
+        return Err(CONNECT);
+    }
+    match parts.headers.contains_key(header::CONTENT_LENGTH) {
+        true => Err(Refused::bad("a request for a WebSocket has no content")),
+        false => Ok(()),
+    }
+}
+
+fn target_is_sound(parts: &Parts) -> Result<(), Refused> {
+    method_is_served(parts)?;
     if parts.uri.scheme_str() == Some("") {
         return Err(Refused::bad("the scheme is empty"));
     }
@@ -140,6 +168,7 @@ fn entity<'a>(authority: &'a str, scheme: &str) -> Option<(Cow<'a, str>, u16)> {
 mod tests {
     use super::{Malformed, judge};
     use crate::edge::head::{Limits, Refused};
+    use h2::ext::Protocol;
     use http::request::{Builder, Parts};
     use http::{Request, header};
 
@@ -269,6 +298,25 @@ mod tests {
         for method in ["GET", "POST"] {
             assert_eq!(of(method).map(|(status, _)| status), Some(400));
         }
+    }
+
+    #[test]
+    fn of_connect_only_websockets_are_served() {
+        let connect = |protocol: Option<&'static str>, uri: &str| {
+            let request = Request::connect(uri);
+            match protocol {
+                Some(protocol) => request.extension(Protocol::from_static(protocol)),
+                None => request,
+            }
+        };
+        let status = |request| refused(request).map(|(status, _)| status);
+        assert_eq!(status(connect(Some("websocket"), "http://a/chat")), None);
+        assert_eq!(status(connect(Some("WebSocket"), "http://a/chat")), None);
+        assert_eq!(status(connect(Some("connect-udp"), "http://a/")), Some(405));
+        assert_eq!(status(connect(None, "a:80")), Some(405));
+        assert_eq!(status(connect(Some("websocket"), "*")), Some(400));
+        let long = connect(Some("websocket"), "http://a/").header("content-length", "0");
+        assert_eq!(status(long), Some(400));
     }
 
     #[test]

@@ -5,8 +5,10 @@
 //! both from one task: it polls, and what it sends is queued until it asks for a flush. Deadlines,
 //! silence and rates are the exchange's, so that they are the same for all protocols.
 
+use super::connection_info::ConnectionInfo;
 use bytes::Bytes;
 use http::{HeaderMap, request, response};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// A part of a body, or the trailers behind it.
@@ -158,4 +160,15 @@ pub trait Upstream: Send {
     /// Returns the next part of the answer's body; `None` at its end. After a head of 101, the bytes of
     /// the other protocol.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, UpstreamError>>;
+}
+
+/// Serves the requests that client protocols read.
+pub trait Handler: Send + Sync + 'static {
+    /// Answers one request. An answer without an end is broken off once this returns.
+    fn serve<D: Downstream>(
+        &self,
+        request: Request,
+        downstream: &mut D,
+        connection: &Arc<ConnectionInfo>,
+    ) -> impl Future<Output = ()> + Send;
 }

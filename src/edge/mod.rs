@@ -11,6 +11,8 @@ mod canonical;
 mod chunked;
 mod compress;
 mod connection;
+#[allow(dead_code, reason = "the exchange that uses it is being written")]
+mod connection_info;
 mod context;
 mod drain;
 mod facts;
@@ -23,6 +25,7 @@ pub mod fuzz;
 mod grpc;
 mod head;
 mod hello;
+#[allow(dead_code, reason = "the exchange that uses it is being written")]
 mod http2;
 mod http2_connection;
 mod http2_head;

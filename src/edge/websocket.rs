@@ -10,15 +10,15 @@ use std::task::Context;
 use tokio::io::ReadBuf;
 
 /// Close, 1001.
-const GOING_AWAY: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
+pub const GOING_AWAY: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
 /// The same from a client: masked, with a mask of zeros.
-const GOING_AWAY_MASKED: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
+pub const GOING_AWAY_MASKED: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
 /// Longest head of a frame.
 const HEAD_MAX: usize = 14;
 
 /// Follows the frames of one direction.
 #[derive(Debug, Default)]
-struct Frames {
+pub struct Frames {
     head: [u8; HEAD_MAX],
     known: usize,
     /// Bytes of the payload still to come.
@@ -26,11 +26,11 @@ struct Frames {
 }
 
 impl Frames {
-    fn at_boundary(&self) -> bool {
+    pub fn at_boundary(&self) -> bool {
         self.known == 0 && self.left == 0
     }
 
-    fn follow(&mut self, mut bytes: &[u8]) {
+    pub fn follow(&mut self, mut bytes: &[u8]) {
         while let Some((first, rest)) = bytes.split_first() {
             if self.left > 0 {
                 let passed = self.left.min(bytes.len() as u64);

@@ -392,6 +392,16 @@ impl Frames {
         }
     }
 
+    /// How many of the bytes that the library sends next need no look ([`Frames::sends`]).
+    pub fn passing(&self) -> usize {
+        self.outgoing.passing()
+    }
+
+    /// So many of these bytes have been sent.
+    pub fn passes(&mut self, bytes: usize) {
+        self.outgoing.passes(bytes);
+    }
+
     /// Looks at what the library sends; a protocol error of its own becomes what it is, and streams
     /// that it resets are not open any more.
     pub fn sends(&mut self, bytes: &mut [u8]) {

@@ -18,6 +18,19 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// How many of the next bytes are of a payload in which nothing is looked at.
+    pub fn passing(&self) -> usize {
+        match self.farewell {
+            None => self.left,
+            Some(_) => 0,
+        }
+    }
+
+    /// So many of these bytes have been sent.
+    pub fn passes(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes);
+    }
+
     /// `compression` tells whether a protocol error is one of compression; `reset` hears of streams
     /// that are.
     pub fn follow(

@@ -1,4 +1,6 @@
-//! HTTP/2 (RFC 9113).
+//! HTTP/2 with clients (RFC 9113), over the `h2` library.
 
-#[expect(dead_code, reason = "the exchange that uses it is being written")]
-pub mod upstream;
+pub mod connection;
+mod downstream;
+mod io;
+mod streams;

@@ -1,0 +1,166 @@
+//! The body of a request over HTTP/2: read in parts, and no longer or shorter than its head says.
+
+use crate::edge::fields::content_length;
+use crate::edge::message::{ClientError, Frame, Length};
+use bytes::Bytes;
+use h2::RecvStream;
+use http::HeaderMap;
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Bytes of a body that are read though its request has been answered.
+const REST_MAX: usize = 64 * 1024;
+/// Longest wait for these bytes.
+const REST_TIMEOUT: Duration = Duration::from_secs(2);
+
+type Part = Result<Option<Frame>, ClientError>;
+
+/// Reads a request's body off its stream.
+pub struct RequestBody {
+    stream: RecvStream,
+    /// How long the body is, as the head says.
+    length: Option<u64>,
+    read: u64,
+    /// The last part of a body of that length, until it is certain that nothing follows.
+    held: Bytes,
+    /// Bytes of the part that was returned last. The client gets room for as many when the next part
+    /// is asked for, since this one has been passed on then.
+    lent: usize,
+    ended: bool,
+}
+
+impl RequestBody {
+    pub fn new(stream: RecvStream, head: &HeaderMap) -> Self {
+        Self {
+            ended: stream.is_end_stream(),
+            stream,
+            length: content_length(head),
+            read: 0,
+            held: Bytes::new(),
+            lent: 0,
+        }
+    }
+
+    pub fn length(&self) -> Length {
+        match self.length {
+            _ if self.ended => Length::None,
+            Some(0) => Length::None,
+            Some(length) => Length::Exact(length),
+            None => Length::Unknown,
+        }
+    }
+
+    /// Whether nothing is left to read.
+    pub fn is_read(&self) -> bool {
+        self.ended || (self.held.is_empty() && self.stream.is_end_stream())
+    }
+
+    /// Returns the next part. The one that makes the body as long as the head says waits for the end
+    /// of the stream: were it passed on before, the upstream would have a whole request though more
+    /// DATA may show that it is malformed (RFC 9113, section 8.1.1).
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Part> {
+        self.give_room();
+        while !self.ended {
+            let part = ready!(self.stream.poll_data(cx)).transpose();
+            match part.map_err(|error| why(&error))? {
+                Some(part) if part.is_empty() => {}
+                Some(part) if self.may_be_the_last(&part) => self.held = part,
+                Some(part) => return Poll::Ready(self.pass(part)),
+                None if !self.held.is_empty() => {
+                    let part = std::mem::take(&mut self.held);
+                    return Poll::Ready(self.pass(part));
+                }
+                None => return self.poll_end(cx),
+            }
+        }
+        Poll::Ready(Ok(None))
+    }
+
+    fn may_be_the_last(&self, part: &Bytes) -> bool {
+        self.length == Some(self.read + part.len() as u64) && !self.stream.is_end_stream()
+    }
+
+    fn pass(&mut self, part: Bytes) -> Part {
+        // The library resets a stream whose DATA is longer than its length.
+        if !self.held.is_empty() {
+            return Err(ClientError::Malformed);
+        }
+        self.read += part.len() as u64;
+        self.lent = part.len();
+        Ok(Some(Frame::Data(part)))
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Part> {
+        let trailers = ready!(self.stream.poll_trailers(cx)).map_err(|error| why(&error))?;
+        self.ended = true;
+        match self.length {
+            Some(length) if length != self.read => Poll::Ready(Err(ClientError::Malformed)),
+            _ => Poll::Ready(Ok(trailers.map(Frame::Trailers))),
+        }
+    }
+
+    /// Lets the client send as much as has been passed on.
+    fn give_room(&mut self) {
+        let lent = std::mem::take(&mut self.lent);
+        if lent > 0 {
+            // Fails only where the stream has been reset.
+            let _ = self.stream.flow_control().release_capacity(lent);
+        }
+    }
+
+    /// Waits for the end of a body that its head says is empty; the library resets a stream that
+    /// contradicts its head. Returns whether it has come.
+    pub async fn ends_empty(&mut self) -> bool {
+        while self.length == Some(0) && !self.ended {
+            match poll_fn(|cx| self.stream.poll_data(cx)).await {
+                Some(Ok(_)) => {}
+                Some(Err(_)) => return false,
+                None => self.ended = true,
+            }
+        }
+        true
+    }
+
+    /// Reads the rest of a body whose request has been answered, if it is small and comes soon.
+    pub async fn drain(&mut self) {
+        let left = self.length.map(|length| length.saturating_sub(self.read));
+        if left.is_some_and(|left| left > REST_MAX as u64) {
+            return;
+        }
+        let mut room = REST_MAX;
+        let rest = async {
+            while !self.is_read() && room > 0 {
+                self.give_room();
+                match poll_fn(|cx| self.stream.poll_data(cx)).await {
+                    Some(Ok(part)) => {
+                        self.lent = part.len();
+                        room = room.saturating_sub(part.len());
+                    }
+                    Some(Err(_)) | None => return,
+                }
+            }
+        };
+        let _ = timeout(REST_TIMEOUT, rest).await;
+    }
+
+    /// Returns why a stream has been reset. What is left of its body is dropped.
+    pub fn why_reset(&mut self, cx: &mut Context<'_>) -> ClientError {
+        loop {
+            match self.stream.poll_data(cx) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(error))) => return why(&error),
+                Poll::Ready(None) | Poll::Pending => return ClientError::Gone,
+            }
+        }
+    }
+}
+
+/// The library itself resets streams whose messages are malformed.
+fn why(error: &h2::Error) -> ClientError {
+    match error.is_reset() && error.is_library() {
+        true => ClientError::Malformed,
+        false => ClientError::Gone,
+    }
+}
