@@ -139,3 +139,22 @@ fn a_table_is_resized_before_the_fields_of_a_block() {
     assert!(!sound(&[0x00, 0x01, b'x', 0x01, b'1', 0x3f, 0x21, 0x82]));
     assert!(!sound(&[0x82, 0x20]), "at its end");
 }
+
+#[test]
+fn payloads_that_pass_unseen_leave_the_follower_where_it_was() {
+    let mut frames = fresh();
+    frames.follow(&[b'P'; PREFACE]);
+    frames.follow(&frame(4, 0, 0, &[]));
+    frames.follow(&frame(1, 5, 1, b"\xff\x50"));
+    let mut sent = frame(0, 0, 1, &[7; 8192]);
+    frames.sends(&mut sent[..19]);
+    assert_eq!(frames.passing(), 8182);
+    frames.passes(8000);
+    frames.sends(&mut sent[8019..]);
+    assert_eq!(frames.passing(), 0);
+    let mut farewell = frame(7, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 1]);
+    frames.sends(&mut farewell[..10]);
+    assert_eq!(frames.passing(), 0, "its payload is looked at");
+    frames.sends(&mut farewell[10..]);
+    assert_eq!(farewell.last(), Some(&9));
+}

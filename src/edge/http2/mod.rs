@@ -4,3 +4,6 @@ pub mod connection;
 mod downstream;
 mod io;
 mod streams;
+
+#[cfg(test)]
+mod tests;
