@@ -1,8 +1,8 @@
 //! From an accepted socket to a connection ready for HTTP: who is behind it (PROXY protocol), and
 //! TLS, both within the listener's time.
 
+use super::connection_info::{ConnectionInfo, Secured};
 use super::drain::Drain;
-use super::facts::{Facts, Secured};
 use super::socket::{Socket, Transport};
 use super::{hello, proxy_protocol};
 use crate::config::Name;
@@ -22,7 +22,7 @@ use tokio_rustls::server::TlsStream;
 /// A connection that has arrived.
 pub struct Arrived {
     pub socket: Socket,
-    pub facts: Facts,
+    pub info: ConnectionInfo,
     /// Whether ALPN has chosen HTTP/2.
     pub h2: bool,
 }
@@ -49,24 +49,26 @@ pub async fn receive(
             }
         }
     }
-    let mut facts = Facts::new(name.clone(), peer, drain.clone());
+    let mut info = ConnectionInfo::new(name.clone(), peer, drain.clone());
+    info.write_timeout = settings.write_timeout;
+    info.min_body_rate = settings.min_body_rate;
     let Some(tls) = &settings.tls else {
         let socket = Socket::Plain(transport);
         return Some(Arrived {
             socket,
-            facts,
+            info,
             h2: false,
         });
     };
-    let ip = facts.ip();
+    let ip = info.ip();
     let sharer = (!settings.trusts(ip)).then(|| network_of(ip));
     let shaken = hello::shake(&drain, tls, transport, sharer, since);
     let shaken = timeout(tls.timeout, shaken).await;
-    let stream = count(&settings.series, &facts, shaken)?;
+    let stream = count(&settings.series, &info, shaken)?;
     let (_, session) = stream.get_ref();
     let h2 = session.alpn_protocol() == Some(b"h2");
     let leaf = session.peer_certificates().and_then(|chain| chain.first());
-    facts.secured = Some(Secured {
+    info.secured = Some(Secured {
         version: match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => "1.3",
             _ => "1.2",
@@ -77,7 +79,7 @@ pub async fn receive(
     });
     Some(Arrived {
         socket: Socket::Tls(Box::new(stream)),
-        facts,
+        info,
         h2,
     })
 }
@@ -85,7 +87,7 @@ pub async fn receive(
 /// Counts what a handshake has come to. `None`: it failed.
 fn count(
     series: &ListenerSeries,
-    facts: &Facts,
+    info: &ConnectionInfo,
     shaken: Result<Result<TlsStream<Transport>, Failed>, Elapsed>,
 ) -> Option<TlsStream<Transport>> {
     match shaken {
@@ -96,7 +98,7 @@ fn count(
         Ok(Err(failed)) => {
             series.cut("tls_handshake");
             series.failures.add(failed.cause);
-            tell(series, facts, &failed);
+            tell(series, info, &failed);
             None
         }
         Err(_) => {
@@ -112,9 +114,9 @@ const NAME_MAX: usize = 200;
 
 /// Writes to the log why a handshake failed. That a client certificate was refused is something to
 /// look into, so it stands at INFO, but strangers can cause it: so many lines a second at most.
-fn tell(series: &ListenerSeries, facts: &Facts, failed: &Failed) {
+fn tell(series: &ListenerSeries, info: &ConnectionInfo, failed: &Failed) {
     let (cause, error) = (failed.cause.name(), &failed.error);
-    let (listener, client) = (&*facts.listener, facts.ip());
+    let (listener, client) = (&*info.listener, info.ip());
     if !failed.cause.is_about_client() {
         tracing::debug!(listener, %client, cause, %error, "TLS handshake failed");
         return;

@@ -3,7 +3,7 @@
 
 use super::arrival::{Arrived, receive};
 use super::drain::{Drain, Phase};
-use super::facts::socket_digest;
+use super::facts::{Facts, socket_digest};
 use super::head::{Head, Refused};
 use super::next::{Next, next};
 use super::road::Road;
@@ -98,7 +98,8 @@ async fn begin(
     over: Pin<&mut impl Future<Output = ()>>,
 ) -> Option<(Box<ClientStream>, Next)> {
     let arrived = receive(listener, settings, transport, peer, server.drain.clone()).await?;
-    let Arrived { socket, facts, h2 } = arrived;
+    let Arrived { socket, info, h2 } = arrived;
+    let facts = Facts::new(info);
     let digest = socket_digest(socket.as_raw_fd(), facts.peer);
     let facts = facts.into_digest().ok()?;
     let drain = server.drain.clone();

@@ -1,10 +1,28 @@
 //! What is known of a client connection, shared by all of its requests.
 
 use super::drain::Drain;
-use super::facts::Secured;
 use crate::config::Name;
+use crate::tls::Identity;
 use http::HeaderValue;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest time in which a client takes nothing, unless its listener says otherwise.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a handshake has established.
+#[derive(Debug, Clone)]
+pub struct Secured {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// The name the client asked for.
+    pub server_name: Option<Box<str>>,
+    /// Who the client is by its certificate.
+    pub client: Option<Arc<Identity>>,
+    /// Whether that goes up.
+    pub forwards: bool,
+}
 
 /// What does not change in the life of a client connection.
 #[derive(Debug)]
@@ -19,6 +37,10 @@ pub struct ConnectionInfo {
     pub secured: Option<Secured>,
     /// How far the listener is on its way out.
     pub drain: Drain,
+    /// Longest time in which the client takes nothing of what waits for it.
+    pub write_timeout: Duration,
+    /// Bytes a second that the body of a request comes at, at least; 0: any pace.
+    pub min_body_rate: u64,
 }
 
 impl ConnectionInfo {
@@ -32,6 +54,8 @@ impl ConnectionInfo {
             peer_text,
             secured: None,
             drain,
+            write_timeout: WRITE_TIMEOUT,
+            min_body_rate: 0,
         }
     }
 
@@ -45,5 +69,10 @@ impl ConnectionInfo {
 
     pub fn ip(&self) -> IpAddr {
         self.peer.ip()
+    }
+
+    /// Whether answers say that the connection closes.
+    pub fn closes(&self) -> bool {
+        self.drain.is_announced()
     }
 }

@@ -1,8 +1,8 @@
 //! What is known of a client connection, carried to each of its requests.
 
+use super::connection_info::{ConnectionInfo, Secured};
 use super::drain::Drain;
 use crate::config::Name;
-use crate::tls::Identity;
 use http::HeaderValue;
 use pingora::http::ResponseHeader;
 use pingora::protocols::raw_connect::ProxyDigest;
@@ -11,19 +11,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-
-/// What a handshake has established.
-#[derive(Debug, Clone)]
-pub struct Secured {
-    /// `1.2` or `1.3`.
-    pub version: &'static str,
-    /// The name the client asked for.
-    pub server_name: Option<Box<str>>,
-    /// Who the client is by its certificate.
-    pub client: Option<Arc<Identity>>,
-    /// Whether that goes up.
-    pub forwards: bool,
-}
 
 /// Stands for a time that does not come.
 const NEVER: u64 = u64::MAX;
@@ -57,16 +44,13 @@ pub struct Facts {
 }
 
 impl Facts {
-    pub fn new(listener: Name, peer: SocketAddr, drain: Drain) -> Self {
-        let ip = peer.ip().to_canonical();
-        let peer_text = HeaderValue::try_from(ip.to_string())
-            .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+    pub fn new(info: ConnectionInfo) -> Self {
         Self {
-            listener,
-            peer: SocketAddr::new(ip, peer.port()),
-            peer_text,
-            secured: None,
-            drain,
+            listener: info.listener,
+            peer: info.peer,
+            peer_text: info.peer_text,
+            secured: info.secured,
+            drain: info.drain,
             followed: AtomicBool::new(false),
             kept: AtomicBool::new(false),
             since: Instant::now(),

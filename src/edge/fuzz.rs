@@ -1,8 +1,8 @@
 //! The promises of the readers of hostile bytes in this module, for fuzzers.
 
-use super::chunked::Follower;
 use super::frames::{Alarm, Frames};
 use super::head::{Limits, Scanner};
+use super::http1::chunked::Decoder;
 use super::{canonical, proxy_protocol as proxy};
 use bytes::BytesMut;
 use std::sync::Arc;
@@ -51,8 +51,8 @@ fn panic_differs(one: &dyn std::fmt::Debug, other: &dyn std::fmt::Debug) {
 }
 
 pub fn body(bytes: &[u8]) {
-    let whole = Follower::default().follow(bytes).map_err(drop);
-    let mut follower = Follower::default();
+    let whole = Decoder::default().follow(bytes).map_err(drop);
+    let mut follower = Decoder::default();
     let mut cut = Ok(None);
     for (at, byte) in bytes.iter().enumerate() {
         cut = follower.follow(std::slice::from_ref(byte)).map_err(drop);

@@ -8,7 +8,6 @@ mod arrival;
 mod beside;
 mod bytes;
 mod canonical;
-mod chunked;
 mod compress;
 mod connection;
 #[allow(dead_code, reason = "the exchange that uses it is being written")]
@@ -22,10 +21,13 @@ mod flood;
 mod forward;
 mod frames;
 pub mod fuzz;
+#[allow(dead_code, reason = "the exchange that uses it is being written")]
+mod goodbye;
 mod grpc;
 mod head;
 mod hello;
 #[allow(dead_code, reason = "the exchange that uses it is being written")]
+mod http1;
 mod http2;
 mod http2_connection;
 mod http2_head;

@@ -1,6 +1,8 @@
 //! Sockets, TCP or Unix; and the client's, with TLS or without.
 
 use bytes::{Buf, BytesMut};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
@@ -180,6 +182,26 @@ impl Socket {
         Poll::Ready(Ok(buf.filled().is_empty()))
     }
 
+    /// Whether the kernel has nothing from the client, not even its end.
+    pub fn is_quiet(&self) -> bool {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        recv(self.as_raw_fd(), &mut [0; 1], flags) == Err(Errno::EAGAIN)
+    }
+
+    /// Makes the close a reset, which no client takes for the end of an answer. Sockets other than
+    /// TCP's cannot be reset.
+    pub fn reset_on_close(&self) {
+        let transport = match self {
+            Self::Plain(transport) => transport,
+            Self::Tls(stream) => stream.get_ref().0,
+            Self::Gone => return,
+        };
+        if let Some(stream) = transport.tcp() {
+            // Where it fails, the connection is broken already.
+            let _ = stream.set_zero_linger();
+        }
+    }
+
     /// Both parts in one call where the kernel can; TLS has its own records.
     pub fn poll_write_both(
         &mut self,
@@ -242,6 +264,22 @@ impl AsyncWrite for Socket {
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Gone => Poll::Ready(Err(gone())),
         }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(transport) => Pin::new(transport).poll_write_vectored(cx, parts),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Self::Gone => Poll::Ready(Err(gone())),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,3 +1,9 @@
 //! HTTP/1 on both sides of the exchange (RFC 9112).
 
-pub mod upstream;
+pub mod chunked;
+pub mod connection;
+pub mod downstream;
+mod next;
+mod output;
+mod refuse;
+pub mod trailers;

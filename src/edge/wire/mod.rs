@@ -10,12 +10,12 @@ mod digest;
 mod read;
 mod write;
 
-use super::chunked::Follower;
 use super::drain::Drain;
 use super::facts::Facts;
 use super::failure::is_quiet;
 use super::frames::{Alarm, Frames};
 use super::head::Body;
+use super::http1::chunked::Decoder;
 use super::pace::Pace;
 use super::socket::Socket;
 use super::timer::Timer;
@@ -44,7 +44,7 @@ enum Allowance {
     Anything,
     /// This many bytes of body.
     Length(u64),
-    Chunked(Follower),
+    Chunked(Decoder),
     /// The request is over.
     Nothing,
 }
@@ -139,7 +139,7 @@ impl ClientStream {
         self.allowance = match body {
             Body::None => Allowance::Nothing,
             Body::Length(length) => Allowance::Length(length),
-            Body::Chunked => Allowance::Chunked(Follower::default()),
+            Body::Chunked => Allowance::Chunked(Decoder::default()),
         };
     }
 

@@ -1,8 +1,8 @@
 //! Reading: exactly what belongs to the current request.
 
 use super::{Allowance, ClientStream, Switch};
-use crate::edge::chunked::Malformed;
 use crate::edge::facts::Facts;
+use crate::edge::http1::chunked::Malformed;
 use bytes::BytesMut;
 use std::io;
 use std::pin::Pin;
