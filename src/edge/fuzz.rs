@@ -52,10 +52,10 @@ fn panic_differs(one: &dyn std::fmt::Debug, other: &dyn std::fmt::Debug) {
 
 pub fn body(bytes: &[u8]) {
     let whole = Decoder::default().follow(bytes).map_err(drop);
-    let mut follower = Decoder::default();
+    let mut decoder = Decoder::default();
     let mut cut = Ok(None);
     for (at, byte) in bytes.iter().enumerate() {
-        cut = follower.follow(std::slice::from_ref(byte)).map_err(drop);
+        cut = decoder.follow(std::slice::from_ref(byte)).map_err(drop);
         if let Ok(Some(end)) = cut {
             cut = Ok(Some(at + end));
         }
@@ -64,6 +64,22 @@ pub fn body(bytes: &[u8]) {
         }
     }
     assert_eq!(whole, cut);
+    let decoded = decoded(bytes, bytes.len().max(1));
+    assert_eq!(decoded, self::decoded(bytes, 1));
+    let left = whole.map(|end| end.map(|end| bytes.len() - end));
+    assert_eq!(left, decoded.map(|(_, left)| left));
+}
+
+/// The data of a body that arrives in pieces of this size, and how much is left behind its end.
+fn decoded(bytes: &[u8], piece: usize) -> Result<(Vec<u8>, Option<usize>), ()> {
+    let (mut decoder, mut ahead, mut data) = (Decoder::default(), BytesMut::new(), Vec::new());
+    for piece in bytes.chunks(piece) {
+        ahead.extend_from_slice(piece);
+        while let Some(part) = decoder.next(&mut ahead).map_err(drop)? {
+            data.extend_from_slice(&part);
+        }
+    }
+    Ok((data, decoder.is_done().then_some(ahead.len())))
 }
 
 pub fn proxy_protocol(bytes: &[u8]) {

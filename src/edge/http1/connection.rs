@@ -62,7 +62,7 @@ pub struct ForHttp2 {
 pub async fn serve<H: Handler + Refusals>(
     server: &Server<H>,
     listener: &Name,
-    mut settings: Arc<ListenerSettings>,
+    settings: Arc<ListenerSettings>,
     transport: Transport,
     peer: SocketAddr,
     mut waiting: Waiting,
@@ -88,37 +88,49 @@ pub async fn serve<H: Handler + Refusals>(
         }
     };
     drop(waiting);
-    let (mut client, mut found) = begun?;
+    let (client, found) = begun?;
+    let handler = &*server.handler;
+    let fresh = || server.current.load().listener(listener);
+    exchanges(handler, client, found, settings, fresh, over).await
+}
+
+/// Serves one request after the other. `fresh` returns the settings as they are now.
+async fn exchanges<H: Handler + Refusals>(
+    handler: &H,
+    mut client: Http1Client,
+    mut found: Next,
+    mut settings: Arc<ListenerSettings>,
+    fresh: impl Fn() -> Option<Arc<ListenerSettings>>,
+    mut over: Pin<&mut impl Future<Output = ()>>,
+) -> Option<ForHttp2> {
     let info = client.info().clone();
     loop {
-        match found {
+        let (refused, to_head) = match found {
             Next::Request(head) => {
                 let to_head = is_to_head(client.ahead());
-                let request = match client.begin(&head) {
-                    Ok(request) => request,
-                    Err(refused) => {
-                        refuse(&*server.handler, &mut client, &info, refused, to_head).await;
-                        return None;
+                match client.begin(&head) {
+                    Ok(request) => {
+                        handler.serve(request, &mut client, &info).await;
+                        if !client.finish().await {
+                            return None;
+                        }
+                        if let Some(fresh) = fresh() {
+                            settings = fresh;
+                        }
+                        found = next(&mut client, &settings, false, over.as_mut()).await;
+                        continue;
                     }
-                };
-                server.handler.serve(request, &mut client, &info).await;
-                if !client.finish().await {
-                    return None;
+                    Err(refused) => (refused, to_head),
                 }
             }
             Next::H2 => return Some(client.for_http2(settings, false)),
             Next::NotH2 => return Some(client.for_http2(settings, true)),
-            Next::Refused(refused) => {
-                let to_head = is_to_head(client.ahead());
-                refuse(&*server.handler, &mut client, &info, refused, to_head).await;
-                return None;
-            }
+            Next::Refused(refused) => (refused, is_to_head(client.ahead())),
             Next::Closed => return None,
-        }
-        if let Some(fresh) = server.current.load().listener(listener) {
-            settings = fresh;
-        }
-        found = next(&mut client, &settings, false, over.as_mut()).await;
+        };
+        // Boxed, since it is rare, and the task would hold room for it all the time.
+        Box::pin(refuse(handler, &mut client, &info, refused, to_head)).await;
+        return None;
     }
 }
 
@@ -159,3 +171,7 @@ impl Http1Client {
 fn is_to_head(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().starts_with(b"HEAD ")
 }
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

@@ -6,4 +6,6 @@ pub mod downstream;
 mod next;
 mod output;
 mod refuse;
+#[cfg(test)]
+mod testing;
 pub mod trailers;

@@ -1,4 +1,4 @@
-//! The bytes that go to an upstream: small pieces are gathered, a large one is not copied.
+//! The bytes that go to the other side: small pieces are gathered, a large one is not copied.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::io::{self, IoSlice};
@@ -10,7 +10,7 @@ use tokio::io::AsyncWrite;
 const COPY_MAX: usize = 4 * 1024;
 /// So much may be gathered before it has to be written.
 const GATHERED_MAX: usize = 16 * 1024;
-/// Room for the head of a usual request.
+/// Room for a usual head.
 const HEAD_SIZE: usize = 1024;
 
 /// What is to be written: `gathered`, then `large`, then `behind`.
@@ -74,6 +74,12 @@ impl Output {
     /// Whether everything has been written and flushed.
     pub const fn is_flushed(&self) -> bool {
         self.flushed && !self.ends
+    }
+
+    /// Returns how much room the buffers have.
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        self.gathered.capacity() + self.large.len() + self.behind.capacity()
     }
 
     /// Forgets everything that has not been written.

@@ -5,6 +5,8 @@ mod date;
 mod end;
 mod input;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use super::output::Output;
 use crate::edge::canonical;

@@ -136,3 +136,137 @@ const BAD_METHOD: Refused = Refused::bad("the method is not a token");
 const BAD_TARGET: Refused = Refused::bad("the request target is malformed");
 const BAD_FIELD: Refused = Refused::bad("a header field is malformed");
 const TOO_MANY_FIELDS: Refused = Refused::too_large("the request has too many header fields");
+
+#[cfg(test)]
+mod tests {
+    use super::{Wishes, read};
+    use crate::edge::canonical;
+    use crate::edge::head::{Limits, Scanner};
+    use crate::edge::message::{Length, Request};
+    use bytes::{Bytes, BytesMut};
+    use http::{Version, header};
+
+    const LIMITS: Limits = Limits {
+        bytes: 1024,
+        fields: 8,
+    };
+
+    /// `None`: the head is refused before it is read.
+    fn of(text: &[u8]) -> Option<(Request, Wishes, Bytes)> {
+        let head = Scanner::default().scan(text, LIMITS).ok()??;
+        let bytes = canonical::head(BytesMut::from(text), &head).ok()?.freeze();
+        let (request, wishes) = read(&bytes, &head).unwrap();
+        Some((request, wishes, bytes))
+    }
+
+    fn target(method: &str, target: &[u8]) -> Option<String> {
+        let line = [
+            method.as_bytes(),
+            b" ",
+            target,
+            b" HTTP/1.1\r\nHost: a\r\n\r\n",
+        ];
+        Some(of(&line.concat())?.0.head.uri.to_string())
+    }
+
+    #[test]
+    fn a_head_is_read_whole_and_values_are_not_copied() {
+        let text = b"POST /a?b HTTP/1.1\r\nHost: x:80\r\nX-A:\tone two \r\nx-a:\r\n\
+                     Content-Length: 5\r\nX-Odd: \xe9\r\n\r\n";
+        let (request, wishes, bytes) = of(text).unwrap();
+        let head = &request.head;
+        assert_eq!(
+            (head.method.as_str(), head.version),
+            ("POST", Version::HTTP_11)
+        );
+        assert_eq!((head.uri.path(), head.uri.query()), ("/a", Some("b")));
+        let values: Vec<_> = head.headers.get_all("x-a").iter().collect();
+        assert_eq!(values, ["one two", ""]);
+        assert_eq!(head.headers["x-odd"].as_bytes(), b"\xe9");
+        assert_eq!((head.headers.len(), request.body), (5, Length::Exact(5)));
+        assert_eq!(
+            wishes,
+            Wishes {
+                keeps: true,
+                expects: false
+            }
+        );
+        let host = head.headers[header::HOST].as_bytes().as_ptr_range();
+        assert!(bytes.as_ptr_range().contains(&host.start));
+    }
+
+    #[test]
+    fn every_target_that_is_taken_is_a_uri() {
+        for byte in 0..=u8::MAX {
+            for before in [
+                &b"/"[..],
+                b"/a",
+                b"/?",
+                b"/a?b",
+                b"//",
+                b"http://h/",
+                b"http://h?",
+            ] {
+                for behind in [&b""[..], b"c"] {
+                    let whole = [before, &[byte], behind].concat();
+                    if let Some(uri) = target("GET", &whole) {
+                        assert!(uri.starts_with('/'), "{} is {uri}", whole.escape_ascii());
+                    }
+                }
+            }
+        }
+        assert_eq!(target("OPTIONS", b"*").as_deref(), Some("*"));
+        assert_eq!(target("OPTIONS", b"http://h").as_deref(), Some("*"));
+        assert_eq!(target("GET", b"http://h\\a").as_deref(), Some("/\\a"));
+        assert_eq!(target("GET", b"/{a}|^[]?{").as_deref(), Some("/{a}|^[]?{"));
+        assert_eq!(target("GET", "/é".as_bytes()).as_deref(), Some("/%C3%A9"));
+        assert_eq!(target("GET", b"//h/a").as_deref(), Some("//h/a"));
+    }
+
+    #[test]
+    fn the_length_of_the_body_is_told_once() {
+        let with = |fields: &str| {
+            let text = format!("POST / HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+            let (request, ..) = of(text.as_bytes()).unwrap();
+            let coded = request.head.headers.contains_key(header::TRANSFER_ENCODING);
+            assert!(!coded, "{fields}");
+            request.body
+        };
+        assert_eq!(with(""), Length::None);
+        assert_eq!(with("Content-Length: 0\r\n"), Length::Exact(0));
+        assert_eq!(with("Transfer-Encoding: chunked\r\n"), Length::Unknown);
+    }
+
+    #[test]
+    fn the_connection_is_kept_as_the_client_wishes() {
+        let wishes = |version: &str, fields: &str| {
+            let text = format!("POST / {version}\r\nHost: x\r\n{fields}\r\n");
+            of(text.as_bytes()).unwrap().1
+        };
+        let keeps = |version, fields| wishes(version, fields).keeps;
+        assert!(keeps("HTTP/1.1", "") && !keeps("HTTP/1.0", ""));
+        assert!(keeps("HTTP/1.0", "Connection: x, Keep-Alive\r\n"));
+        for version in ["HTTP/1.1", "HTTP/1.0"] {
+            assert!(!keeps(version, "Connection: Close\r\n"));
+            assert!(!keeps(
+                version,
+                "Connection: keep-alive\r\nConnection: x,close\r\n"
+            ));
+        }
+        let expects = "Expect: x, 100-Continue\r\nContent-Length: 1\r\n";
+        assert!(wishes("HTTP/1.1", expects).expects && !wishes("HTTP/1.0", expects).expects);
+    }
+
+    #[test]
+    fn several_cookies_become_one() {
+        let text = b"GET / HTTP/1.1\r\nHost: x\r\nCookie: a=1\r\nX: y\r\ncookie: b=2\r\n\r\n";
+        let (request, ..) = of(text).unwrap();
+        let cookies: Vec<_> = request
+            .head
+            .headers
+            .get_all(header::COOKIE)
+            .iter()
+            .collect();
+        assert_eq!(cookies, ["a=1; b=2"]);
+    }
+}
