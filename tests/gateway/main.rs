@@ -23,6 +23,7 @@ mod curl;
 mod demo;
 mod deployed;
 mod edges;
+mod exchange;
 mod explained;
 mod exporting;
 mod eyes;
