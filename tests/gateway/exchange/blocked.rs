@@ -1,8 +1,8 @@
-//! Upstreams that stop reading: the exchange ends by its limits, or at once when the client has left,
-//! and leaves nothing behind.
+//! Upstreams that stop reading: the exchange ends by its limits, or at once when the client has
+//! left, and leaves nothing behind.
 
 use super::caller::{Caller, Kind, Leave};
-use super::stub::{Deaf, Deafness};
+use super::stub::{Stall, Stalled};
 use super::{Case, case, gateway, play};
 use crate::gateway::Gateway;
 use std::sync::atomic::Ordering::SeqCst;
@@ -25,13 +25,13 @@ const NONE: &str = "";
 
 struct Scene {
     gateway: Gateway,
-    upstream: Deaf,
+    upstream: Stalled,
     caller: Caller,
 }
 
 /// An upload, or a WebSocket, whose bytes go nowhere any more.
-fn block(kind: Kind, how: Deafness, limits: &str) -> Scene {
-    let upstream = Deaf::start(how);
+fn block(kind: Kind, how: Stall, limits: &str) -> Scene {
+    let upstream = Stalled::start(how);
     let service = format!("max_in_flight = 1\n{limits}");
     let mut gateway = gateway(upstream.address, how.http(), &service);
     let caller = Caller::start(kind, &gateway);
@@ -46,7 +46,7 @@ fn block(kind: Kind, how: Deafness, limits: &str) -> Scene {
 impl Scene {
     /// The exchange has one line in the log with one of these reasons, everything it had taken has
     /// been given back, and the upstream knows.
-    fn is_over(mut self, reasons: &[&str]) {
+    fn assert_over(mut self, reasons: &[&str]) {
         let line = self.gateway.logged(|line| line["path"] == "/up");
         let reason = line["reason"].as_str().unwrap_or("none");
         assert!(reasons.contains(&reason), "logged as {reason}: {line}");
@@ -56,6 +56,15 @@ impl Scene {
         self.gateway
             .wait_for("a place for the next request", |gateway| {
                 gateway.get("/next", "").status == 200
+            });
+        self.gateway
+            .wait_for("gauges of places and tries", |gateway| {
+                let metrics = gateway.metrics();
+                let mut gauges = metrics.lines().filter(|line| {
+                    line.starts_with("tyrian_in_flight{")
+                        || line.starts_with("tyrian_endpoint_in_flight{")
+                });
+                metrics.contains("tyrian_in_flight{") && gauges.all(|line| line.ends_with(" 0"))
             });
         let lines = self.gateway.access_log();
         let own = lines.iter().filter(|line| line["path"] == "/up").count();
@@ -67,7 +76,7 @@ impl Scene {
 
 /// The client stays and is told, by one of the limits.
 fn stays(kind: Kind, told: (u16, &'static str)) -> Vec<Case<'static>> {
-    let pairs = Deafness::ALL.into_iter();
+    let pairs = Stall::ALL.into_iter();
     let pairs = pairs.flat_map(|how| LIMITS.map(|limit| (how, limit)));
     let cases = pairs.map(|(how, (name, limits))| {
         case(format!("{kind:?} to {how:?}, {name}"), move || {
@@ -75,14 +84,14 @@ fn stays(kind: Kind, told: (u16, &'static str)) -> Vec<Case<'static>> {
             scene.caller.fill();
             let answer = scene.caller.answer();
             assert_eq!((answer.0, answer.1.as_str()), told);
-            scene.is_over(&["upstream_timeout"]);
+            scene.assert_over(&["upstream_timeout"]);
         })
     });
     cases.collect()
 }
 
 /// The client leaves; no limit is near.
-fn leaves(kind: Kind, upstreams: &[Deafness], ways: &[Leave]) -> Vec<Case<'static>> {
+fn leaves(kind: Kind, upstreams: &[Stall], ways: &[Leave]) -> Vec<Case<'static>> {
     let pairs = upstreams
         .iter()
         .flat_map(|how| ways.iter().map(|way| (*how, *way)));
@@ -91,7 +100,7 @@ fn leaves(kind: Kind, upstreams: &[Deafness], ways: &[Leave]) -> Vec<Case<'stati
             let mut scene = block(kind, how, NONE);
             scene.caller.fill();
             scene.caller.leave(way);
-            scene.is_over(&["client_closed"]);
+            scene.assert_over(&["client_closed"]);
         })
     });
     cases.collect()
@@ -115,14 +124,14 @@ fn a_call_of_grpc_that_stays_is_told() {
 
 #[test]
 fn an_upload_over_http1_ends_with_its_client() {
-    let mut cases = leaves(Kind::One, &Deafness::ALL, &[Leave::Fin, Leave::Rst]);
+    let mut cases = leaves(Kind::One, &Stall::ALL, &[Leave::Fin, Leave::Rst]);
     // A FIN that has not arrived tells nothing: the limits do.
-    cases.extend(Deafness::ALL.map(|how| {
+    cases.extend(Stall::ALL.map(|how| {
         case(format!("One to {how:?}, StuckFin"), move || {
             let mut scene = block(Kind::One, how, LIMITS[0].1);
             scene.caller.fill();
             scene.caller.leave(Leave::StuckFin);
-            scene.is_over(&["client_closed", "upstream_timeout"]);
+            scene.assert_over(&["client_closed", "upstream_timeout"]);
         })
     }));
     play(cases);
@@ -131,43 +140,43 @@ fn an_upload_over_http1_ends_with_its_client() {
 #[test]
 fn an_upload_over_http2_ends_with_its_client() {
     let ways = [Leave::Fin, Leave::Rst, Leave::Stream];
-    play(leaves(Kind::Two, &Deafness::ALL, &ways));
+    play(leaves(Kind::Two, &Stall::ALL, &ways));
 }
 
 #[test]
 fn a_call_of_grpc_ends_with_its_client() {
     let ways = [Leave::Fin, Leave::Rst, Leave::Stream];
-    play(leaves(Kind::Grpc, &Deafness::ALL, &ways));
+    play(leaves(Kind::Grpc, &Stall::ALL, &ways));
 }
 
-/// A WebSocket towards an upstream that reads nothing. `idle` is the only limit that holds for it; a
-/// client's FIN is passed on where there is room, so that it ends nothing by itself.
-fn socket(kind: Kind, at_once: Leave) -> Vec<Case<'static>> {
-    let mut cases = leaves(kind, &[Deafness::One], &[Leave::Rst, at_once]);
+/// A WebSocket towards an upstream that reads nothing. `idle` is the only limit that holds for it.
+/// A FIN of the client is passed on where there is room, so it ends nothing by itself.
+fn socket(kind: Kind, at_once: &[Leave]) -> Vec<Case<'static>> {
+    let mut cases = leaves(kind, &[Stall::One], at_once);
     for limits in ["idle = \"400ms\"", "idle = \"400ms\", request = \"60s\""] {
         let limits = format!("timeouts = {{ {limits} }}");
         cases.push(case(format!("{kind:?} stays, {limits}"), move || {
-            let mut scene = block(kind, Deafness::One, &limits);
+            let mut scene = block(kind, Stall::One, &limits);
             scene.caller.fill();
             assert!(scene.caller.ends(), "the client's side does not end");
-            scene.is_over(&["upstream_timeout"]);
+            scene.assert_over(&["upstream_timeout"]);
         }));
     }
     cases.push(case(format!("{kind:?}, Fin"), move || {
-        let mut scene = block(kind, Deafness::One, LIMITS[0].1);
+        let mut scene = block(kind, Stall::One, LIMITS[0].1);
         scene.caller.fill();
         scene.caller.leave(Leave::Fin);
-        scene.is_over(&["client_closed", "upstream_timeout"]);
+        scene.assert_over(&["none", "client_closed", "upstream_timeout"]);
     }));
     cases
 }
 
 #[test]
 fn a_websocket_ends_by_silence_or_with_its_client() {
-    play(socket(Kind::Socket, Leave::Rst));
+    play(socket(Kind::Socket, &[Leave::Rst]));
 }
 
 #[test]
 fn a_websocket_over_http2_ends_by_silence_or_with_its_client() {
-    play(socket(Kind::SocketTwo, Leave::Stream));
+    play(socket(Kind::SocketTwo, &[Leave::Rst, Leave::Stream]));
 }

@@ -6,7 +6,7 @@ use super::wire::{CANCEL, Wire};
 use crate::client::Connection;
 use crate::gateway::Gateway;
 use socket2::SockRef;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ pub enum Leave {
 
 pub enum Caller {
     One(TcpStream),
-    Two(Wire),
+    Two(Box<Wire>),
     Gone,
 }
 
@@ -67,18 +67,18 @@ impl Caller {
             Kind::Two => {
                 let mut wire = Wire::client(gateway);
                 wire.request(1, "POST", "/up", &[("content-length", &length)]);
-                Self::Two(wire)
+                Self::Two(Box::new(wire))
             }
             Kind::Grpc => {
                 let mut wire = Wire::client(gateway);
                 let fields = [("content-type", "application/grpc"), ("te", "trailers")];
                 wire.request(1, "POST", "/up", &fields);
-                Self::Two(wire)
+                Self::Two(Box::new(wire))
             }
             Kind::SocketTwo => {
                 let mut wire = Wire::client(gateway);
                 super::tunnels::open(&mut wire, 1, "/up");
-                Self::Two(wire)
+                Self::Two(Box::new(wire))
             }
         }
     }
@@ -90,7 +90,7 @@ impl Caller {
             Self::Two(wire) => {
                 let mut last = Instant::now();
                 let mut sent = 0;
-                while last.elapsed() < BLOCKED && !wire.closed {
+                while last.elapsed() < BLOCKED && !wire.is_over(1) {
                     match wire.some(1, LENGTH - sent) {
                         0 => _ = wire.next(LOOK),
                         more => (sent, last) = (sent + more, Instant::now()),
@@ -133,11 +133,14 @@ impl Caller {
             Self::One(stream) => {
                 let mut connection = Connection::over(stream.try_clone().unwrap()).unwrap();
                 connection.patience(GUARD);
+                let comes = stream.peek(&mut [0]);
+                assert!(matches!(comes, Ok(1)), "no answer: {comes:?}");
                 let answer = connection.answer(false);
                 (answer.status, answer.reason())
             }
             Self::Two(wire) => {
                 let answer = wire.answer(1);
+                assert!(answer.status() > 0, "no answer: {answer:?}");
                 match answer.header("grpc-status") {
                     Some(status) => {
                         let reason = answer.header("grpc-message").unwrap_or_default();
@@ -155,8 +158,8 @@ impl Caller {
         match self {
             Self::One(stream) => super::stub::ends(stream),
             Self::Two(wire) => {
-                let answer = wire.answer(1);
-                answer.ended || answer.reset.is_some()
+                wire.answer(1);
+                true
             }
             Self::Gone => true,
         }
@@ -174,6 +177,9 @@ fn connect(address: SocketAddr) -> TcpStream {
 fn fill_one(stream: &mut TcpStream) {
     let mut sent = 0;
     while sent < LENGTH {
+        if has_come(stream) {
+            return;
+        }
         if stream.write_all(&[b'z'; STEP]).is_err() {
             return;
         }
@@ -187,6 +193,14 @@ fn fill_one(stream: &mut TcpStream) {
         }
     }
     panic!("the gateway takes everything");
+}
+
+/// Whether there is an answer, or the end.
+fn has_come(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let comes = stream.peek(&mut [0]);
+    stream.set_nonblocking(false).unwrap();
+    comes.map_or_else(|error| error.kind() != ErrorKind::WouldBlock, |_| true)
 }
 
 /// Bytes that have arrived at the other end of a connection and have not been read there.

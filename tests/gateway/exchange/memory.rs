@@ -32,6 +32,7 @@ fn once(stream: &mut (impl Read + Write)) {
 }
 
 /// Opens connections, lets them rest, closes them; prints and judges what the process holds.
+#[expect(clippy::print_stdout, reason = "the figures are worth a look")]
 fn judge<T>(
     gateway: &Gateway,
     listener: &str,

@@ -1,5 +1,5 @@
-//! One exchange between a client and an upstream, for each pair of protocols: who may block whom, for
-//! how long, and what passes between them.
+//! One exchange between a client and an upstream, for each pair of protocols: which side may hold
+//! up the other, for how long, and what passes between them.
 
 mod blocked;
 mod caller;
@@ -9,6 +9,7 @@ mod memory;
 mod relay;
 mod retried;
 mod slow;
+mod strict;
 mod stub;
 mod tunnels;
 mod wire;
@@ -23,8 +24,8 @@ const GUARD: std::time::Duration = PATIENCE;
 /// Cases that run at once. Each waits most of its time.
 const AT_ONCE: usize = 6;
 
-/// A gateway with one service; `http` is the protocol towards the upstream, `service` goes on in the
-/// service's table.
+/// A gateway with one service. `http` is the protocol towards the upstream, `service` is what goes
+/// on in the table of the service.
 fn gateway(upstream: SocketAddr, http: &str, service: &str) -> Gateway {
     Gateway::start(&config(upstream, http, service))
 }

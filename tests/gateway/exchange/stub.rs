@@ -102,7 +102,7 @@ pub fn switch(head: &str) -> String {
 pub fn ends(stream: &mut TcpStream) -> bool {
     let until = Instant::now() + GUARD;
     stream.set_read_timeout(Some(GUARD)).unwrap();
-    let mut buffer = [0; 64 * 1024];
+    let mut buffer = [0; 16 * 1024];
     while Instant::now() < until {
         match stream.read(&mut buffer) {
             Ok(0) => return true,
@@ -115,7 +115,7 @@ pub fn ends(stream: &mut TcpStream) -> bool {
 
 /// How an upstream takes nothing of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deafness {
+pub enum Stall {
     /// HTTP/1: it does not read.
     One,
     /// HTTP/2: it gives no window.
@@ -124,7 +124,7 @@ pub enum Deafness {
     Two,
 }
 
-impl Deafness {
+impl Stall {
     pub const ALL: [Self; 3] = [Self::One, Self::Window, Self::Two];
 
     pub fn http(self) -> &'static str {
@@ -136,7 +136,7 @@ impl Deafness {
 }
 
 /// An upstream that takes nothing of what is sent to `/up`, and answers everything else.
-pub struct Deaf {
+pub struct Stalled {
     pub address: SocketAddr,
     /// From here on it reads again.
     pub awake: Event,
@@ -146,18 +146,18 @@ pub struct Deaf {
     pub uploads: Arc<AtomicUsize>,
 }
 
-impl Deaf {
-    pub fn start(how: Deafness) -> Self {
+impl Stalled {
+    pub fn start(how: Stall) -> Self {
         let (awake, told, uploads) = (Event::default(), Event::default(), Arc::default());
-        let one = Ear {
+        let one = Stalling {
             awake: awake.clone(),
             told: told.clone(),
             uploads: Arc::clone(&uploads),
         };
         let address = serve(move |stream, _| match how {
-            Deafness::One => one.http1(stream),
-            Deafness::Window => one.http2(stream, 0),
-            Deafness::Two => one.http2(stream, 1 << 26),
+            Stall::One => one.http1(stream),
+            Stall::Window => one.http2(stream, 0),
+            Stall::Two => one.http2(stream, 1 << 26),
         });
         Self {
             address,
@@ -168,13 +168,13 @@ impl Deaf {
     }
 }
 
-struct Ear {
+struct Stalling {
     awake: Event,
     told: Event,
     uploads: Arc<AtomicUsize>,
 }
 
-impl Ear {
+impl Stalling {
     fn http1(&self, mut stream: TcpStream) {
         let mut ahead = Vec::new();
         while let Some(head) = read_head(&mut stream, &mut ahead) {

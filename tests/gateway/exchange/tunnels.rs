@@ -85,7 +85,7 @@ fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     match u16::try_from(payload.len()).unwrap() {
         length @ 0..=125 => bytes.push(0x80 | length as u8),
         length => {
-            bytes.push(0x80 | 126);
+            bytes.push(0xfe);
             bytes.extend(length.to_be_bytes());
         }
     }
@@ -165,7 +165,12 @@ fn a_websocket_over_http2_is_told_when_the_process_leaves() {
     open(&mut wire, 1, "/chat");
     gateway.signal("TERM");
     let answer = wire.answer(1);
-    assert_eq!(answer.body, [CLOSE, 2, 0x03, 0xe9], "1001, going away");
+    // The upstream's own close may follow.
+    let close = [CLOSE, 2, 0x03, 0xe9];
+    assert!(
+        answer.body.starts_with(&close),
+        "1001, going away: {answer:?}"
+    );
     assert!(answer.ended, "{answer:?}");
     assert!(gateway.wait().success());
 }

@@ -330,12 +330,16 @@ impl Wire {
         }
     }
 
+    /// Whether nothing of an answer is to come.
+    pub fn is_over(&self, stream: u32) -> bool {
+        let answer = &self.answers[&stream];
+        answer.ended || answer.reset.is_some() || self.closed
+    }
+
     /// Everything of an answer, to its end.
     pub fn answer(&mut self, stream: u32) -> Answer {
-        self.wait("the end of an answer", |wire, _| {
-            let answer = &wire.answers[&stream];
-            answer.ended || answer.reset.is_some()
-        });
+        let over = |wire: &mut Self, _: Option<&Frame>| wire.is_over(stream);
+        self.wait("the end of an answer", over);
         self.answers[&stream].clone()
     }
 
