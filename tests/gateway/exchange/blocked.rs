@@ -64,7 +64,7 @@ impl Scene {
                     line.starts_with("tyrian_in_flight{")
                         || line.starts_with("tyrian_endpoint_in_flight{")
                 });
-                metrics.contains("tyrian_in_flight{") && gauges.all(|line| line.ends_with(" 0"))
+                metrics.contains("tyrian_in_flight{") && gauges.all(|line| line.ends_with(" 0.0"))
             });
         let lines = self.gateway.access_log();
         let own = lines.iter().filter(|line| line["path"] == "/up").count();
