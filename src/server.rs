@@ -4,14 +4,12 @@
 use crate::config::listener::Bind;
 use crate::config::server::Drain as Rules;
 use crate::config::{Config, Name};
-use crate::edge::{Drainer, Phase, Road, Server as Edge, listener};
+use crate::edge::{Connections, Drainer, Phase, Server as Edge, Shared, listener};
 use crate::live::Doors;
-use crate::snapshot::{Current, Snapshot};
+use crate::snapshot::Current;
 use crate::sockets::{self, Inherited, Listening};
 use crate::telemetry::Metrics;
 use parking_lot::Mutex;
-use pingora::proxy::HttpProxy;
-use pingora::server::configuration::ServerConf;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -79,14 +77,18 @@ pub fn start(
             .map_err(fail)?;
         sockets.push((name.clone(), config.bind.clone(), socket));
     }
+    let threads = threads(snapshot.config.server.threads);
+    let shared = Shared {
+        current: current.clone(),
+        metrics,
+        connections: Connections::new(POOL_SIZE.saturating_mul(threads)),
+    };
     let serving = Arc::new(Serving {
         edge: Edge {
-            proxy: Arc::new(proxy(&snapshot, &current, &metrics)),
             current,
-            metrics,
+            handler: Arc::new(shared),
             // Each listener has its own.
             drain: Drainer::new().1,
-            never: watch::channel(false).1,
         },
         over: watch::channel(false).0,
         open: Mutex::default(),
@@ -106,20 +108,6 @@ fn cannot_bind(name: &Name, address: &Bind) -> impl FnOnce(io::Error) -> CannotB
         address,
         source,
     }
-}
-
-fn proxy(snapshot: &Snapshot, current: &Current, metrics: &Arc<Metrics>) -> HttpProxy<Road> {
-    let conf = ServerConf {
-        threads: threads(snapshot.config.server.threads),
-        upstream_keepalive_pool_size: POOL_SIZE,
-        // Tries are counted by the road; this is only a fence behind it. Never 0, which would
-        // answer nothing at all.
-        max_retries: usize::from(u8::MAX),
-        ..ServerConf::default()
-    };
-    let mut proxy = HttpProxy::new(Road::new(current.clone(), metrics.clone()), Arc::new(conf));
-    proxy.handle_init_modules();
-    proxy
 }
 
 /// Worker threads: as configured, else one per core that the cgroup grants.
@@ -236,13 +224,13 @@ impl Serving {
         }
         let left = rules.timeout.saturating_sub(began.elapsed());
         self.empties(left).await;
-        self.edge.metrics.active.load(Relaxed).max(0)
+        self.edge.handler.metrics.active.load(Relaxed).max(0)
     }
 
     /// Waits until the last connection has closed, no longer than `limit`.
     async fn empties(&self, limit: Duration) {
         let began = Instant::now();
-        let metrics = &self.edge.metrics;
+        let metrics = &self.edge.handler.metrics;
         while metrics.connections.load(Relaxed) > 0 || metrics.active.load(Relaxed) > 0 {
             if began.elapsed() >= limit {
                 return;

@@ -37,6 +37,26 @@ const LAYERS: &[(&str, usize)] = &[
     ("fuzz", 9),
 ];
 
+/// The parts of `edge` from the bottom up; those of one layer may not use each other, but for the
+/// seam, whose files are few.
+const EDGE_LAYERS: &[(&str, usize)] = &[
+    ("transport", 0),
+    ("date", 1),
+    ("headers", 1),
+    ("message", 1),
+    ("problem", 1),
+    ("rejection", 1),
+    ("request_id", 1),
+    ("filters", 2),
+    ("http1", 3),
+    ("http2", 4),
+    ("exchange", 5),
+    ("listener", 6),
+    ("fuzz", 6),
+];
+/// The layer of the seam.
+const SEAM: usize = 1;
+
 /// Most lines of a file.
 const LINES_MAX: usize = 430;
 /// Longer files, with what they may have at most; only ever lowered.
@@ -93,7 +113,7 @@ fn heads_of(group: &str) -> Vec<String> {
 fn word(text: &str) -> String {
     text.trim_start()
         .chars()
-        .take_while(|c| c.is_ascii_lowercase() || *c == '_')
+        .take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '_')
         .collect()
 }
 
@@ -138,13 +158,53 @@ fn problems(path: &str, source: &str) -> Vec<String> {
                 ));
             }
         }
-        if !matches!(module, Some("edge" | "server")) && path != "src/tls/upstream.rs" {
+        problems.extend(edge_problems(path, source));
+        if !NAMES_CORE.iter().any(|place| path.starts_with(place)) {
             for (at, _) in source.lines().enumerate().filter(|(_, l)| names_core(l)) {
                 problems.push(format!("{path}:{} names the proxy core", at + 1));
             }
         }
     }
     problems
+}
+
+/// The files that may name a type of the proxy core.
+const NAMES_CORE: &[&str] = &[
+    "src/edge/exchange/upstream.rs",
+    "src/edge/http1/upstream/mod.rs",
+    "src/edge/transport/",
+    "src/tls/upstream.rs",
+];
+
+fn edge_layer(part: &str) -> Option<usize> {
+    let found = EDGE_LAYERS.iter().find(|(name, _)| *name == part);
+    found.map(|(_, layer)| *layer)
+}
+
+/// What a file of `edge` uses that is not below it.
+fn edge_problems(path: &str, source: &str) -> Vec<String> {
+    let own = path
+        .strip_prefix("src/edge/")
+        .and_then(|path| path.split(['/', '.']).next());
+    let Some((own, layer)) = own.and_then(|own| Some((own, edge_layer(own)?))) else {
+        return Vec::new();
+    };
+    let paths = source.match_indices("crate::edge::");
+    let named = paths.flat_map(|(at, path)| {
+        let rest = &source[at + path.len()..];
+        let heads = match rest.strip_prefix('{') {
+            Some(group) => heads_of(group),
+            None => vec![word(rest)],
+        };
+        let line = source[..at].matches('\n').count() + 1;
+        heads.into_iter().map(move |head| (line, head))
+    });
+    let up = named.filter(|(_, head)| {
+        let other = edge_layer(head).unwrap_or(0);
+        head != own && (other > layer || other == layer && layer != SEAM)
+    });
+    up.map(|(line, head)| format!("{path}:{line} uses `{head}`, which is not below it"))
+        .collect()
 }
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
@@ -179,7 +239,7 @@ fn the_house_is_tidy() {
 
 #[test]
 fn untidiness_is_found() {
-    let upward = "//! x\nuse crate::{reason::Reason, edge::Road};\n";
+    let upward = "//! x\nuse crate::{reason::Reason, edge::Server};\n";
     assert_eq!(problems("src/routing/x.rs", upward).len(), 1);
     assert_eq!(
         problems("src/config/x.rs", "//! x\nuse crate::routing::Table;").len(),
@@ -187,7 +247,7 @@ fn untidiness_is_found() {
     );
     assert_eq!(
         problems(
-            "src/edge/x.rs",
+            "src/edge/transport/x.rs",
             "//! x\nuse crate::routing::Table;\nuse pingora::Error;"
         )
         .len(),
@@ -205,8 +265,22 @@ fn untidiness_is_found() {
 }
 
 #[test]
+fn the_parts_of_the_edge_use_those_below_them() {
+    let of = |path, used: &str| problems(path, &format!("//! x\nuse crate::edge::{used}::X;"));
+    assert_eq!(of("src/edge/exchange/x.rs", "http2::x").len(), 0);
+    assert_eq!(of("src/edge/http1/x.rs", "exchange").len(), 1);
+    assert_eq!(of("src/edge/http1/x.rs", "http2").len(), 1);
+    assert_eq!(
+        of("src/edge/filters/x.rs", "{rejection, http1::x}").len(),
+        1
+    );
+    assert_eq!(of("src/edge/problem.rs", "rejection").len(), 0);
+    assert_eq!(of("src/edge/transport/x.rs", "rejection").len(), 1);
+}
+
+#[test]
 fn an_import_behind_an_inner_group_is_seen_on_its_line() {
-    let nested = "//! x\n\nuse crate::{reason::{Reason, Cause}, edge::Road};\n";
+    let nested = "//! x\n\nuse crate::{reason::{Reason, Cause}, edge::Server};\n";
     assert_eq!(
         problems("src/routing/x.rs", nested),
         ["src/routing/x.rs:3 uses `edge`, which is not below it"]

@@ -9,9 +9,9 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
-/// What is logged unless `TYRIAN_LOG` says otherwise. The proxy core tells of every client that
-/// goes away; the access log does that better.
-const DEFAULT: &str = "info,pingora_core=off,pingora_proxy=off";
+/// The filter of the log unless `TYRIAN_LOG` says otherwise. Pingora logs every failed connection, which
+/// the access log and the metrics do better.
+const DEFAULT: &str = "info,pingora_core=off";
 
 /// Which form the log has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -224,7 +224,7 @@ fn found(sdk: &Path) -> Result<PathBuf, String> {
     }
 }
 
-/// Stands in for a crate that the proxy core pulls in, see its manifest. A workspace alone decides
+/// Stands in for a crate that Pingora pulls in, see its manifest. A workspace alone decides
 /// about its patches, so those of the gateway do not reach a crate outside.
 const VENDORED: &str = "vendor/libz-ng-sys";
 

@@ -180,10 +180,10 @@ const WAIT: Bounds<Duration> = Bounds::least(
     "leave it out for the default",
 );
 const ROOM: Bounds<u32> = Bounds::least(1, "nobody could connect", "leave it out for the default");
-/// More than the core's own reader could take is read by nobody.
+/// Few servers take more fields in one request.
 const FIELDS: Bounds<u16> = Bounds::least(
     1,
-    "every request has a field, and nobody reads more than 250",
+    "every request has a field, and the gateway reads 250 at most",
     "leave it out for 100",
 )
 .most(250);

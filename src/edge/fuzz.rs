@@ -1,9 +1,10 @@
 //! The promises of the readers of hostile bytes in this module, for fuzzers.
 
-use super::frames::{Alarm, Frames};
-use super::head::{Limits, Scanner};
+use super::http1::canonicalize;
 use super::http1::chunked::Decoder;
-use super::{canonical, proxy_protocol as proxy};
+use super::http1::request_head::{Limits, Scanner};
+use super::http2::frames::{Alarm, Frames};
+use super::transport::proxy_protocol as proxy;
 use bytes::BytesMut;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,7 @@ pub fn head(bytes: &[u8]) {
         (Ok(Some(one)), Ok(Some(other))) => {
             assert_eq!(one, other);
             let own = bytes.get(one.start..one.end).unwrap_or(&[]);
-            if let Ok(canonical) = canonical::head(BytesMut::from(own), &one) {
+            if let Ok(canonical) = canonicalize::head(BytesMut::from(own), &one) {
                 let again = Scanner::default().scan(&canonical, LIMITS);
                 assert!(
                     again.is_ok_and(|again| again.is_some_and(|again| again.body == one.body)),
@@ -108,4 +109,19 @@ pub fn http2(bytes: &[u8]) {
     let (whole, cut) = (follow(bytes.len().max(1)), follow(1));
     // Cut into bytes, the head of a wrong frame has been passed on when it is known to be wrong.
     assert!(whole <= cut && cut <= whole + 9, "{whole} {cut}");
+}
+
+#[cfg(test)]
+mod tests {
+    proptest::proptest! {
+        #[test]
+        fn how_a_chunked_body_is_cut_changes_nothing(
+            parts in proptest::collection::vec(
+                r"(3\r\nabc\r\n|1;x\r\n|a|0\r\n|\r\n|X: y\r\n|GET)",
+                0..8,
+            ),
+        ) {
+            super::body(parts.concat().as_bytes());
+        }
+    }
 }

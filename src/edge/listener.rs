@@ -1,10 +1,12 @@
 //! Accepts connections: from whom may connect, bounded in number, never in a spin, each served by
 //! a task of its own.
 
-use super::connection::{self, Server};
-use super::drain::Phase;
-use super::socket::Transport;
-use super::waiting::Room;
+use super::exchange::Shared;
+use super::http1::connection::{self, ForHttp2};
+use super::http2::connection as http2;
+use super::transport::drain::Phase;
+use super::transport::socket::Transport;
+use super::transport::waiting::{Room, Waiting};
 use crate::config::Name;
 use crate::policy::limit::network_of;
 use crate::snapshot::{ListenerSeries, ListenerSettings};
@@ -12,6 +14,7 @@ use crate::sockets::Listening;
 use crate::telemetry::Metrics;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use socket2::SockRef;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;
@@ -27,8 +30,16 @@ const EXHAUSTED_GIVE_WAY: usize = 16;
 /// Who clients of a Unix socket are: somebody on this machine.
 const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
+/// Bytes that the kernel holds unsent for a client before it says that there is no room. Its usual
+/// buffer grows to megabytes and has room only once a third is free: a client that takes a large
+/// answer slowly would look like one that takes nothing.
+const UNSENT_MAX: u32 = 128 * 1024;
+
 /// Connections that are taken over from a socket that is closed.
 const BACKLOG_MAX: usize = 4096;
+
+/// What every connection of a listener needs.
+pub type Server = connection::Server<Shared>;
 
 /// A socket that accepts, TCP or Unix.
 enum Accepting {
@@ -39,7 +50,11 @@ enum Accepting {
 impl Accepting {
     fn new(socket: Listening) -> io::Result<Self> {
         match socket {
-            Listening::Tcp(listener) => TcpListener::from_std(listener).map(Self::Tcp),
+            Listening::Tcp(listener) => {
+                // Accepted sockets inherit it. A system without it works all the same.
+                let _ = SockRef::from(&listener).set_tcp_notsent_lowat(UNSENT_MAX);
+                TcpListener::from_std(listener).map(Self::Tcp)
+            }
             Listening::Unix(listener) => UnixListener::from_std(listener).map(Self::Unix),
         }
     }
@@ -149,6 +164,36 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
+/// Serves a connection by the protocol that its client speaks.
+async fn serve(
+    server: &Server,
+    name: &Name,
+    settings: Arc<ListenerSettings>,
+    transport: Transport,
+    peer: SocketAddr,
+    waiting: Waiting,
+) {
+    let handler = &server.handler;
+    let served = connection::serve(server, name, settings, transport, peer, waiting);
+    let Some(found) = served.await else { return };
+    let ForHttp2 {
+        socket,
+        ahead,
+        info,
+        settings,
+        wrong,
+    } = found;
+    if wrong {
+        return http2::turn_away(socket, &settings).await;
+    }
+    // Boxed, so that connections of HTTP/1 do not hold room for it.
+    let metrics = &handler.metrics;
+    Box::pin(http2::serve(
+        handler, socket, ahead, &info, &settings, metrics,
+    ))
+    .await;
+}
+
 /// What decides who may come in.
 struct Door {
     server: Server,
@@ -170,7 +215,7 @@ impl Door {
         let Some(settings) = self.settings() else {
             return;
         };
-        let (metrics, series) = (&self.server.metrics, &settings.series);
+        let (metrics, series) = (&self.server.handler.metrics, &settings.series);
         let ip = peer.ip().to_canonical();
         if !settings.admits(ip) {
             return series.cut("client_denied");
@@ -189,7 +234,7 @@ impl Door {
         let (server, name) = (self.server.clone(), self.name.clone());
         tokio::spawn(async move {
             let _open = open;
-            connection::serve(server, name, settings, transport, peer, waiting).await;
+            serve(&server, &name, settings, transport, peer, waiting).await;
         });
     }
 }

@@ -1,15 +1,18 @@
 //! The seam between protocols and the exchange: what a request, a body and an answer are, whatever
 //! protocol carries them.
 //!
-//! A client protocol implements [`Downstream`], an upstream protocol [`Upstream`]. The exchange drives
-//! both from one task: it polls, and what it sends is queued until it asks for a flush. Deadlines,
-//! silence and rates are the exchange's, so that they are the same for all protocols.
+//! A client protocol implements [`Downstream`], an upstream protocol [`Upstream`]. The exchange
+//! drives both from one task: it polls, and what it sends is queued until it asks for a flush.
+//! Deadlines, silence and rates are the exchange's, so that they are the same for all protocols.
 
-use super::connection_info::ConnectionInfo;
+use super::transport::connection_info::ConnectionInfo;
+use super::transport::timer::Timer;
+use crate::snapshot::ListenerSettings;
 use bytes::Bytes;
 use http::{HeaderMap, request, response};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// A part of a body, or the trailers behind it.
 #[derive(Debug)]
@@ -29,16 +32,42 @@ pub enum Length {
     Unknown,
 }
 
-/// A request as a client protocol hands it over, in the one form that all protocols share: the target
-/// is in origin form (or `*`), the host stands in the target's authority (HTTP/2) or in `Host`, and
-/// the lines of `Connection` and `Cookie` are one each.
+/// A request as a client protocol hands it over, in the one form that all protocols share: the
+/// target is in origin form (or `*`), the host stands in the target's authority (HTTP/2) or in
+/// `Host`, and the lines of `Connection` and `Cookie` are one each.
 #[derive(Debug)]
 pub struct Request {
     pub head: request::Parts,
     pub body: Length,
-    /// The client offers to speak WebSocket: `Connection`, `Upgrade` and `Sec-WebSocket-Key` stand in
-    /// the head as HTTP/1.1 has them (RFC 6455, section 4.1), also where HTTP/2 asked (RFC 8441).
+    /// The client offers to speak WebSocket: `Connection`, `Upgrade` and `Sec-WebSocket-Key` stand
+    /// in the head as HTTP/1.1 has them (RFC 6455, section 4.1), also where HTTP/2 asked (RFC
+    /// 8441).
     pub websocket: bool,
+    /// The offer is an extended CONNECT: to it, any status of success says that the protocols have
+    /// been switched (RFC 9110, section 9.3.6).
+    pub connects: bool,
+    pub limits: ClientLimits,
+}
+
+/// What is asked of a client while a request is served.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientLimits {
+    /// Longest wait for a part of the request's body.
+    pub body_wait: Duration,
+    /// Fewest bytes of body a second; 0: any.
+    pub min_body_rate: u64,
+    /// Longest time in which the client takes nothing of the answer.
+    pub write_wait: Duration,
+}
+
+impl From<&ListenerSettings> for ClientLimits {
+    fn from(settings: &ListenerSettings) -> Self {
+        Self {
+            body_wait: settings.idle_timeout,
+            min_body_rate: settings.min_body_rate,
+            write_wait: settings.write_timeout,
+        }
+    }
 }
 
 /// Why the client's side has ended an exchange.
@@ -67,7 +96,8 @@ pub enum UpstreamError {
 /// The client's side of one exchange.
 pub trait Downstream: Send {
     /// Returns the next part of the request's body; `None` at its end. After [`Downstream::switch`]
-    /// the parts are the bytes of the other protocol, and `None` says that the client sends no more.
+    /// the parts are the bytes of the other protocol, and `None` says that the client sends no
+    /// more.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, ClientError>>;
 
     /// Whether nothing of the request's body is left to read.
@@ -82,16 +112,17 @@ pub trait Downstream: Send {
     /// When the client has left.
     fn send_interim(&mut self, head: response::Parts) -> Result<(), ClientError>;
 
-    /// Queues the head of the final answer; fields of framing (`Content-Length`, `Transfer-Encoding`,
-    /// `Connection`, `Date`) are set by the protocol. With [`Length::None`] the answer ends here, and
-    /// a `Content-Length` in the head stays as it is (answers to `HEAD`, 304).
+    /// Queues the head of the final answer; fields of framing (`Content-Length`,
+    /// `Transfer-Encoding`, `Connection`, `Date`) are set by the protocol. With [`Length::None`]
+    /// the answer ends here, and a `Content-Length` in the head stays as it is (answers to `HEAD`,
+    /// 304).
     ///
     /// # Errors
     /// When the client has left.
     fn send_head(&mut self, head: response::Parts, length: Length) -> Result<(), ClientError>;
 
-    /// Queues the answer that switches to WebSocket (a head of 101 as the upstream gave it): 101 over
-    /// HTTP/1.1, 200 over HTTP/2.
+    /// Queues the answer that switches to WebSocket (a head of 101 as the upstream gave it): 101
+    /// over HTTP/1.1, 200 over HTTP/2.
     ///
     /// # Errors
     /// When the client has left.
@@ -121,8 +152,12 @@ pub trait Downstream: Send {
     /// The connection ends after this answer (HTTP/1); no meaning for a protocol with streams.
     fn close_after(&mut self);
 
-    /// Bytes of the answer's body that have been queued.
-    fn body_sent(&self) -> u64;
+    /// Returns a number that grows whenever the client takes something.
+    fn taken(&self) -> u64;
+
+    /// Returns the timer of the connection, or of its stream: one for all waits, one after the
+    /// other.
+    fn timer(&mut self) -> &mut Timer;
 }
 
 /// The upstream's side of one try.
@@ -157,8 +192,11 @@ pub trait Upstream: Send {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(response::Parts, Length), UpstreamError>>;
 
-    /// Returns the next part of the answer's body; `None` at its end. After a head of 101, the bytes of
-    /// the other protocol.
+    /// Returns a number that grows whenever the upstream takes something.
+    fn taken(&self) -> u64;
+
+    /// Returns the next part of the answer's body; `None` at its end. After a head of 101, the
+    /// bytes of the other protocol.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, UpstreamError>>;
 }
 
@@ -167,7 +205,7 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers one request. An answer without an end is broken off once this returns.
     fn serve<D: Downstream>(
         &self,
-        request: Request,
+        request: &mut Request,
         downstream: &mut D,
         connection: &Arc<ConnectionInfo>,
     ) -> impl Future<Output = ()> + Send;

@@ -1,4 +1,4 @@
-//! What is done beside the road: forgetting, and freeing what was replaced.
+//! Work off the hot path: forgetting, and freeing what was replaced.
 
 use crate::memory::apart;
 use crate::snapshot::{Current, Snapshot};
@@ -27,7 +27,7 @@ pub fn sweep(current: Current) {
 /// How often a replaced snapshot is looked at.
 const RETIRE_POLL: Duration = Duration::from_secs(1);
 
-/// Frees a replaced snapshot once its last request has ended, off the road: taking thousands of
+/// Frees a replaced snapshot once its last request has ended, off the hot path: taking thousands of
 /// routes apart would hold up whichever request happened to be the last.
 pub fn retire(mut snapshot: Arc<Snapshot>) {
     tokio::spawn(async move {

@@ -248,7 +248,8 @@ reasons! {
         proxy_status: MALFORMED,
         text: "the request took too long to arrive",
         means: "The client was too slow to send its request.",
-        look: "See `clients.header_timeout` and `clients.idle_timeout` of the listener.",
+        look: "See `clients.header_timeout` and `clients.idle_timeout` of the listener, and `timeouts.request` \
+               and `retry.per_try`, which hold while the body is waited for.",
     }
     TooManyInFlight {
         name: "too_many_in_flight", status: 503, grpc: grpc::UNAVAILABLE, fault: Gateway,

@@ -275,7 +275,7 @@ pub fn says_secure(headers: &HeaderMap) -> Option<bool> {
     }
 }
 
-/// Most options of `Connection` in one request, as the proxy core has it; more are refused.
+/// Most options of `Connection` in one request; more are refused.
 const OPTIONS_MAX: usize = 9;
 /// Fields that say how a message is read, or that the gateway answers for. Naming one of them is
 /// an attempt to hide it from the next server.

@@ -57,7 +57,7 @@ impl ListenerTlsSettings {
     }
 }
 
-/// The proxy core parses at most this many fields; more would fail behind our back.
+/// Most fields of a request, whatever the configuration says.
 const MAX_HEADERS_CEILING: usize = 250;
 
 impl ListenerSettings {

@@ -82,7 +82,7 @@ pub struct Snapshot {
     listeners: BTreeMap<Name, Arc<ListenerSettings>>,
 }
 
-/// A color, as the road needs it.
+/// A color, as an exchange needs it.
 #[derive(Debug)]
 pub struct Color {
     pub name: Name,

@@ -1,4 +1,4 @@
-//! A route as the road needs it: names resolved, timeouts merged, counters at hand.
+//! A route as an exchange needs it: names resolved, timeouts merged, counters at hand.
 
 use super::{Hosted, MirrorTarget, Target, Watched};
 use crate::config::Name;

@@ -1,4 +1,4 @@
-//! Endpoints given by name: resolved in the background, never on a request's road.
+//! Endpoints given by name: resolved in the background, never while a request waits.
 
 use super::{EndpointState, Service};
 use std::collections::HashMap;

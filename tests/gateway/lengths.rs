@@ -108,9 +108,11 @@ fn the_last_piece_of_a_body_goes_up_once_nothing_can_follow() {
     client.send(&data(0, "x"));
     let ended = end(&mut client);
     assert_eq!((ended.kind, ended.code()), (RST_STREAM, PROTOCOL));
-    let seen = origin.wait("/more");
-    assert!(seen.reset.is_some(), "{seen:?}");
-    assert_ne!(seen.body, b"hello");
+    // The stream may have been reset before anything of it went up.
+    if let Some(seen) = origin.seen("/more").pop() {
+        assert!(seen.reset.is_some(), "{seen:?}");
+        assert_ne!(seen.body, b"hello");
+    }
     let mut client = Client::start(&gateway);
     client.send(&[head(1, 0, "/just", &["5"]), data(0, "hello"), data(0, "")].concat());
     assert!(client.is_alive());

@@ -229,12 +229,30 @@ impl Serving {
                 .unwrap();
             let line: Vec<u8> = ahead.drain(..end + 2).collect();
             let size = usize::from_str_radix(String::from_utf8_lossy(&line).trim(), 16).unwrap();
+            if size == 0 {
+                self.chunks.fetch_add(1, Ordering::SeqCst);
+                self.skip_trailers(ahead);
+                return body;
+            }
             while ahead.len() < size + 2 && self.more(ahead) {}
             body.extend(ahead.drain(..size.min(ahead.len())));
             self.chunks.fetch_add(1, Ordering::SeqCst);
             ahead.drain(..2.min(ahead.len()));
-            if size == 0 {
-                return body;
+        }
+    }
+
+    /// Reads trailer fields off, up to the empty line behind them.
+    fn skip_trailers(&mut self, ahead: &mut Vec<u8>) {
+        loop {
+            match ahead.windows(2).position(|window| window == b"\r\n") {
+                Some(end) => {
+                    ahead.drain(..end + 2);
+                    if end == 0 {
+                        return;
+                    }
+                }
+                None if self.more(ahead) => {}
+                None => return,
             }
         }
     }

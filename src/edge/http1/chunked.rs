@@ -335,13 +335,4 @@ mod tests {
             Some(Malformed)
         );
     }
-
-    proptest::proptest! {
-        #[test]
-        fn how_a_body_is_cut_changes_nothing(
-            parts in proptest::collection::vec(r"(3\r\nabc\r\n|1;x\r\n|a|0\r\n|\r\n|X: y\r\n|GET)", 0..8),
-        ) {
-            crate::edge::fuzz::body(parts.concat().as_bytes());
-        }
-    }
 }

@@ -3,27 +3,20 @@
 
 use super::downstream::Http1Client;
 use super::next::{Next, next};
-use super::refuse::refuse;
+use super::refuse::{Refusals, refuse};
 use crate::config::Name;
-use crate::edge::arrival::{Arrived, receive};
-use crate::edge::connection_info::ConnectionInfo;
-use crate::edge::drain::{Drain, Phase};
-use crate::edge::head::Refused;
 use crate::edge::message::Handler;
-use crate::edge::socket::{Socket, Transport};
-use crate::edge::waiting::Waiting;
+use crate::edge::transport::connection_info::ConnectionInfo;
+use crate::edge::transport::drain::{Drain, Phase};
+use crate::edge::transport::handshake::{Arrived, receive};
+use crate::edge::transport::socket::{Socket, Transport};
+use crate::edge::transport::waiting::Waiting;
 use crate::snapshot::{Current, ListenerSettings};
 use bytes::BytesMut;
 use futures::future::maybe_done;
-use http::HeaderValue;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-
-/// Records what is refused before there is a request: in metrics, the access log, and the tap.
-pub trait Refusals {
-    fn record(&self, connection: &ConnectionInfo, refused: &Refused, id: &HeaderValue);
-}
 
 /// What every connection of a listener needs.
 #[derive(Debug)]
@@ -56,9 +49,9 @@ pub struct ForHttp2 {
     pub wrong: bool,
 }
 
-/// Serves a connection until either side ends it, or until it is known to be one of HTTP/2. `settings`
-/// count until the live snapshot has others, and go on to count where it has none: the listener was
-/// closed.
+/// Serves a connection until either side ends it, or until it is known to be one of HTTP/2.
+/// `settings` count until the live snapshot has others, and go on to count where it has none: the
+/// listener was closed.
 pub async fn serve<H: Handler + Refusals>(
     server: &Server<H>,
     listener: &Name,
@@ -108,9 +101,9 @@ async fn exchanges<H: Handler + Refusals>(
         let (refused, to_head) = match found {
             Next::Request(head) => {
                 let to_head = is_to_head(client.ahead());
-                match client.begin(&head) {
-                    Ok(request) => {
-                        handler.serve(request, &mut client, &info).await;
+                match client.begin(&head, (&*settings).into()) {
+                    Ok(mut request) => {
+                        handler.serve(&mut request, &mut client, &info).await;
                         if !client.finish().await {
                             return None;
                         }

@@ -1,8 +1,8 @@
 //! Waits for the next request on a connection: until a head is complete, or time is up.
 
 use super::downstream::Http1Client;
-use crate::edge::drain::LAST_WORD;
-use crate::edge::head::{Head, Limits, Refused, Scanner};
+use crate::edge::http1::request_head::{Head, Limits, Refused, Scanner};
+use crate::edge::transport::drain::LAST_WORD;
 use crate::reason::Reason;
 use crate::snapshot::ListenerSettings;
 use std::future::poll_fn;

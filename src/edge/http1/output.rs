@@ -24,6 +24,8 @@ pub struct Output {
     flushed: bool,
     /// The write half is to be shut down behind everything else.
     ends: bool,
+    /// Bytes that have been written, over all.
+    written: u64,
 }
 
 impl Default for Output {
@@ -34,6 +36,7 @@ impl Default for Output {
             behind: BytesMut::new(),
             flushed: true,
             ends: false,
+            written: 0,
         }
     }
 }
@@ -71,6 +74,11 @@ impl Output {
         self.large.is_empty() && self.gathered.len() < GATHERED_MAX
     }
 
+    /// Returns how many bytes have been written, over all.
+    pub const fn written(&self) -> u64 {
+        self.written
+    }
+
     /// Whether everything has been written and flushed.
     pub const fn is_flushed(&self) -> bool {
         self.flushed && !self.ends
@@ -84,7 +92,11 @@ impl Output {
 
     /// Forgets everything that has not been written.
     pub fn discard(&mut self) {
-        *self = Self::default();
+        let written = self.written;
+        *self = Self {
+            written,
+            ..Self::default()
+        };
     }
 
     /// Writes until another piece can be queued.
@@ -144,6 +156,7 @@ impl Output {
     }
 
     fn advance(&mut self, written: usize) {
+        self.written += written as u64;
         let gathered = written.min(self.gathered.len());
         self.gathered.advance(gathered);
         let rest = written - gathered;

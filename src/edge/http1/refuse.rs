@@ -1,13 +1,17 @@
-//! Refusals made before there is a request: written straight to the socket, closed, and recorded like
-//! any other.
+//! Refusals made before there is a request: written straight to the socket, closed, and recorded
+//! like any other.
 
-use super::connection::Refusals;
 use super::downstream::Http1Client;
-use crate::edge::connection_info::ConnectionInfo;
-use crate::edge::context::Refusal;
-use crate::edge::head::Refused;
-use crate::edge::{refusal, request_id};
-use http::StatusCode;
+use crate::edge::http1::request_head::Refused;
+use crate::edge::rejection::Rejection;
+use crate::edge::transport::connection_info::ConnectionInfo;
+use crate::edge::{problem, request_id};
+use http::{HeaderValue, StatusCode};
+
+/// Records what is refused before there is a request: in metrics, the access log, and the tap.
+pub trait Refusals {
+    fn record(&self, connection: &ConnectionInfo, refused: &Refused, id: &HeaderValue);
+}
 
 /// Answers, records and closes. `to_head`: the answer is its head alone (RFC 9110, section 9.3.2).
 pub async fn refuse(
@@ -19,8 +23,8 @@ pub async fn refuse(
 ) {
     let id = request_id::fresh();
     refusals.record(info, &refused, &id);
-    let why = Refusal::from(refused);
-    let body = refusal::problem(&why, Some(&id), None);
+    let why = Rejection::from(refused);
+    let body = problem::problem(&why, Some(&id), None);
     let title = StatusCode::from_u16(why.status)
         .ok()
         .and_then(|status| status.canonical_reason());
@@ -36,7 +40,7 @@ pub async fn refuse(
         why.status,
         title.unwrap_or("Refused"),
         body.len(),
-        refusal::proxy_status(&why),
+        problem::proxy_status(&why),
         id.to_str().unwrap_or("-"),
         if why.status == 405 {
             "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"

@@ -1,11 +1,11 @@
 //! Clients for tests: one end of a pair of sockets.
 
 use super::downstream::Http1Client;
-use crate::edge::connection_info::ConnectionInfo;
-use crate::edge::drain::Drainer;
-use crate::edge::head::{Limits, Scanner};
-use crate::edge::message::{ClientError, Downstream, Frame, Request};
-use crate::edge::socket::{Socket, Transport};
+use crate::edge::http1::request_head::{Limits, Scanner};
+use crate::edge::message::{ClientError, ClientLimits, Downstream, Frame, Request};
+use crate::edge::transport::connection_info::ConnectionInfo;
+use crate::edge::transport::drain::Drainer;
+use crate::edge::transport::socket::{Socket, Transport};
 use bytes::BytesMut;
 use http::{HeaderMap, StatusCode, response};
 use std::future::poll_fn;
@@ -14,6 +14,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+
+/// Limits that no test reaches.
+pub const LIMITS_OF_CLIENTS: ClientLimits = ClientLimits {
+    body_wait: Duration::from_mins(1),
+    min_body_rate: 0,
+    write_wait: Duration::from_mins(1),
+};
 
 pub const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -58,8 +65,8 @@ impl Pair {
         String::from_utf8(got).unwrap()
     }
 
-    /// Ends the exchange. Returns whether the connection is kept, and what the client has got; its own
-    /// side is closed.
+    /// Ends the exchange. Returns whether the connection is kept, and what the client has got; its
+    /// own side is closed.
     pub async fn ended(mut self) -> (bool, String) {
         self.far.shutdown().await.unwrap();
         let kept = self.near.finish().await;
@@ -80,7 +87,7 @@ pub async fn begin(client: &mut Http1Client) -> Request {
     loop {
         let found = Scanner::default().scan(client.ahead(), limits).unwrap();
         if let Some(head) = found {
-            return client.begin(&head).unwrap();
+            return client.begin(&head, LIMITS_OF_CLIENTS).unwrap();
         }
         let read = poll_fn(|cx| client.poll_ahead(cx, deadline)).await;
         assert_ne!(read.unwrap(), 0, "closed");

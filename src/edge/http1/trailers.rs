@@ -5,9 +5,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// Whether a field must not stand in a trailer, since a recipient has to know it before the content:
-/// framing, routing, request modifiers, authentication, and how the content is to be read (RFC 9110,
-/// section 6.5.1). Fields of the connection do not pass it either.
+/// Whether a field must not stand in a trailer, since a recipient has to know it before the
+/// content: framing, routing, request modifiers, authentication, and how the content is to be read
+/// (RFC 9110, section 6.5.1). Fields of the connection do not pass it either.
 pub fn is_forbidden(name: &HeaderName) -> bool {
     match *name {
         header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::TRAILER => true,

@@ -1,16 +1,16 @@
-//! One HTTP/2 connection from its preface to its close: streams are accepted, bounded, and served in
-//! one task each; a client that floods or idles is sent away (RFC 9113).
+//! One HTTP/2 connection from its preface to its close: streams are accepted, bounded, and served
+//! in one task each; a client that floods or idles is sent away (RFC 9113).
 
 use super::downstream::Http2Stream;
 use super::io::Http2Io;
 use super::streams::Active;
-use crate::edge::connection_info::ConnectionInfo;
-use crate::edge::drain::Phase;
-use crate::edge::frames::Alarm;
-use crate::edge::head::Limits;
-use crate::edge::http2_head::judge;
-use crate::edge::message::{Handler, Request};
-use crate::edge::socket::Socket;
+use crate::edge::http1::request_head::Limits;
+use crate::edge::http2::frames::Alarm;
+use crate::edge::http2::request_head::judge;
+use crate::edge::message::Handler;
+use crate::edge::transport::connection_info::ConnectionInfo;
+use crate::edge::transport::drain::Phase;
+use crate::edge::transport::socket::Socket;
 use crate::snapshot::ListenerSettings;
 use crate::telemetry::Metrics;
 use bytes::{Bytes, BytesMut};
@@ -42,8 +42,8 @@ const GOODBYE: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_millis(500);
 const LINGER_READ_MAX: usize = 256 * 1024;
 
-/// How much larger than allowed a head may be and still be answered with the reason; for a larger one
-/// the library answers with a bare 431.
+/// How much larger than allowed a head may be and still be answered with the reason; for a larger
+/// one the library answers with a bare 431.
 const HEAD_MARGIN: usize = 2;
 
 type Connection = h2::server::Connection<Box<Http2Io>, Bytes>;
@@ -73,8 +73,8 @@ fn options(settings: &ListenerSettings) -> h2::server::Builder {
     options
 }
 
-/// What a client whose preface is wrong is sent (RFC 9113, section 3.4): settings, which come first in
-/// any case, and a GOAWAY with `PROTOCOL_ERROR` before any stream.
+/// What a client whose preface is wrong is sent (RFC 9113, section 3.4): settings, which come first
+/// in any case, and a GOAWAY with `PROTOCOL_ERROR` before any stream.
 const NOT_H2: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
     \0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01";
 
@@ -103,8 +103,8 @@ pub async fn turn_away(mut socket: Socket, settings: &ListenerSettings) {
     let _ = timeout(LINGER, rest).await;
 }
 
-/// Serves a connection until either side ends it. Never panics outwards. `ahead` has been read off the
-/// socket already, the preface included.
+/// Serves a connection until either side ends it. Never panics outwards. `ahead` has been read off
+/// the socket already, the preface included.
 pub async fn serve<H: Handler>(
     handler: &Arc<H>,
     socket: Socket,
@@ -218,16 +218,27 @@ impl<H: Handler> Streams<'_, H> {
             return false;
         }
         let request = http::Request::from_parts(parts, body);
-        let (request, stream) = Http2Stream::new(request, respond, self.info);
-        let guard = self.active.enter();
+        let timer = self.active.timer();
+        let limits = self.settings.into();
+        let (mut request, mut stream) =
+            Http2Stream::new(request, respond, self.info, limits, timer);
+        let (active, guard) = (self.active.clone(), self.active.enter());
         let (handler, info) = (self.handler.clone(), self.info.clone());
         let (metrics, limit) = (self.metrics.clone(), self.settings.header_timeout);
-        tokio::spawn(async move {
+        // Boxed where it is made: it would be copied on its way to the runtime otherwise.
+        tokio::spawn(Box::pin(async move {
             let _guard = guard;
-            if !exchange(&*handler, request, stream, &info, limit).await {
-                metrics.panics.fetch_add(1, Relaxed);
+            if !stream.is_whole(limit).await {
+                return;
             }
-        });
+            let served = AssertUnwindSafe(handler.serve(&mut request, &mut stream, &info));
+            if served.catch_unwind().await.is_err() {
+                metrics.panics.fetch_add(1, Relaxed);
+                return;
+            }
+            stream.finish().await;
+            active.keep(stream.take_timer());
+        }));
         true
     }
 
@@ -245,23 +256,4 @@ impl<H: Handler> Streams<'_, H> {
         self.settings.series.cut(why);
         tracing::debug!(%error, "HTTP/2 connection ended");
     }
-}
-
-/// Serves one request. Returns whether that has not panicked.
-async fn exchange<H: Handler>(
-    handler: &H,
-    request: Request,
-    mut stream: Http2Stream,
-    info: &Arc<ConnectionInfo>,
-    header_timeout: Duration,
-) -> bool {
-    if !stream.is_whole(header_timeout).await {
-        return true;
-    }
-    let served = AssertUnwindSafe(handler.serve(request, &mut stream, info));
-    let sound = served.catch_unwind().await.is_ok();
-    if sound {
-        stream.finish().await;
-    }
-    sound
 }

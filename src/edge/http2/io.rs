@@ -1,8 +1,8 @@
 //! The socket of an HTTP/2 client as the library sees it: what the client sends is judged by
 //! [`Frames`] first, small writes are gathered, and a client that takes nothing is given up.
 
-use super::super::frames::{Alarm, Frames};
-use super::super::socket::Socket;
+use super::frames::{Alarm, Frames};
+use crate::edge::transport::socket::Socket;
 use bytes::{Buf, BytesMut};
 use std::io;
 use std::pin::Pin;
@@ -35,8 +35,8 @@ pub struct Http2Io {
 }
 
 impl Http2Io {
-    /// `ahead` has been read from the socket already, the preface included; `alarm` rings at what the
-    /// library must not see.
+    /// `ahead` has been read from the socket already, the preface included; `alarm` rings at what
+    /// the library must not see.
     pub fn new(
         socket: Socket,
         mut ahead: BytesMut,
@@ -99,7 +99,8 @@ impl Http2Io {
         Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, what)))
     }
 
-    /// Sends what has been gathered and a part of a payload in one call, without copying the latter.
+    /// Sends what has been gathered and a part of a payload in one call, without copying the
+    /// latter.
     fn poll_direct(&mut self, cx: &mut Context<'_>, payload: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             let sent = match self.socket.poll_write_both(cx, &self.gathered, payload) {

@@ -76,6 +76,7 @@ impl Connector {
     }
 
     /// Returns how many connections are idle.
+    #[cfg(test)]
     pub fn idle(&self) -> usize {
         self.pool.len()
     }

@@ -67,6 +67,11 @@ impl Peer {
         Some(peer)
     }
 
+    /// Whether the connection has TLS.
+    pub const fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Returns the protocol that the configuration wants.
     pub const fn http(&self) -> UpstreamHttp {
         self.http

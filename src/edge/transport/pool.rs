@@ -101,6 +101,7 @@ impl<S: AsyncRead + Unpin> Pool<S> {
     }
 
     /// Returns how many connections are idle.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.shelves.lock().count
     }

@@ -68,7 +68,7 @@ impl Cache {
     pub fn put(&self, token: &str, verified: Arc<Verified>, keys: u64, now: u64) {
         let full = self.bytes.load(Relaxed) + token.len() > BYTES_MAX;
         if full || self.tokens.len() >= TOKENS_MAX {
-            return; // verified again next time; the sweep makes room, off the road
+            return; // verified again next time; the sweep makes room, off the hot path
         }
         let kept = Kept {
             until: verified.expires.min(now + LIFE),

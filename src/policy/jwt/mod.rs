@@ -1,6 +1,6 @@
 //! JSON Web Tokens: whose are believed, and what a verified one says (RFC 7519, RFC 8725).
 //!
-//! The road asks a [`Provider`] about a token; nothing here waits for an issuer, except for keys
+//! An exchange asks a [`Provider`] about a token; nothing here waits for an issuer, except for keys
 //! that are being fetched at that very moment, and then for a bounded time.
 //!
 //! **Invariants:** an algorithm is used only with a key of its own kind, and only if the provider

@@ -10,13 +10,10 @@ use std::sync::atomic::Ordering::SeqCst;
 /// A limit that ends the exchange, the others being far off.
 const LIMITS: [(&str, &str); 3] = [
     ("idle", "timeouts = { idle = \"400ms\" }"),
-    (
-        "request",
-        "timeouts = { request = \"400ms\", idle = \"60s\" }",
-    ),
+    ("request", "timeouts = { request = \"2s\", idle = \"60s\" }"),
     (
         "per_try",
-        "timeouts = { idle = \"60s\" }\nretry = { attempts = 1, per_try = \"400ms\" }",
+        "timeouts = { idle = \"60s\" }\nretry = { attempts = 1, per_try = \"2s\" }",
     ),
 ];
 
@@ -81,7 +78,7 @@ fn stays(kind: Kind, told: (u16, &'static str)) -> Vec<Case<'static>> {
     let cases = pairs.map(|(how, (name, limits))| {
         case(format!("{kind:?} to {how:?}, {name}"), move || {
             let mut scene = block(kind, how, limits);
-            scene.caller.fill();
+            scene.caller.pour();
             let answer = scene.caller.answer();
             assert_eq!((answer.0, answer.1.as_str()), told);
             scene.assert_over(&["upstream_timeout"]);

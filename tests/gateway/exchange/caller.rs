@@ -102,6 +102,25 @@ impl Caller {
         }
     }
 
+    /// Sends as fast as the gateway takes it, until it takes no more: a client that never keeps the
+    /// gateway waiting.
+    pub fn pour(&mut self) {
+        let Self::One(stream) = self else {
+            return self.fill();
+        };
+        stream.set_nonblocking(true).unwrap();
+        let (mut last, mut sent) = (Instant::now(), 0);
+        while last.elapsed() < BLOCKED && sent < LENGTH {
+            let part = STEP.min(LENGTH - sent);
+            match stream.write(&vec![b'z'; part]) {
+                Ok(more) => (sent, last) = (sent + more, Instant::now()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
+                Err(_) => break,
+            }
+        }
+        stream.set_nonblocking(false).unwrap();
+    }
+
     /// Leaves. A socket that is closed on one side only stays open on the other.
     pub fn leave(&mut self, how: Leave) {
         let socket = match self {

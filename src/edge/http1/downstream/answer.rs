@@ -2,7 +2,7 @@
 
 use super::super::output::Output;
 use super::super::trailers;
-use super::date;
+use crate::edge::date;
 use crate::edge::message::Length;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode, Version, header, response};
@@ -34,8 +34,6 @@ pub struct Answer {
     old: bool,
     /// The request was for a head alone.
     to_head: bool,
-    /// Bytes of the body that have been queued.
-    sent: u64,
 }
 
 impl Answer {
@@ -44,12 +42,7 @@ impl Answer {
             stage: Stage::Head,
             old: version == Version::HTTP_10,
             to_head,
-            sent: 0,
         }
-    }
-
-    pub fn sent(&self) -> u64 {
-        self.sent
     }
 
     /// Whether the final head is still to come.
@@ -78,8 +71,8 @@ impl Answer {
         out.put_slice(b"\r\n");
     }
 
-    /// Queues the head of the answer. `keeps`: whether the connection is kept, if the end of the answer
-    /// can be told without its close. Returns whether it is kept.
+    /// Queues the head of the answer. `keeps`: whether the connection is kept, if the end of the
+    /// answer can be told without its close. Returns whether it is kept.
     pub fn head(
         &mut self,
         output: &mut Output,
@@ -165,7 +158,6 @@ impl Answer {
                 let own = length.min(*left);
                 data.truncate(own as usize);
                 *left -= own;
-                self.sent += own;
                 output.push(data);
                 return own == length;
             }
@@ -178,7 +170,6 @@ impl Answer {
             }
             Stage::Close | Stage::Raw => output.push(data),
         }
-        self.sent += length;
         true
     }
 

@@ -21,8 +21,8 @@ const LINGER_READ_MAX: usize = 256 * 1024;
 const LINGER_READ: usize = 4 * 1024;
 
 impl Http1Client {
-    /// Ends the exchange. Returns whether another request may follow. Otherwise the connection is closed
-    /// when the client is dropped, and an answer without an end never looks whole.
+    /// Ends the exchange. Returns whether another request may follow. Otherwise the connection is
+    /// closed when the client is dropped, and an answer without an end never looks whole.
     pub async fn finish(&mut self) -> bool {
         let ended = self.answer.is_whole() && !self.broken;
         if !ended || !self.flushes().await {
@@ -66,8 +66,8 @@ impl Http1Client {
         matches!(timeout(DRAIN_BODY, rest).await, Ok(Ok(())))
     }
 
-    /// Ends the sending side and reads for a short while what the client still sends, so that a reset
-    /// does not destroy the answer before it is read.
+    /// Ends the sending side and reads for a short while what the client still sends, so that a
+    /// reset does not destroy the answer before it is read.
     pub async fn close_gently(&mut self) {
         let closed = poll_fn(|cx| Pin::new(&mut self.socket).poll_shutdown(cx));
         if !matches!(timeout(LINGER, closed).await, Ok(Ok(()))) {

@@ -3,9 +3,9 @@
 //! Bytes behind the end of a request stay in [`Input::ahead`] until the next one begins.
 
 use super::super::chunked::Decoder;
-use crate::edge::head::Body;
+use crate::edge::http1::request_head::Body;
 use crate::edge::message::{ClientError, Frame};
-use crate::edge::socket::Socket;
+use crate::edge::transport::socket::Socket;
 use bytes::{BufMut, BytesMut};
 use std::io;
 use std::mem::MaybeUninit;
@@ -86,8 +86,8 @@ impl Input {
         matches!(self.rest, Rest::None | Rest::Length(0))
     }
 
-    /// Whether the rest of the body is known to be small. A client that waits to be asked for it may
-    /// never send it.
+    /// Whether the rest of the body is known to be small. A client that waits to be asked for it
+    /// may never send it.
     pub fn is_drainable(&self) -> bool {
         match &self.rest {
             _ if self.expects && self.ahead.is_empty() => false,
@@ -110,8 +110,8 @@ impl Input {
         }
     }
 
-    /// Reads more of a head into `ahead`; 0: the client has closed. The bytes go by way of the stack,
-    /// so that a connection that waits holds no buffer.
+    /// Reads more of a head into `ahead`; 0: the client has closed. The bytes go by way of the
+    /// stack, so that a connection that waits holds no buffer.
     pub fn poll_head(
         &mut self,
         socket: &mut Socket,
@@ -221,17 +221,18 @@ impl Input {
         Poll::Ready(Ok(read))
     }
 
-    /// Ready once the client has left. Bytes that wait hide that.
+    /// Ready once the client has left. A request that waits behind this one hides that; a body that
+    /// is not read for now does not.
     pub fn poll_gone(&mut self, socket: &mut Socket, cx: &mut Context<'_>) -> Poll<ClientError> {
-        if !self.ahead.is_empty() || self.waits {
-            return Poll::Pending;
-        }
-        match ready!(socket.poll_gone(cx, &mut self.ahead)) {
-            Ok(false) => {
-                self.waits = self.ahead.is_empty();
-                Poll::Pending
+        if self.ahead.is_empty() && !self.waits {
+            match ready!(socket.poll_gone(cx, &mut self.ahead)) {
+                Ok(false) => self.waits = self.ahead.is_empty(),
+                Ok(true) | Err(_) => return Poll::Ready(ClientError::Gone),
             }
-            Ok(true) | Err(_) => Poll::Ready(ClientError::Gone),
+        }
+        match self.is_read() {
+            true => Poll::Pending,
+            false => socket.poll_hung_up(cx).map(|()| ClientError::Gone),
         }
     }
 }

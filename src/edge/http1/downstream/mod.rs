@@ -1,21 +1,20 @@
 //! A client connection of HTTP/1 as the client's side of one exchange after the other (RFC 9112).
 
 mod answer;
-mod date;
 mod end;
 mod input;
 mod request;
 #[cfg(test)]
 mod tests;
 
+use super::canonicalize;
 use super::output::Output;
-use crate::edge::canonical;
-use crate::edge::connection_info::ConnectionInfo;
-use crate::edge::goodbye::Goodbye;
-use crate::edge::head::{Head, Refused};
-use crate::edge::message::{ClientError, Downstream, Frame, Length, Request};
-use crate::edge::socket::Socket;
-use crate::edge::timer::Timer;
+use crate::edge::http1::request_head::{Head, Refused};
+use crate::edge::message::{ClientError, ClientLimits, Downstream, Frame, Length, Request};
+use crate::edge::transport::connection_info::ConnectionInfo;
+use crate::edge::transport::socket::Socket;
+use crate::edge::transport::timer::Timer;
+use crate::edge::transport::websocket::Goodbye;
 use crate::reason::Reason;
 use answer::Answer;
 use bytes::{Buf, Bytes, BytesMut};
@@ -99,7 +98,7 @@ impl Http1Client {
     ///
     /// # Errors
     /// When the request is refused. Nothing more can be read then.
-    pub fn begin(&mut self, head: &Head) -> Result<Request, Refused> {
+    pub fn begin(&mut self, head: &Head, limits: ClientLimits) -> Result<Request, Refused> {
         let ahead = &mut self.input.ahead;
         let mut bytes = match head.end >= ahead.len() {
             true => std::mem::take(ahead),
@@ -109,8 +108,8 @@ impl Http1Client {
         if head.https && self.info.secured.is_none() {
             return Err(NOT_SECURE);
         }
-        let bytes = canonical::head(bytes, head)?.freeze();
-        let (request, wishes) = request::read(&bytes, head)?;
+        let bytes = canonicalize::head(bytes, head)?.freeze();
+        let (request, wishes) = request::read(&bytes, head, limits)?;
         self.input.begin(head.body, wishes.expects);
         let to_head = request.head.method == Method::HEAD;
         self.answer = Answer::new(request.head.version, to_head);
@@ -277,8 +276,12 @@ impl Downstream for Http1Client {
         self.keeps = false;
     }
 
-    fn body_sent(&self) -> u64 {
-        self.answer.sent()
+    fn taken(&self) -> u64 {
+        self.output.written()
+    }
+
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
     }
 }
 

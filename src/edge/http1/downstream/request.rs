@@ -1,7 +1,7 @@
 //! Makes a request of the bytes of a head that has been judged, and is in canonical form.
 
-use crate::edge::head::{Body, Head, Refused};
-use crate::edge::message::{Length, Request};
+use crate::edge::http1::request_head::{Body, Head, Refused};
+use crate::edge::message::{ClientLimits, Length, Request};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header, request};
@@ -22,7 +22,11 @@ pub struct Wishes {
 ///
 /// # Errors
 /// When the target is no URI, or the fields are too many.
-pub fn read(bytes: &Bytes, head: &Head) -> Result<(Request, Wishes), Refused> {
+pub fn read(
+    bytes: &Bytes,
+    head: &Head,
+    limits: ClientLimits,
+) -> Result<(Request, Wishes), Refused> {
     let end = memchr::memchr(b'\r', bytes).unwrap_or(bytes.len());
     let (line, fields) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
     let (mut parts, ()) = http::Request::new(()).into_parts();
@@ -55,6 +59,8 @@ pub fn read(bytes: &Bytes, head: &Head) -> Result<(Request, Wishes), Refused> {
         head: parts,
         body,
         websocket: head.websocket,
+        connects: false,
+        limits,
     };
     Ok((request, wishes))
 }
@@ -140,8 +146,9 @@ const TOO_MANY_FIELDS: Refused = Refused::too_large("the request has too many he
 #[cfg(test)]
 mod tests {
     use super::{Wishes, read};
-    use crate::edge::canonical;
-    use crate::edge::head::{Limits, Scanner};
+    use crate::edge::http1::canonicalize;
+    use crate::edge::http1::request_head::{Limits, Scanner};
+    use crate::edge::http1::testing::LIMITS_OF_CLIENTS;
     use crate::edge::message::{Length, Request};
     use bytes::{Bytes, BytesMut};
     use http::{Version, header};
@@ -154,8 +161,10 @@ mod tests {
     /// `None`: the head is refused before it is read.
     fn of(text: &[u8]) -> Option<(Request, Wishes, Bytes)> {
         let head = Scanner::default().scan(text, LIMITS).ok()??;
-        let bytes = canonical::head(BytesMut::from(text), &head).ok()?.freeze();
-        let (request, wishes) = read(&bytes, &head).unwrap();
+        let bytes = canonicalize::head(BytesMut::from(text), &head)
+            .ok()?
+            .freeze();
+        let (request, wishes) = read(&bytes, &head, LIMITS_OF_CLIENTS).unwrap();
         Some((request, wishes, bytes))
     }
 

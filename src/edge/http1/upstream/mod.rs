@@ -10,18 +10,17 @@ mod chunked;
 mod framing;
 mod head;
 mod input;
-mod output;
 mod reading;
 mod request;
 mod sending;
 
+use super::output::Output;
 use crate::edge::message::{Frame, Length, Upstream, UpstreamError};
 use bytes::Bytes;
 use chunked::Step;
 use head::Reader;
 use http::{HeaderMap, Method, request as http_request, response};
 use input::Input;
-use output::Output;
 use pingora::protocols::Stream;
 use reading::Reading;
 use request::Asked;
@@ -167,6 +166,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Upstream for Http1Upstream<S> {
                 return self.fail(error);
             }
         }
+    }
+
+    fn taken(&self) -> u64 {
+        self.output.written()
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, UpstreamError>> {

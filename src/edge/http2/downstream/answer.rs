@@ -1,14 +1,14 @@
 //! The answer to a request over HTTP/2. Nothing of a body goes to the library before the client's
 //! window has room for it, so that the library holds a bounded part of it.
 
-use crate::edge::fields::{KEEP_ALIVE, PROXY_CONNECTION};
+use crate::edge::date;
+use crate::edge::headers::{KEEP_ALIVE, PROXY_CONNECTION};
 use crate::edge::http2::connection::SEND_BUFFER;
 use crate::edge::message::{ClientError, Length};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, response};
-use pingora::protocols::http::date::get_cached_date;
 use std::mem;
 use std::task::{Context, Poll, ready};
 
@@ -34,7 +34,8 @@ pub struct Answer {
     /// The last part of the body, which may be sent together with the end.
     pending: Bytes,
     state: State,
-    sent: u64,
+    /// Bytes of the body that the library has taken, for which the client's window had room.
+    taken: u64,
 }
 
 impl Answer {
@@ -44,12 +45,13 @@ impl Answer {
             writer: None,
             pending: Bytes::new(),
             state: State::Waiting,
-            sent: 0,
+            taken: 0,
         }
     }
 
-    pub fn sent(&self) -> u64 {
-        self.sent
+    /// Returns how much of the body the client's window has let through.
+    pub const fn taken(&self) -> u64 {
+        self.taken
     }
 
     pub fn has_ended(&self) -> bool {
@@ -92,9 +94,11 @@ impl Answer {
             Length::None if head.status != StatusCode::NO_CONTENT => {}
             Length::None | Length::Unknown => drop(head.headers.remove(header::CONTENT_LENGTH)),
         }
-        head.headers
-            .entry(header::DATE)
-            .or_insert_with(get_cached_date);
+        if !head.headers.contains_key(header::DATE)
+            && let Ok(now) = HeaderValue::from_bytes(&date::now())
+        {
+            head.headers.insert(header::DATE, now);
+        }
         let ends = length == Length::None;
         let answer = Response::from_parts(head, ());
         let writer = self.respond.send_response(answer, ends);
@@ -113,7 +117,6 @@ impl Answer {
             State::Broken => return Err(ClientError::Gone),
             _ => return Ok(()),
         }
-        self.sent += data.len() as u64;
         let before = mem::replace(&mut self.pending, data);
         match before.is_empty() {
             true => Ok(()),
@@ -226,6 +229,7 @@ impl Answer {
     }
 
     fn write(&mut self, data: Bytes, end: bool) -> Result<(), ClientError> {
+        self.taken += data.len() as u64;
         let sent = match &mut self.writer {
             Some(writer) => writer.send_data(data, end),
             None => Ok(()),
@@ -243,8 +247,8 @@ impl Answer {
 }
 
 impl Drop for Answer {
-    /// An answer that breaks off is no answer: the client must not take it for its own wish, as gRPC
-    /// does with CANCEL.
+    /// An answer that breaks off is no answer: the client must not take it for its own wish, as
+    /// gRPC does with CANCEL.
     fn drop(&mut self) {
         if !self.has_ended() {
             self.respond.send_reset(Reason::INTERNAL_ERROR);

@@ -1,6 +1,6 @@
 //! The body of a request over HTTP/2: read in parts, and no longer or shorter than its head says.
 
-use crate::edge::fields::content_length;
+use crate::edge::headers::content_length;
 use crate::edge::message::{ClientError, Frame, Length};
 use bytes::Bytes;
 use h2::RecvStream;
@@ -25,8 +25,8 @@ pub struct RequestBody {
     read: u64,
     /// The last part of a body of that length, until it is certain that nothing follows.
     held: Bytes,
-    /// Bytes of the part that was returned last. The client gets room for as many when the next part
-    /// is asked for, since this one has been passed on then.
+    /// Bytes of the part that was returned last. The client gets room for as many when the next
+    /// part is asked for, since this one has been passed on then.
     lent: usize,
     ended: bool,
 }
@@ -57,9 +57,9 @@ impl RequestBody {
         self.ended || (self.held.is_empty() && self.stream.is_end_stream())
     }
 
-    /// Returns the next part. The one that makes the body as long as the head says waits for the end
-    /// of the stream: were it passed on before, the upstream would have a whole request though more
-    /// DATA may show that it is malformed (RFC 9113, section 8.1.1).
+    /// Returns the next part. The one that makes the body as long as the head says waits for the
+    /// end of the stream: were it passed on before, the upstream would have a whole request though
+    /// more DATA may show that it is malformed (RFC 9113, section 8.1.1).
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Part> {
         self.give_room();
         while !self.ended {
@@ -126,7 +126,7 @@ impl RequestBody {
     /// Reads the rest of a body whose request has been answered, if it is small and comes soon.
     pub async fn drain(&mut self) {
         let left = self.length.map(|length| length.saturating_sub(self.read));
-        if left.is_some_and(|left| left > REST_MAX as u64) {
+        if left.is_none_or(|left| left > REST_MAX as u64) {
             return;
         }
         let mut room = REST_MAX;

@@ -4,10 +4,12 @@ mod answer;
 mod body;
 mod websocket;
 
-use crate::edge::connection_info::ConnectionInfo;
-use crate::edge::head::Refused;
-use crate::edge::http2_head::asks_for_websocket;
-use crate::edge::message::{ClientError, Downstream, Frame, Length, Request};
+use crate::edge::http1::request_head::Refused;
+use crate::edge::http2::request_head::asks_for_websocket;
+use crate::edge::message::{ClientError, ClientLimits, Downstream, Frame, Length, Request};
+use crate::edge::transport::connection_info::ConnectionInfo;
+use crate::edge::transport::timer::Timer;
+use crate::edge::transport::websocket::Goodbye;
 use answer::Answer;
 use body::RequestBody;
 use bytes::Bytes;
@@ -18,7 +20,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::timeout;
-use websocket::Goodbye;
 
 /// Whether a stream becomes a WebSocket.
 enum Switch {
@@ -30,21 +31,24 @@ enum Switch {
 
 /// A request's body, and the way to answer it.
 ///
-/// An answer has been sent once [`Downstream::poll_flush`] was ready behind its end. A stream that is
-/// dropped before is reset with `INTERNAL_ERROR`.
+/// An answer has been sent once [`Downstream::poll_flush`] was ready behind its end. A stream that
+/// is dropped before is reset with `INTERNAL_ERROR`.
 pub struct Http2Stream {
     body: RequestBody,
     answer: Answer,
     switch: Switch,
+    timer: Timer,
 }
 
 impl Http2Stream {
-    /// Takes a stream whose head has been judged ([`crate::edge::http2_head::judge`]). Returns its
-    /// request, a refused one too: the refusal is in the head's extensions.
+    /// Takes a stream whose head has been judged ([`crate::edge::http2::request_head::judge`]).
+    /// Returns its request, a refused one too: the refusal is in the head's extensions.
     pub fn new(
         request: http::Request<RecvStream>,
         respond: SendResponse<Bytes>,
         connection: &Arc<ConnectionInfo>,
+        limits: ClientLimits,
+        timer: Timer,
     ) -> (Request, Self) {
         let (mut head, stream) = request.into_parts();
         let body = RequestBody::new(stream, &head.headers);
@@ -66,17 +70,20 @@ impl Http2Stream {
             head,
             body: length,
             websocket,
+            connects: websocket,
+            limits,
         };
         let stream = Self {
             body,
             answer,
             switch,
+            timer,
         };
         (request, stream)
     }
 
-    /// Waits until a request that says that it has no body has ended, since an upstream would take its
-    /// head for the whole request. Returns whether it has, within `limit`.
+    /// Waits until a request that says that it has no body has ended, since an upstream would take
+    /// its head for the whole request. Returns whether it has, within `limit`.
     pub async fn is_whole(&mut self, limit: Duration) -> bool {
         let ended = timeout(limit, self.body.ends_empty()).await;
         ended.unwrap_or_else(|_| {
@@ -85,13 +92,18 @@ impl Http2Stream {
         })
     }
 
-    /// Ends the stream. The rest of an upload is read if it is little; otherwise the library asks the
-    /// client to stop it: a stream that is dropped while its client sends, and whose answer has ended,
-    /// is reset with `NO_ERROR` (RFC 9113, section 8.1).
-    pub async fn finish(mut self) {
+    /// Ends the stream. The rest of an upload is read if it is little; otherwise the library asks
+    /// the client to stop it: a stream that is dropped while its client sends, and whose answer has
+    /// ended, is reset with `NO_ERROR` (RFC 9113, section 8.1).
+    pub async fn finish(&mut self) {
         if self.answer.has_ended() {
             self.body.drain().await;
         }
+    }
+
+    /// Gives the timer back, for another stream.
+    pub fn take_timer(&mut self) -> Timer {
+        std::mem::take(&mut self.timer)
     }
 
     /// Tells the client that the process leaves, where a frame for it has ended.
@@ -188,7 +200,11 @@ impl Downstream for Http2Stream {
 
     fn close_after(&mut self) {}
 
-    fn body_sent(&self) -> u64 {
-        self.answer.sent()
+    fn taken(&self) -> u64 {
+        self.answer.taken()
+    }
+
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
     }
 }

@@ -3,9 +3,9 @@
 use super::super::connection::turn_away;
 use super::service::Event;
 use super::{Setup, get, within};
-use crate::edge::drain::Phase;
 use crate::edge::message::ClientError;
-use crate::edge::socket::{Socket, Transport};
+use crate::edge::transport::drain::Phase;
+use crate::edge::transport::socket::{Socket, Transport};
 use crate::snapshot::ListenerSettings;
 use h2::Reason;
 use http::{HeaderValue, Request};

@@ -1,9 +1,9 @@
 //! What stands in for the exchange: services by path, which tell what they see.
 
 use super::pattern;
-use crate::edge::connection_info::ConnectionInfo;
-use crate::edge::head::Refused;
+use crate::edge::http1::request_head::Refused;
 use crate::edge::message::{ClientError, Downstream, Frame, Handler, Length, Request};
+use crate::edge::transport::connection_info::ConnectionInfo;
 use bytes::Bytes;
 use http::{HeaderMap, Response, request, response};
 use std::future::poll_fn;
@@ -52,7 +52,7 @@ pub struct Service {
 impl Handler for Service {
     async fn serve<D: Downstream>(
         &self,
-        request: Request,
+        request: &mut Request,
         downstream: &mut D,
         _: &Arc<ConnectionInfo>,
     ) {
@@ -64,7 +64,7 @@ impl Handler for Service {
             return;
         }
         let offered = request.websocket;
-        self.tell(Event::Request(Box::new(request.head), request.body));
+        self.tell(Event::Request(Box::new(request.head.clone()), request.body));
         let served = match path.as_str() {
             "/ws" if offered => self.websocket(downstream).await,
             "/echo" => echo(downstream).await,
@@ -87,7 +87,7 @@ impl Handler for Service {
             _ => answer(downstream, head(200, &[]), path.as_bytes()).await,
         };
         match served {
-            Ok(()) => self.tell(Event::Sent(downstream.body_sent())),
+            Ok(()) => self.tell(Event::Sent(downstream.taken())),
             Err(error) => self.tell(Event::Failed(error)),
         }
     }

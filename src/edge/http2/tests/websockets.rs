@@ -2,8 +2,8 @@
 
 use super::service::Event;
 use super::{Client, Server, Setup, read, within, write};
-use crate::edge::drain::Phase;
 use crate::edge::message::{ClientError, Length};
+use crate::edge::transport::drain::Phase;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;

@@ -1,6 +1,6 @@
 //! Heads as HTTP/2 has them: that of the request on its way out, those of answers on their way in.
 
-use crate::edge::fields::{KEEP_ALIVE, PROXY_CONNECTION, content_length, elements, is_padded};
+use crate::edge::headers::{KEEP_ALIVE, PROXY_CONNECTION, content_length, elements, is_padded};
 use crate::edge::message::Length;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};

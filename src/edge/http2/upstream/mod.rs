@@ -18,15 +18,7 @@ mod stream;
 mod tests;
 mod upload;
 
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "the exchange is being written")
-)]
 pub use pool::{Failed, Http2Pool};
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "the exchange is being written")
-)]
 pub use stream::Http2Upstream;
 
 use crate::edge::message::UpstreamError;

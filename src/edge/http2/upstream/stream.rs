@@ -7,7 +7,7 @@
 use super::claim::Lease;
 use super::upload::Upload;
 use super::{head, meaning};
-use crate::edge::grpc;
+use crate::edge::filters::grpc;
 use crate::edge::message::{Frame, Length, Upstream, UpstreamError};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
@@ -211,6 +211,10 @@ impl Upstream for Http2Upstream {
             Some(head) => Poll::Ready(head),
             None => self.poll_next_head(cx),
         }
+    }
+
+    fn taken(&self) -> u64 {
+        self.upload.as_ref().map_or(0, Upload::taken)
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, UpstreamError>> {

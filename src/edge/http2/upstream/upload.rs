@@ -13,6 +13,8 @@ pub(super) struct Upload {
     /// What has been queued and not been given to the library.
     pending: Bytes,
     end: End,
+    /// Bytes that the windows have let through.
+    taken: u64,
 }
 
 #[derive(Default)]
@@ -32,6 +34,7 @@ impl Upload {
             stream,
             pending: Bytes::new(),
             end: if ended { End::Sent } else { End::Open },
+            taken: 0,
         }
     }
 
@@ -69,6 +72,7 @@ impl Upload {
                 }
             }
             let piece = self.pending.split_to(room.min(self.pending.len()));
+            self.taken += piece.len() as u64;
             let last = self.pending.is_empty() && matches!(self.end, End::Queued(None));
             if self.stream.send_data(piece, last).is_err() {
                 return self.stop();
@@ -102,6 +106,10 @@ impl Upload {
         self.pending = Bytes::new();
         self.end = End::Stopped;
         Poll::Ready(())
+    }
+
+    pub(super) const fn taken(&self) -> u64 {
+        self.taken
     }
 
     pub(super) fn is_stopped(&self) -> bool {

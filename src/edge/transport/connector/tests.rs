@@ -3,8 +3,7 @@
 use super::{Connector, selected_h2};
 use crate::config::service::UpstreamHttp;
 use crate::config::tls::{Verify, VersionTls};
-use crate::edge::transport::connect_error::ConnectError;
-use crate::edge::transport::peer::Peer;
+use crate::edge::transport::{ConnectError, Peer};
 use crate::tls::dev::{Authority, Role};
 use crate::tls::{UpstreamTls, install_provider};
 use crate::upstream::{Address, PoolSeries};

@@ -148,7 +148,6 @@ async fn more_than_was_announced_is_cut_and_ends_the_connection() {
         .unwrap();
     pair.near.send_data("hello".into()).unwrap();
     pair.near.send_end(None).unwrap();
-    assert_eq!(pair.near.body_sent(), 3);
     let (kept, got) = pair.ended().await;
     assert!(!kept && got.ends_with("\r\n\r\nhel"), "{got}");
 }
@@ -166,7 +165,6 @@ async fn what_a_client_does_not_take_is_bounded() {
         pair.near.send_data(piece.clone()).unwrap();
         queued += piece.len();
     }
-    assert_eq!(pair.near.body_sent(), queued as u64);
     let mut got = Vec::new();
     pair.near.send_end(None).unwrap();
     let flush = poll_fn(|cx| pair.near.poll_flush(cx));

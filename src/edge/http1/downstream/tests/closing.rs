@@ -1,8 +1,8 @@
 //! Whether another request follows, and how a connection ends.
 
-use crate::edge::drain::Phase;
 use crate::edge::http1::testing::{GET, Pair, answer, begin, over};
 use crate::edge::message::{ClientError, Downstream, Length};
+use crate::edge::transport::drain::Phase;
 use std::future::poll_fn;
 use std::io::ErrorKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

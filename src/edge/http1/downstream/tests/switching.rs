@@ -1,8 +1,8 @@
 //! Connections that become WebSockets.
 
-use crate::edge::drain::Phase;
 use crate::edge::http1::testing::{Pair, answer, body};
 use crate::edge::message::{Downstream, Frame};
+use crate::edge::transport::drain::Phase;
 use bytes::Bytes;
 use futures::FutureExt;
 use std::future::poll_fn;
