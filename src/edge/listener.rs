@@ -8,6 +8,7 @@ use super::transport::drain::Phase;
 use super::transport::socket::Transport;
 use super::transport::waiting::{Room, Waiting};
 use crate::config::Name;
+use crate::memory;
 use crate::policy::limit::network_of;
 use crate::snapshot::{ListenerSeries, ListenerSettings};
 use crate::sockets::Listening;
@@ -306,5 +307,6 @@ impl Drop for Open {
         }
         self.metrics.connections.fetch_sub(1, Relaxed);
         self.series.open.fetch_sub(1, Relaxed);
+        memory::connection_ended();
     }
 }

@@ -8,7 +8,9 @@
 mod allocator;
 
 pub use allocator::Allocator;
+use std::cell::Cell;
 use std::thread::{Builder, scope};
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
@@ -32,6 +34,27 @@ pub fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
         give_back();
         done
     })
+}
+
+/// Connections after whose ends a thread gives back what it has free, and the shortest time between
+/// two such times.
+const ENDS: u32 = 256;
+const PAUSE: Duration = Duration::from_secs(5);
+
+thread_local! {
+    static ENDED: Cell<(u32, Option<Instant>)> = const { Cell::new((0, None)) };
+}
+
+/// Notes that a connection has ended on this thread. After a burst of them, the thread gives back
+/// what they have left free, which the allocator would keep for the next burst.
+pub fn connection_ended() {
+    let (ended, last) = ENDED.get();
+    ENDED.set((ended + 1, last));
+    if ended + 1 < ENDS || last.is_some_and(|last| last.elapsed() < PAUSE) {
+        return;
+    }
+    ENDED.set((0, Some(Instant::now())));
+    give_back();
 }
 
 /// Gives the system what the allocator has free.

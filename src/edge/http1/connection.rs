@@ -103,7 +103,9 @@ async fn exchanges<H: Handler + Refusals>(
                 let to_head = is_to_head(client.ahead());
                 match client.begin(&head, (&*settings).into()) {
                     Ok(mut request) => {
-                        handler.serve(&mut request, &mut client, &info).await;
+                        // Boxed, so that a quiet connection does not hold room for an exchange.
+                        let exchange = handler.serve(&mut request, &mut client, &info);
+                        Box::pin(exchange).await;
                         if !client.finish().await {
                             return None;
                         }
