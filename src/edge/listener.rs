@@ -184,10 +184,10 @@ async fn serve(
         settings,
         wrong,
     } = found;
+    // Both are boxed, so that connections of HTTP/1 do not hold room for them.
     if wrong {
-        return http2::turn_away(socket, &settings).await;
+        return Box::pin(http2::turn_away(socket, &settings)).await;
     }
-    // Boxed, so that connections of HTTP/1 do not hold room for it.
     let metrics = &handler.metrics;
     Box::pin(http2::serve(
         handler, socket, ahead, &info, &settings, metrics,
@@ -308,5 +308,29 @@ impl Drop for Open {
         self.metrics.connections.fetch_sub(1, Relaxed);
         self.series.open.fetch_sub(1, Relaxed);
         memory::connection_ended();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Name, Server, serve};
+
+    /// Stands for a value in code that is never run.
+    fn some<T>() -> T {
+        unreachable!("only its type is asked for")
+    }
+
+    fn size_of_result<F>(_: impl FnOnce() -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_connection_is_small() {
+        let connection = size_of_result(|| {
+            let (server, name) = (some::<&Server>(), some::<&Name>());
+            serve(server, name, some(), some(), some(), some())
+        });
+        println!("connection {connection}");
+        assert!(connection < 2560, "{connection} bytes");
     }
 }

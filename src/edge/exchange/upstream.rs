@@ -1,6 +1,7 @@
 //! The upstream's side of a try: a kept or a new connection, by the protocol that the version
 //! speaks.
 
+use super::clock::Late;
 use super::context::RequestContext;
 use super::failure::Failure;
 use crate::config::service::UpstreamHttp;
@@ -18,6 +19,7 @@ use pingora::protocols::Stream;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use tokio::time::timeout;
 
 /// Connections to all upstreams.
 pub struct Connections {
@@ -27,6 +29,9 @@ pub struct Connections {
 
 /// Shortest time for a connection: what is left of a deadline may be less.
 const CONNECT_MIN: Duration = Duration::from_millis(1);
+
+/// Longest wait for a stream where no route says otherwise.
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// Why a connection is not one of HTTP/2.
 enum NotHttp2 {
@@ -69,9 +74,9 @@ impl Connections {
                     upstream,
                     reused: true,
                 },
-                None => self.http2(peer).await?,
+                None => self.http2(peer, context).await?,
             },
-            UpstreamHttp::H2 | UpstreamHttp::H2c => self.http2(peer).await?,
+            UpstreamHttp::H2 | UpstreamHttp::H2c => self.http2(peer, context).await?,
         };
         if let Some(version) = context.version() {
             let count = match connected.reused {
@@ -114,7 +119,8 @@ impl Connections {
         Some(UpstreamStream::http1(stream))
     }
 
-    async fn http2(&self, peer: &Peer) -> Result<Connected, Failure> {
+    /// Waits for a stream no longer than an upstream may be silent: one that allows no streams is.
+    async fn http2(&self, peer: &Peer, context: &RequestContext) -> Result<Connected, Failure> {
         let over_tls = peer.has_tls();
         let scheme = match over_tls {
             true => Scheme::HTTPS,
@@ -129,7 +135,11 @@ impl Connections {
             }
         };
         let stream = self.http2.stream(peer.key(), scheme, peer.idle(), connect);
-        match Box::pin(stream).await {
+        let silence = context.route().map_or(SILENCE, |route| route.idle_timeout);
+        let Ok(stream) = timeout(silence, Box::pin(stream)).await else {
+            return Err(Failure::Late(Late::Upstream));
+        };
+        match stream {
             Ok((stream, reused)) => Ok(Connected {
                 upstream: UpstreamStream::Http2(Box::new(stream)),
                 reused,
