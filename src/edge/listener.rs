@@ -331,6 +331,6 @@ mod tests {
             serve(server, name, some(), some(), some(), some())
         });
         println!("connection {connection}");
-        assert!(connection < 2560, "{connection} bytes");
+        assert!(connection < 2816, "{connection} bytes");
     }
 }
