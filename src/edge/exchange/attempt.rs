@@ -174,8 +174,8 @@ async fn final_head<D: Downstream>(
         if response_headers::is_interim(head.status) {
             response_headers::clean(&mut head, pump.context);
             response_headers::stamp(&mut head, pump.context);
-            // The gateway has asked the client for its body already, where that was needed.
-            if head.status != StatusCode::CONTINUE {
+            // Others were not asked for by the gateway, which passes them on (RFC 9110, section 15.2).
+            if head.status != StatusCode::CONTINUE || !pump.upload.is_continued() {
                 pump.downstream.send_interim(head)?;
             }
             pump.clock.upstream = Wait::default();

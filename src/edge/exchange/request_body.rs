@@ -30,6 +30,8 @@ pub struct Upload {
     read: bool,
     /// The client was asked for the body, if it waits for that.
     asked: bool,
+    /// That was by an answer of 100 of the gateway's own.
+    continued: bool,
     /// The next kept part that this try sends.
     next: usize,
     /// This try has sent all.
@@ -57,6 +59,7 @@ impl Upload {
             trailers: None,
             truncated: false,
             asked: false,
+            continued: false,
             read: length == Length::None,
             next: 0,
             sent: false,
@@ -83,6 +86,12 @@ impl Upload {
     /// Whether all that has been read can be sent once more.
     pub const fn is_at_hand(&self) -> bool {
         !self.truncated
+    }
+
+    /// Whether the gateway has asked the client for the body, so that an upstream's 100 says nothing
+    /// new.
+    pub const fn is_continued(&self) -> bool {
+        self.continued
     }
 
     /// Whether the request has no body at all.
@@ -146,6 +155,7 @@ impl Upload {
         if head.version == Version::HTTP_10 || !waits {
             return Ok(());
         }
+        self.continued = true;
         let (mut interim, ()) = Response::new(()).into_parts();
         interim.status = StatusCode::CONTINUE;
         downstream.send_interim(interim)

@@ -74,9 +74,9 @@ impl Connections {
                     upstream,
                     reused: true,
                 },
-                None => self.http2(peer, context).await?,
+                None => Box::pin(self.http2(peer, context)).await?,
             },
-            UpstreamHttp::H2 | UpstreamHttp::H2c => self.http2(peer, context).await?,
+            UpstreamHttp::H2 | UpstreamHttp::H2c => Box::pin(self.http2(peer, context)).await?,
         };
         if let Some(version) = context.version() {
             let count = match connected.reused {
@@ -136,7 +136,7 @@ impl Connections {
         };
         let stream = self.http2.stream(peer.key(), scheme, peer.idle(), connect);
         let silence = context.route().map_or(SILENCE, |route| route.idle_timeout);
-        let Ok(stream) = timeout(silence, Box::pin(stream)).await else {
+        let Ok(stream) = timeout(silence, stream).await else {
             return Err(Failure::Late(Late::Upstream));
         };
         match stream {

@@ -193,6 +193,10 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
+/// Bytes after which steps are longer, and how long they are.
+const LONG_STEPS_AFTER: usize = 512 * 1024;
+const LONG_STEP: usize = 128 * 1024;
+
 /// Every step arrives as a whole before the next one, so that what follows is not held up.
 fn fill_one(stream: &mut TcpStream) {
     let mut sent = 0;
@@ -200,16 +204,22 @@ fn fill_one(stream: &mut TcpStream) {
         if has_come(stream) {
             return;
         }
-        if stream.write_all(&[b'z'; STEP]).is_err() {
+        // The gateway's window has grown by then, so that more arrives at once; each look at the
+        // kernel's table of connections takes its time.
+        let step = match sent < LONG_STEPS_AFTER {
+            true => STEP,
+            false => LONG_STEP,
+        };
+        if stream.write_all(&vec![b'z'; step]).is_err() {
             return;
         }
-        sent += STEP;
+        sent += step;
         let last = Instant::now();
         while unread(stream) > 0 {
             if last.elapsed() > BLOCKED {
                 return;
             }
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(Duration::from_millis(3));
         }
     }
     panic!("the gateway takes everything");

@@ -27,6 +27,10 @@ impl Http1Client {
         let ended = self.answer.is_whole() && !self.broken;
         if !ended || !self.flushes().await {
             self.abort();
+            self.sends_rest().await;
+            if !self.answer.ends_by_close() {
+                self.close_gently().await;
+            }
             return false;
         }
         if !self.keeps || !self.drains().await {
@@ -36,6 +40,14 @@ impl Http1Client {
         self.input.rest();
         self.output.discard();
         true
+    }
+
+    /// Sends what is queued of an answer that has broken off: its beginning tells the client more than
+    /// a connection that ends without a word.
+    async fn sends_rest(&mut self) {
+        let Self { output, socket, .. } = self;
+        let sent = poll_fn(|cx| output.poll_flush(socket, cx));
+        let _ = timeout(LINGER, sent).await;
     }
 
     /// Sends all that is queued. Returns whether the client has taken it in time.

@@ -133,6 +133,7 @@ impl Http1Client {
 
     fn broke<T>(&mut self, _: io::Error) -> Result<T, ClientError> {
         self.broken = true;
+        self.output.discard();
         Err(ClientError::Gone)
     }
 
@@ -266,8 +267,8 @@ impl Downstream for Http1Client {
 
     fn abort(&mut self) {
         (self.broken, self.keeps) = (true, false);
-        self.output.discard();
         if self.answer.ends_by_close() {
+            self.output.discard();
             self.socket.reset_on_close();
         }
     }
