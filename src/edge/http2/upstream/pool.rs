@@ -71,7 +71,9 @@ impl Http2Pool {
             let lease = match self.group(key).next(idle, patient) {
                 Next::Take(lease) => Some(lease),
                 Next::Connect(attempt) => {
-                    let (lease, sender) = connected(attempt, connect(), idle).await?;
+                    // Boxed: it is large, and most requests find a connection.
+                    let made = Box::pin(async { connected(attempt, connect(), idle).await });
+                    let (lease, sender) = made.await?;
                     return Ok((Http2Upstream::new(sender, scheme, lease), false));
                 }
                 Next::Wait(next) => {
