@@ -274,12 +274,13 @@ async fn leave(
     if !handed_over {
         tell_systemd(&[sd_notify::NotifyState::Stopping]);
     }
-    admin.drain();
     let drain = live.current.load().config.server.drain.clone();
     let (delay, timeout) = (Lasting(drain.delay), Lasting(drain.timeout));
     let grace = Lasting(drain.grace);
-    tracing::info!(%delay, %grace, %timeout, "draining");
+    // Connections first: a client that has seen that the process is not ready is told to close.
     serving.announce();
+    admin.drain();
+    tracing::info!(%delay, %grace, %timeout, "draining");
     let ended = async {
         // After a handover there is no need for load balancers to notice first.
         if !handed_over {
