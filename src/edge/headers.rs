@@ -35,6 +35,26 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
     }
 }
 
+/// Whether a field must not stand in a trailer, since a recipient has to know it before the
+/// content: framing, routing, request modifiers, authentication, and how the content is to be read
+/// (RFC 9110, section 6.5.1). Fields of the connection do not pass it either.
+pub fn may_not_trail(name: &HeaderName) -> bool {
+    match *name {
+        header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::TRAILER => true,
+        header::HOST | header::CONNECTION | header::UPGRADE | header::TE => true,
+        header::CACHE_CONTROL | header::PRAGMA | header::EXPECT | header::MAX_FORWARDS => true,
+        header::RANGE | header::IF_RANGE | header::IF_MATCH | header::IF_NONE_MATCH => true,
+        header::IF_MODIFIED_SINCE | header::IF_UNMODIFIED_SINCE => true,
+        header::AUTHORIZATION | header::PROXY_AUTHORIZATION => true,
+        header::WWW_AUTHENTICATE | header::PROXY_AUTHENTICATE => true,
+        header::COOKIE | header::SET_COOKIE => true,
+        header::CONTENT_TYPE | header::CONTENT_ENCODING | header::CONTENT_RANGE => true,
+        header::AGE | header::DATE | header::EXPIRES | header::LOCATION => true,
+        header::RETRY_AFTER | header::VARY => true,
+        _ => [&KEEP_ALIVE, &PROXY_CONNECTION].contains(&name),
+    }
+}
+
 /// Digests of the bytes of a body or of a representation: wrong once these are others (RFC 9530;
 /// RFC 3230 and RFC 1864, which are obsolete and in use).
 pub static DIGESTS: [HeaderName; 4] = [

@@ -78,6 +78,24 @@ pub fn strip(headers: &mut HeaderMap, peer: Peer, own: Own) {
     }
 }
 
+/// Takes off trailers that this or another server could take for fields that a proxy or the gateway
+/// has set, whichever peer sends them.
+pub fn strip_trailers(trailers: &mut HeaderMap, own: Own) {
+    let stranger = Peer {
+        trusted: false,
+        tells_certificate: false,
+        keep: &[],
+    };
+    let goes = |name: &HeaderName| {
+        is_taken_off(name, stranger, own) || NEVER_BY_ANOTHER_SPELLING.contains(&name.as_str())
+    };
+    let names = trailers.keys().filter(|name| goes(name));
+    let names: SmallVec<[HeaderName; 4]> = names.cloned().collect();
+    for name in &names {
+        trailers.remove(name);
+    }
+}
+
 fn is_taken_off(name: &HeaderName, peer: Peer, own: Own) -> bool {
     let text = name.as_str();
     let is_ours = name == own.color || name == MIRRORED;

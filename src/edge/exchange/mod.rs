@@ -24,6 +24,7 @@ mod retry;
 mod serve;
 mod shared;
 mod trace;
+mod trailers;
 mod tries;
 mod upstream;
 

@@ -2,6 +2,7 @@
 //! far as it is small, and shown to the filters.
 
 use super::context::RequestContext;
+use super::trailers;
 use crate::edge::filters::grpc::Bridge;
 use crate::edge::headers::{content_length, elements};
 use crate::edge::message::{ClientError, Downstream, Frame, Length, Request};
@@ -124,9 +125,10 @@ impl Upload {
                 let last = self.read;
                 Poll::Ready(Ok(Part::Data { data, last }))
             }
-            Some(Frame::Trailers(trailers)) => {
+            Some(Frame::Trailers(mut trailers)) => {
                 self.read = true;
-                self.trailers = Some(trailers);
+                trailers::clean_request(&mut trailers, context);
+                self.trailers = Some(trailers).filter(|trailers| !trailers.is_empty());
                 Poll::Ready(Ok(Part::End(self.trailers.clone())))
             }
             None => {

@@ -1,6 +1,7 @@
 //! The body of an answer on its way to the client: shown to the filters, which may change it.
 
 use super::context::RequestContext;
+use super::trailers;
 use crate::edge::filters::compress::{self, Encoder};
 use crate::edge::filters::grpc::Bridge;
 use crate::edge::filters::stale_response::Keeping;
@@ -66,6 +67,7 @@ impl ResponseFilters {
             return (None, None);
         };
         context.ended_with(&trailers);
+        trailers::clean_response(&mut trailers, context);
         if self.encoder.is_some() {
             compress::trailers(&mut trailers);
         }

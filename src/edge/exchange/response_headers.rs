@@ -138,7 +138,8 @@ fn one_length(headers: &mut HeaderMap) {
 /// The load that endpoints report of themselves, 0 to 1.
 static ENDPOINT_LOAD: HeaderName = HeaderName::from_static("x-endpoint-load");
 
-fn take_load(headers: &mut HeaderMap, context: &RequestContext) {
+/// Takes what an endpoint reports of itself off an answer.
+pub fn take_load(headers: &mut HeaderMap, context: &RequestContext) {
     let reports = context
         .service()
         .is_some_and(|service| service.reported_load);

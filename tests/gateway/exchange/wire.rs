@@ -64,11 +64,6 @@ impl Answer {
         field(last, name)
     }
 
-    pub fn trailer(&self, name: &str) -> Option<&str> {
-        let last = self.heads.last().filter(|head| head[0].0 != ":status")?;
-        field(last, name)
-    }
-
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
@@ -200,6 +195,17 @@ impl Wire {
             self.data(stream, &vec![b'z'; length], false);
         }
         length
+    }
+
+    /// Sends all of this as the windows allow.
+    pub fn all(&mut self, stream: u32, data: &[u8]) {
+        let mut left = data;
+        while !left.is_empty() {
+            self.wait("room", |wire, _| wire.room(stream) > 0);
+            let length = self.room(stream).min(FRAME_MAX).min(left.len());
+            self.data(stream, &left[..length], false);
+            left = &left[length..];
+        }
     }
 
     /// Lets the other side send so much more; stream 0 is the connection.

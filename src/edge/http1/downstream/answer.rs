@@ -1,8 +1,8 @@
 //! The answer to one request: its head, and how the end of its body is told (RFC 9112, section 6).
 
 use super::super::output::Output;
-use super::super::trailers;
 use crate::edge::date;
+use crate::edge::headers::may_not_trail;
 use crate::edge::message::Length;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode, Version, header, response};
@@ -182,7 +182,7 @@ impl Answer {
                 let out = output.small();
                 out.put_slice(b"0\r\n");
                 if let Some(trailers) = trailers {
-                    fields(out, trailers, trailers::is_forbidden);
+                    fields(out, trailers, may_not_trail);
                 }
                 out.put_slice(b"\r\n");
             }
