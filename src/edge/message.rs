@@ -146,7 +146,8 @@ pub trait Downstream: Send {
     /// Ready once all that was queued has left this process, as far as the protocol can tell.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>>;
 
-    /// Breaks the exchange off in a way that no client takes for a whole answer.
+    /// Breaks the exchange off in a way that no client takes for a whole answer. An answer that has
+    /// left as a whole stays one: then only the connection ends (HTTP/1).
     fn abort(&mut self);
 
     /// The connection ends after this answer (HTTP/1); no meaning for a protocol with streams.
@@ -194,6 +195,10 @@ pub trait Upstream: Send {
 
     /// Returns a number that grows whenever the upstream takes something.
     fn taken(&self) -> u64;
+
+    /// Ready once the upstream reads no more of the request. Asked for behind the end of an answer
+    /// that came early: the rest of the request goes on for as long as this is pending.
+    fn poll_refuses(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
     /// Returns the next part of the answer's body; `None` at its end. After a head of 101, the
     /// bytes of the other protocol.

@@ -109,6 +109,18 @@ fn a_body_that_does_not_come_is_the_clients_fault() {
         (got.status, got.reason().as_str()),
         (408, "request_timeout")
     );
+    for head in [
+        "Content-Length: 10\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\na\r\n",
+    ] {
+        let mut one = gateway.connect();
+        one.send(format!("POST /never HTTP/1.1\r\nHost: a\r\n{head}half").as_bytes());
+        let answer = one.answer(false);
+        // What follows would be taken for the rest of the body.
+        let said = (answer.status, answer.header("connection"));
+        assert_eq!(said, (408, Some("close")));
+        assert!(one.rest().is_empty());
+    }
 }
 
 #[test]

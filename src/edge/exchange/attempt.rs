@@ -4,7 +4,7 @@ use super::clock::{Clock, Wait, flush, unless_gone};
 use super::context::{Answer, RequestContext};
 use super::endpoint_selection::{choose, stale_key};
 use super::failure::Failure;
-use super::pump::Pump;
+use super::pump::{Downloading, Pump};
 use super::request_body::Upload;
 use super::response_body::ResponseFilters;
 use super::retry;
@@ -116,6 +116,7 @@ async fn exchange<D: Downstream>(
         clock,
         bridge,
         rests: context.call == Some(Call::Grpc) || request.websocket,
+        downloading: Downloading::Upstream,
         context,
     };
     let (head, length) = final_head(request, &mut pump).await?;

@@ -26,6 +26,7 @@ pub struct Pump<'p, D> {
     /// Both sides may rest in turn (gRPC, WebSocket): silence counts from the start, not only from
     /// when the upstream has the whole request.
     pub rests: bool,
+    pub downloading: Downloading,
 }
 
 /// What the way to the upstream waits for.
@@ -38,7 +39,7 @@ enum Uploading {
 
 /// How far the answer has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Downloading {
+pub enum Downloading {
     Upstream,
     /// The client has to take what it was sent first.
     Client,
@@ -54,9 +55,10 @@ impl<D: Downstream> Pump<'_, D> {
         poll_fn(|cx| self.poll_head(cx)).await
     }
 
-    /// Passes bodies on until the answer has been sent. `tunnel`: what passes is another protocol,
-    /// whose end is that of the upstream's side. The client's end is passed on, and waits for the
-    /// upstream's.
+    /// Passes bodies on until the answer has been sent, and behind an early answer of success the
+    /// rest of the request, for as long as the upstream reads it. `tunnel`: what passes is another
+    /// protocol, whose end is that of the upstream's side. The client's end is passed on, and waits
+    /// for the upstream's.
     ///
     /// # Errors
     /// Whatever has ended the try.
@@ -65,8 +67,7 @@ impl<D: Downstream> Pump<'_, D> {
         filters: &mut ResponseFilters,
         tunnel: bool,
     ) -> Result<(), Failure> {
-        let mut downloading = Downloading::Upstream;
-        poll_fn(|cx| self.poll_bodies(filters, &mut downloading, tunnel, cx)).await
+        poll_fn(|cx| self.poll_bodies(filters, tunnel, cx)).await
     }
 
     /// Waits for the end of an answer whose status has no content. Over HTTP/2 there may be some
@@ -87,8 +88,12 @@ impl<D: Downstream> Pump<'_, D> {
                         }
                     }
                 }
-                self.poll_gone(cx)?;
-                self.clock.upstream.update(true, false);
+                // The upstream may wait for the rest of the request.
+                let (uploading, went) = self.poll_upload_beside(cx)?;
+                if uploading != Uploading::Client {
+                    self.poll_gone(cx)?;
+                }
+                self.clock.upstream.update(true, went);
                 return self.poll_late(cx).map(Err);
             }
         })
@@ -119,33 +124,55 @@ impl<D: Downstream> Pump<'_, D> {
     fn poll_bodies(
         &mut self,
         filters: &mut ResponseFilters,
-        downloading: &mut Downloading,
         tunnel: bool,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Failure>> {
-        let before = self.downstream.taken();
-        let came = self.poll_download(filters, downloading, cx)?;
-        let (uploading, went) = match self.poll_upload(cx) {
-            Ok(uploading) => uploading,
-            // An answer that goes on does not need the rest of the request.
-            Err(Failure::Upstream(_)) if !tunnel => (Uploading::Upstream, false),
-            Err(failure) => return Poll::Ready(Err(failure)),
+        let before = (self.downstream.taken(), self.upstream.taken());
+        let came = self.poll_download(filters, cx)?;
+        let (uploading, went) = match tunnel {
+            true => self.poll_upload(cx)?,
+            false => self.poll_upload_beside(cx)?,
         };
-        let _ = self.upstream.poll_flush(cx);
+        let flushing_up = self.upstream.poll_flush(cx);
         let flushing = self.downstream.poll_flush(cx)?;
-        let ended = *downloading == Downloading::Done && flushing.is_ready();
-        if ended {
+        let answered = self.downloading == Downloading::Done && flushing.is_ready();
+        let sent = uploading == Uploading::Done && !matches!(flushing_up, Poll::Pending);
+        if answered && (tunnel || sent || !self.may_go_on(cx)) {
             return Poll::Ready(Ok(()));
         }
         if uploading != Uploading::Client {
             self.poll_gone(cx)?;
         }
-        let taken = self.downstream.taken() != before;
-        let stalled = flushing.is_pending() || *downloading == Downloading::Client;
+        let stalled = flushing.is_pending() || self.downloading == Downloading::Client;
+        let taken = self.downstream.taken() != before.0;
         self.clock.client.update(stalled, taken);
-        let listens = *downloading == Downloading::Upstream && !stalled;
-        self.clock.upstream.update(listens, came || went);
+        let went = went || self.upstream.taken() != before.1;
+        let listens = self.downloading == Downloading::Upstream && !stalled;
+        let waits = listens || answered && uploading != Uploading::Client;
+        self.clock.upstream.update(waits, came || went);
         self.poll_late(cx).map(Err)
+    }
+
+    /// Whether the rest of the request goes on behind the whole answer. An answer of another class
+    /// than success has refused the request, or sends its client elsewhere: the rest is of no use.
+    fn may_go_on(&mut self, cx: &mut Context<'_>) -> bool {
+        let answer = self.context.answer.as_ref();
+        let succeeds = answer.is_some_and(|answer| answer.status.is_success());
+        // The status of a call of gRPC ends it, in both directions.
+        let is_call = self.context.call.is_some();
+        succeeds && !is_call && self.upstream.poll_refuses(cx).is_pending()
+    }
+
+    /// Passes on more of the request's body beside an answer. One that goes on does not need the
+    /// rest of the request, so an upstream that takes no more ends the upload alone.
+    fn poll_upload_beside(&mut self, cx: &mut Context<'_>) -> Result<(Uploading, bool), Failure> {
+        match self.poll_upload(cx) {
+            Err(Failure::Upstream(_)) => {
+                self.clock.body.update(false, false);
+                Ok((Uploading::Done, false))
+            }
+            uploading => uploading,
+        }
     }
 
     /// Passes on as much of the request's body as the upstream takes. Returns what it waits for,
@@ -160,8 +187,9 @@ impl<D: Downstream> Pump<'_, D> {
             let part = self.upload.poll_part(self.downstream, self.context, cx);
             let Poll::Ready(part) = part else {
                 self.clock.rate.waits();
-                // Once there is an answer, only the answer's end is waited for.
-                let waits = self.context.answer.is_none();
+                // While an answer comes, only its end is waited for.
+                let answers = self.context.answer.is_some();
+                let waits = !answers || self.downloading == Downloading::Done;
                 self.clock.body.update(waits, moved);
                 return Ok((Uploading::Client, moved));
             };
@@ -197,16 +225,15 @@ impl<D: Downstream> Pump<'_, D> {
     fn poll_download(
         &mut self,
         filters: &mut ResponseFilters,
-        downloading: &mut Downloading,
         cx: &mut Context<'_>,
     ) -> Result<bool, Failure> {
         let mut moved = false;
-        while *downloading != Downloading::Done {
+        while self.downloading != Downloading::Done {
             if self.downstream.poll_ready(cx)?.is_pending() {
-                *downloading = Downloading::Client;
+                self.downloading = Downloading::Client;
                 break;
             }
-            *downloading = Downloading::Upstream;
+            self.downloading = Downloading::Upstream;
             let Poll::Ready(frame) = self.upstream.poll_frame(cx) else {
                 break;
             };
@@ -216,12 +243,12 @@ impl<D: Downstream> Pump<'_, D> {
                 Some(Frame::Trailers(trailers)) => {
                     self.pass_down(filters, None, true)?;
                     self.end_down(filters, Some(trailers))?;
-                    *downloading = Downloading::Done;
+                    self.downloading = Downloading::Done;
                 }
                 None => {
                     self.pass_down(filters, None, true)?;
                     self.end_down(filters, None)?;
-                    *downloading = Downloading::Done;
+                    self.downloading = Downloading::Done;
                 }
             }
         }

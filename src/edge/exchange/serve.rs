@@ -131,7 +131,12 @@ async fn reject<D: Downstream>(
     if context.answer.is_some() || rejection.reason == Reason::ClientClosed {
         downstream.abort();
     } else {
-        if rejection.reason == Reason::InternalError {
+        // A client whose body stopped may take its rest for sent: what follows would be read as
+        // that rest.
+        if matches!(
+            rejection.reason,
+            Reason::InternalError | Reason::RequestTimeout
+        ) {
             downstream.close_after();
         }
         let answer = error_response::answer(&request.head, context, &rejection);

@@ -272,6 +272,10 @@ impl Upstream for UpstreamStream {
         each!(self, upstream => upstream.taken())
     }
 
+    fn poll_refuses(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        each!(self, upstream => upstream.poll_refuses(cx))
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, UpstreamError>> {
         each!(self, upstream => upstream.poll_frame(cx))
     }

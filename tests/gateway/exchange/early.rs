@@ -46,7 +46,8 @@ struct Scene {
     told: Event,
 }
 
-/// An upstream that answers `/up` with this status when it is told to, and reads none of its body.
+/// An upstream that answers `/up` with this status when it is told to, and reads none of its body
+/// before that.
 fn upstream(how: Early, status: u16) -> Scene {
     let (answers, told) = (Event::default(), Event::default());
     let events = (answers.clone(), told.clone());
@@ -123,10 +124,17 @@ fn http2(stream: TcpStream, how: Early, status: u16, (answers, told): &(Event, E
     told.set();
 }
 
+/// A gateway that waits a second for a part of a body, and for an upstream to take one.
+pub fn limited(upstream: SocketAddr, http: &str) -> Gateway {
+    let config = super::config(upstream, http, "timeouts = { idle = \"1s\" }");
+    let clients = "clients = { idle_timeout = \"1s\", ";
+    Gateway::start(&config.replace("clients = { ", clients))
+}
+
 /// The client has sent what the gateway takes, then the upstream answers, and reads nothing.
 fn answered(kind: Kind, how: Early, status: u16) {
     let scene = upstream(how, status);
-    let mut gateway = gateway(scene.address, how.http(), "");
+    let mut gateway = limited(scene.address, how.http());
     let mut caller = Caller::start(kind, &gateway);
     caller.fill();
     scene.answers.set();
@@ -152,9 +160,15 @@ fn answered(kind: Kind, how: Early, status: u16) {
     }
     assert!(scene.told.wait(), "the upstream is not told");
     let line = gateway.logged(|line| line["path"] == "/up");
+    // The rest of what has succeeded is sent on until one side stops.
+    let reason = match how {
+        Early::Keeps if status == 200 => Some("request_timeout"),
+        Early::Ends if status == 200 => Some("upstream_timeout"),
+        _ => None,
+    };
     assert_eq!(
         (&line["status"], line["reason"].as_str()),
-        (&status.into(), None)
+        (&status.into(), reason)
     );
     gateway.counts("http_server_active_requests", 0.0);
     assert_eq!(gateway.get("/next", "").text(), "served");

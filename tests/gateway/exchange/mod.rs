@@ -4,6 +4,7 @@
 mod blocked;
 mod caller;
 mod early;
+mod early_success;
 mod limits;
 mod memory;
 mod relay;

@@ -266,6 +266,10 @@ impl Downstream for Http1Client {
     }
 
     fn abort(&mut self) {
+        if self.answer.is_whole() && self.output.is_flushed() {
+            self.keeps = false;
+            return;
+        }
         (self.broken, self.keeps) = (true, false);
         if self.answer.ends_by_close() {
             self.output.discard();

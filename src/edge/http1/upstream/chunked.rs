@@ -13,8 +13,9 @@ use memchr::memchr;
 
 /// Longest line of a size, its extensions included.
 const LINE_MAX: usize = 1024;
-/// Most digits of a size.
+/// Most digits of a size, and the largest one: what other servers count with signed numbers.
 const DIGITS_MAX: usize = 16;
+const SIZE_MAX: u64 = i64::MAX as u64;
 /// Most bytes of trailers, and most of their fields.
 const TRAILERS_MAX: usize = 16 * 1024;
 const FIELDS_MAX: usize = 128;
@@ -121,10 +122,11 @@ fn size(line: &[u8]) -> Option<u64> {
     if !matches!(rest.first(), None | Some(b';')) || !rest.iter().all(allowed) {
         return None;
     }
-    digits.iter().try_fold(0_u64, |size, digit| {
+    let size = digits.iter().try_fold(0_u64, |size, digit| {
         let digit = char::from(*digit).to_digit(16)?;
         Some(size << 4 | u64::from(digit))
-    })
+    });
+    size.filter(|size| *size <= SIZE_MAX)
 }
 
 /// Takes the line end behind a chunk. Returns whether it is there.
@@ -250,6 +252,8 @@ mod tests {
             "1\r\na\n\n",
             "1\r\na\r\r",
             "00000000000000001\r\na\r\n",
+            "8000000000000000\r\n",
+            "ffffffffffffffff\r\n",
             "1;\x01\r\n",
             "1;a\r\r\na",
             "0\r\n folded\r\n\r\n",

@@ -172,6 +172,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Upstream for Http1Upstream<S> {
         self.output.written()
     }
 
+    fn poll_refuses(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // One that says that it closes reads no more (RFC 9112, section 9.6).
+        if !self.keeps || self.sending == Sending::Discarded {
+            return Poll::Ready(());
+        }
+        // Its end, or bytes that belong to no answer.
+        self.poll_fill(cx).map(drop)
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, UpstreamError>> {
         loop {
             match self.next_frame() {

@@ -9,7 +9,7 @@ use crate::edge::message::{Frame, Length, UpstreamError};
 use http::response;
 
 /// Most interim answers to one request.
-const INTERIM_MAX: u8 = 32;
+const INTERIM_MAX: u8 = 100;
 
 /// What of the answer comes next.
 #[derive(Debug)]

@@ -217,6 +217,13 @@ impl Upstream for Http2Upstream {
         self.upload.as_ref().map_or(0, Upload::taken)
     }
 
+    fn poll_refuses(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.upload {
+            Some(upload) => upload.poll_stopped(cx),
+            None => Poll::Ready(()),
+        }
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, UpstreamError>> {
         let Answer::Body(body) = &mut self.answer else {
             return Poll::Ready(Ok(None));

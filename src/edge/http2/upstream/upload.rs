@@ -108,6 +108,15 @@ impl Upload {
         Poll::Ready(())
     }
 
+    /// Ready once the stream takes no more.
+    pub(super) fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_stopped() {
+            let _ = ready!(self.stream.poll_reset(cx));
+            let _ = self.stop();
+        }
+        Poll::Ready(())
+    }
+
     pub(super) const fn taken(&self) -> u64 {
         self.taken
     }
