@@ -90,7 +90,7 @@ impl Watched {
 }
 
 /// Statuses of gRPC that stand for a failure of whoever answers, as 5xx does: unknown, deadline
-/// exceeded, unimplemented, internal, unavailable, data loss.
+/// exceeded, unimplemented, internal, unavailable, data loss (as OpenTelemetry's conventions have it).
 pub fn grpc_fails(status: u8) -> bool {
     matches!(status, 2 | 4 | 12 | 13 | 14 | 15)
 }

@@ -71,6 +71,32 @@ fn a_color_falls_back_to_the_default_version_while_its_own_is_broken() {
 }
 
 #[test]
+fn a_color_that_no_version_takes_over_is_told_when_to_come_again() {
+    let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
+    for (answer, told) in [
+        ("", (503, Some("1"), "breaker_open")),
+        (
+            "fallback = { status = 200, text = \"later\" }",
+            (200, None, "later"),
+        ),
+    ] {
+        let config = config(&v1, &v2, &format!("{ERRORS}\n{answer}"));
+        let isolated = "[colors.canary]\nfallback = \"isolate\"";
+        let gateway = Gateway::start(&config.replace("[colors.canary]", isolated));
+        v2.say_status(503);
+        for _ in 0..5 {
+            assert_eq!(gateway.get("/", "X-Group: beta\r\n").status, 503);
+        }
+        v2.say(None);
+        let refused = gateway.get("/", "X-Group: beta\r\n");
+        let again = refused.header("retry-after");
+        assert_eq!((refused.status, again), (told.0, told.1));
+        assert!(refused.text().contains(told.2), "{refused:?}");
+        assert_eq!(gateway.get("/", "").header("x-upstream"), Some("v1"));
+    }
+}
+
+#[test]
 fn slowness_opens_it_and_errors_of_clients_do_not() {
     let (v1, v2) = (Upstream::start("v1"), Upstream::start("v2"));
     let slow =

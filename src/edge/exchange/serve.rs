@@ -100,12 +100,25 @@ fn goal(head: &Parts, context: &RequestContext, outcome: Outcome) -> Result<Goal
     }
     match outcome {
         Outcome::Refuse(Reason::BadRequest) => Err(admission::ambiguous_path(head, context)),
+        // The try refuses in its place: it knows when to come again, and may have an answer at hand.
+        Outcome::Refuse(Reason::BreakerOpen) => match left_alone(context) {
+            Some((service, version)) => Ok(Goal::Upstream(service, version)),
+            None => Err(Reason::BreakerOpen.into()),
+        },
         Outcome::Refuse(reason) => Err(reason.into()),
         Outcome::Respond | Outcome::Redirect => {
             direct_response::of_route(head, context).map(Goal::Own)
         }
         Outcome::Upstream { service, version } => Ok(Goal::Upstream(service, version)),
     }
+}
+
+/// Returns the version of the request's color, whose breaker is open.
+fn left_alone(context: &RequestContext) -> Option<(ServiceId, VersionId)> {
+    let service = context.route()?.service()?;
+    let color = context.requested_color()?;
+    let version = context.snapshot.table.version_of_color(color, service)?;
+    Some((service, version))
 }
 
 /// Returns the kind of call that a request is for the version it goes to. A content type alone

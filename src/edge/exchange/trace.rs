@@ -5,6 +5,7 @@ use super::context::RequestContext;
 use super::tries::{Ended, Step};
 use crate::config::traces::Propagator;
 use crate::routing::FallbackReason;
+use crate::snapshot::grpc_fails;
 use crate::telemetry::exchange::Exchange;
 use crate::telemetry::trace::context::{self as ids, Hex};
 use crate::telemetry::trace::{
@@ -83,9 +84,6 @@ pub fn outgoing(headers: &mut HeaderMap, context: &RequestContext) {
     }
 }
 
-/// Statuses of gRPC that are the server's fault, by OpenTelemetry's conventions.
-const GRPC_FAILURES: [u8; 6] = [2, 4, 12, 13, 14, 15];
-
 /// Whether the client got a failure. gRPC says so elsewhere than in the status.
 fn failed(context: &RequestContext, status: u16) -> bool {
     let rejected = context.rejection.as_ref();
@@ -93,7 +91,7 @@ fn failed(context: &RequestContext, status: u16) -> bool {
     let grpc = last.and_then(|step| grpc(step.ended));
     status >= 500
         || rejected.is_some_and(|rejection| rejection.status >= 500)
-        || grpc.is_some_and(|grpc| GRPC_FAILURES.contains(&grpc))
+        || grpc.is_some_and(grpc_fails)
 }
 
 fn grpc(ended: Option<Ended>) -> Option<u8> {
