@@ -4,7 +4,7 @@ use super::Admin;
 use super::api::Problem;
 use super::audit::Deed;
 use crate::policy::breaker::Phase;
-use crate::upstream::Service;
+use crate::upstream::{Service, Version};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -60,12 +60,8 @@ pub async fn endpoint(
     }
     let to: To = serde_json::from_slice(&body).map_err(|error| bad(&error))?;
     let found = find(&admin, &service)?;
-    let endpoints = found
-        .version_named(&version)
-        .map_or(&[][..], |version| &version.endpoints);
-    let endpoint = endpoints
-        .iter()
-        .find(|endpoint| *endpoint.address == *address);
+    let set = found.version_named(&version).map(Version::set);
+    let endpoint = set.as_ref().and_then(|set| set.at(&address));
     let endpoint = endpoint.ok_or_else(|| missing(&format!("endpoint {address}")))?;
     endpoint.state.drain(to.drained);
     let now = json!({ "address": address, "drained": endpoint.state.is_drained() });

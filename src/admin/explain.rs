@@ -140,7 +140,7 @@ impl Running<'_> {
         }
         if let Some(version) = service.versions.get(at) {
             explanation.version = Some(version.name.to_string());
-            explanation.endpoints = version.endpoints.iter().map(endpoint).collect();
+            explanation.endpoints = version.set().endpoints().iter().map(endpoint).collect();
             breaker_now(explanation, version);
         }
     }
@@ -217,11 +217,12 @@ fn why(version: &Version) -> String {
             (false, None) => "its breaker waits for its probes".to_owned(),
         };
     }
-    let endpoints = version.endpoints.iter().take(ENDPOINTS_NAMED);
-    let named: Vec<String> = endpoints
+    let set = version.set();
+    let named = set.endpoints().iter().take(ENDPOINTS_NAMED);
+    let named: Vec<String> = named
         .map(|known| format!("{} is {}", known.address, trouble(&known.state)))
         .collect();
-    match version.endpoints.len().saturating_sub(ENDPOINTS_NAMED) {
+    match set.endpoints().len().saturating_sub(ENDPOINTS_NAMED) {
         0 if named.is_empty() => "it has no endpoint".to_owned(),
         0 => format!("no endpoint is available: {}", named.join(", ")),
         more => format!(

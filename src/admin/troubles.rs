@@ -53,9 +53,11 @@ pub fn cause(trouble: Option<Trouble>) -> Option<String> {
 /// Lists endpoints that get no requests.
 pub fn endpoints_out(snapshot: &Snapshot) -> Vec<Out> {
     let all = versions(snapshot).flat_map(|(service, version)| {
-        let endpoints = version.endpoints.iter();
+        let set = version.set();
+        let endpoints = set.endpoints().iter();
         let out = endpoints.filter(|endpoint| !endpoint.state.available());
-        out.map(move |endpoint| out_of(service, version, endpoint))
+        out.map(|endpoint| out_of(service, version, endpoint))
+            .collect::<Vec<_>>()
     });
     all.collect()
 }

@@ -132,7 +132,7 @@ pub fn services(snapshot: &Snapshot) -> Value {
             "name": &*version.name,
             "available": version.available(),
             "breaker": version.breaker.as_ref().map(|breaker| troubles::breaker(breaker)),
-            "endpoints": version.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
+            "endpoints": version.set().endpoints().iter().map(endpoint).collect::<Vec<_>>(),
         })
     };
     let service = |service: &Arc<crate::upstream::Service>| {

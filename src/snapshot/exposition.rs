@@ -245,17 +245,20 @@ impl Exposition {
     fn endpoints(&self, encoder: &mut DescriptorEncoder) -> Result {
         let mut healthy = Vec::new();
         let mut in_flight = Vec::new();
-        for service in &self.services {
-            for version in &service.versions {
-                for endpoint in &version.endpoints {
-                    let labels = [
-                        ("service", service.name.as_ref()),
-                        ("version", version.name.as_ref()),
-                        ("endpoint", endpoint.address.as_ref()),
-                    ];
-                    healthy.push((labels, f64::from(u8::from(endpoint.state.available()))));
-                    in_flight.push((labels, f64::from(endpoint.state.in_flight())));
-                }
+        let versions = self.services.iter().flat_map(|service| {
+            let versions = service.versions.iter();
+            versions.map(move |version| (&*service.name, &*version.name, version.set()))
+        });
+        let versions: Vec<_> = versions.collect();
+        for (service, version, set) in &versions {
+            for endpoint in set.endpoints() {
+                let labels = [
+                    ("service", *service),
+                    ("version", *version),
+                    ("endpoint", endpoint.address.as_ref()),
+                ];
+                healthy.push((labels, f64::from(u8::from(endpoint.state.available()))));
+                in_flight.push((labels, f64::from(endpoint.state.in_flight())));
             }
         }
         let help = "Whether the endpoint may be tried";

@@ -64,7 +64,7 @@ fn connect_failures(encoder: &mut DescriptorEncoder, services: &[Arc<Service>]) 
 /// Only of versions whose endpoints are checked.
 fn checks(encoder: &mut DescriptorEncoder, services: &[Arc<Service>]) -> Result {
     let mut rows = Vec::new();
-    for ([service, version], of) in versions(services).filter(|(_, of)| of.is_checked()) {
+    for ([service, version], of) in versions(services).filter(|(_, of)| of.set().is_checked()) {
         let checks = of.counters.checks();
         rows.extend(
             checks.map(|(result, count)| ([service, version, ("result", result)], count as f64)),
@@ -77,13 +77,15 @@ fn checks(encoder: &mut DescriptorEncoder, services: &[Arc<Service>]) -> Result 
 /// Only of versions whose endpoints may be ejected.
 fn ejections(encoder: &mut DescriptorEncoder, services: &[Arc<Service>]) -> Result {
     let mut rows = Vec::new();
-    for ([service, version], of) in versions(services).filter(|(_, of)| of.ejects()) {
-        for endpoint in &of.endpoints {
+    let versions = versions(services).filter(|(_, of)| of.ejects());
+    let versions: Vec<_> = versions.map(|(labels, of)| (labels, of.set())).collect();
+    for ([service, version], set) in &versions {
+        for endpoint in set.endpoints() {
             let name = ("endpoint", endpoint.address.as_ref());
             let causes = endpoint.state.ejected_by.iter();
             rows.extend(causes.map(|(cause, count)| {
                 let cause = ("cause", cause.name());
-                ([service, version, name, cause], count as f64)
+                ([*service, *version, name, cause], count as f64)
             }));
         }
     }

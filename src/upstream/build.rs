@@ -1,9 +1,9 @@
 //! Services and their versions, built from a configuration; what the previous generation knows of
 //! them goes on.
 
-use super::balance::Balancer;
 use super::endpoint::Owner;
-use super::{Endpoint, Errands, Health, Service, Upkeep, Version};
+use super::endpoint_set::{EndpointSet, Rules};
+use super::{Service, Version};
 use crate::config::Name;
 use crate::config::breaker::{Breaker as BreakerRules, Fallback};
 use crate::config::service as config;
@@ -13,6 +13,7 @@ use crate::policy::breaker::Breaker;
 use crate::policy::in_flight::Cap;
 use crate::telemetry::series::LabelId;
 use crate::tls::UpstreamTls;
+use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -108,77 +109,45 @@ impl Version {
         surroundings: &Surroundings,
         carried: &mut Carried,
     ) -> Self {
-        let tls = (surroundings.tls)(name);
         let counters = previous.map(|version| version.counters.clone());
         let owner = Owner {
             service: service.clone(),
             version: name.clone(),
             series: counters.unwrap_or_default(),
         };
-        let endpoints = endpoints(&owner, config, of, tls.as_ref(), previous, carried);
         let breaker = surroundings
             .breaker
             .map(|config| breaker(&owner, config, previous, carried));
-        let errands = endpoints.iter().map(|endpoint| {
-            let (state, tls) = (endpoint.state.clone(), tls.clone());
-            Arc::new(Errands::new(state, tls, config.http, of.pool_idle))
-        });
+        let rules = Rules {
+            checks: of.health.clone().map(Arc::new),
+            tls: (surroundings.tls)(name),
+            http: config.http,
+            idle: of.pool_idle,
+            balance: of.balance,
+            slow_start: of.slow_start,
+            panic_threshold: of.panic_threshold,
+            owner,
+        };
+        let before = previous.map(|version| version.set.load_full());
+        let set = EndpointSet::build(&rules, &config.endpoints, before.as_deref(), carried);
         Self {
             name: name.clone(),
-            errands: errands.collect(),
             label: (surroundings.label)(&Arc::from(format!("{service}/{name}"))),
-            tls,
+            tls: rules.tls.clone(),
             http: config.http,
-            balancer: Balancer::build(of.balance, &endpoints),
-            endpoints,
+            set: ArcSwap::from_pointee(set),
             breaker,
-            upkeep: Upkeep {
-                outliers: of.outliers.clone(),
-                slow_start: of.slow_start,
-                panic_threshold: of.panic_threshold,
-            },
+            outliers: of.outliers.clone(),
             pool: previous
                 .map(|version| version.pool.clone())
                 .unwrap_or_default(),
             series: previous
                 .map(|version| version.series.clone())
                 .unwrap_or_default(),
-            counters: owner.series,
+            counters: rules.owner.series.clone(),
+            rules,
         }
     }
-}
-
-/// Builds the endpoints of a version. A new one among checked siblings waits for its first check.
-fn endpoints(
-    owner: &Owner,
-    config: &config::Version,
-    of: &config::Service,
-    tls: Option<&Arc<UpstreamTls>>,
-    previous: Option<&Version>,
-    carried: &mut Carried,
-) -> Vec<Endpoint> {
-    let Owner {
-        service, version, ..
-    } = owner;
-    let checks = of.health.clone().map(Arc::new);
-    let build = |endpoint: &config::Endpoint| {
-        let address = &endpoint.address;
-        let before = previous.and_then(|version| version.endpoint_at(address));
-        let is_new = before.is_none() && previous.is_some();
-        if is_new {
-            let reset = format!("endpoint {service}/{version} {address}: new");
-            carried.reset.push(reset);
-        }
-        carried.kept += usize::from(before.is_some());
-        let built = Endpoint::build(owner, endpoint, checks.as_ref(), tls, before);
-        if checks.is_none() {
-            built.state.found(Health::Assumed);
-        } else if is_new {
-            built.state.found(Health::Awaited);
-        }
-        built
-    };
-    config.endpoints.iter().map(build).collect()
 }
 
 /// Builds the breaker of a version. The previous one goes on unless its table changed.

@@ -6,11 +6,14 @@ mod trouble;
 
 pub use trouble::{Trouble, Troubles};
 
+use super::balance::stable_hash;
 use super::cause::EjectionCause;
 use super::clock;
+use super::endpoint_set::Rules;
 use super::ewma::Latency;
 use super::health::{self, Checking};
 use super::series::UpstreamSeries;
+use super::side_client::SideClient;
 use crate::config::Name;
 use crate::config::service as config;
 use crate::config::upkeep::Health as Checks;
@@ -31,6 +34,8 @@ pub struct Endpoint {
     pub address: Name,
     pub weight: u16,
     pub state: Arc<EndpointState>,
+    /// Sends requests beside traffic.
+    pub(super) side_client: Arc<SideClient>,
     /// The checks in progress, and what they were told.
     checks: Option<Arc<Checked>>,
 }
@@ -62,19 +67,19 @@ pub enum Address<'a> {
 
 impl Endpoint {
     /// Builds an endpoint; the state and the checks of `previous` go on where they can.
-    pub(super) fn build(
-        of: &Owner,
-        config: &config::Endpoint,
-        checks: Option<&Arc<Checks>>,
-        tls: Option<&Arc<UpstreamTls>>,
-        previous: Option<&Self>,
-    ) -> Self {
+    pub(super) fn build(rules: &Rules, config: &config::Endpoint, previous: Option<&Self>) -> Self {
+        let tls = rules.tls.as_ref();
         let state = previous.map_or_else(
-            || Arc::new(EndpointState::new(of, &config.address)),
+            || Arc::new(EndpointState::new(&rules.owner, &config.address)),
             |endpoint| endpoint.state.clone(),
         );
+        let (http, idle) = (rules.http, rules.idle);
+        let client = previous.map(|endpoint| endpoint.side_client.clone());
+        let side_client = client
+            .filter(|client| client.goes_by(tls, http, idle))
+            .unwrap_or_else(|| Arc::new(SideClient::new(state.clone(), tls.cloned(), http, idle)));
         let before = previous.and_then(|endpoint| endpoint.checks.clone());
-        let checks = checks.map(|checks| match before {
+        let checks = rules.checks.as_ref().map(|checks| match before {
             Some(before) if before.goes_by(checks, tls) => before,
             _ => Arc::new(Checked {
                 rules: checks.clone(),
@@ -86,6 +91,7 @@ impl Endpoint {
             address: config.address.clone(),
             weight: config.weight,
             state,
+            side_client,
             checks,
         }
     }
@@ -149,9 +155,16 @@ impl Health {
     }
 }
 
+/// The serial of the next endpoint.
+static SERIALS: AtomicU64 = AtomicU64::new(1);
+
 /// What is learnt about an endpoint while serving.
 #[derive(Debug)]
 pub struct EndpointState {
+    /// Differs from that of every other endpoint of this process.
+    serial: u64,
+    /// What a sticky cookie says instead of the address.
+    id: u64,
     /// `host:port`, kept for resolving a name again.
     pub address: Name,
     of: Owner,
@@ -196,6 +209,8 @@ impl EndpointState {
             (None, Err(_)) => Target::Name(ArcSwapOption::empty()),
         };
         Self {
+            serial: SERIALS.fetch_add(1, Ordering::Relaxed),
+            id: stable_hash(&[address.as_bytes(), b"sticky"]),
             address: address.clone(),
             of: of.clone(),
             target,
@@ -218,6 +233,16 @@ impl EndpointState {
     /// Returns service, version and address, for the log.
     pub(super) fn names(&self) -> (&str, &str, &str) {
         (&self.of.service, &self.of.version, &self.address)
+    }
+
+    /// Returns a number that no other endpoint of this process has.
+    pub const fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// Returns what a sticky cookie says instead of the address; the same in every process.
+    pub const fn id(&self) -> u64 {
+        self.id
     }
 
     /// Returns the counters of the version it belongs to.
@@ -334,7 +359,7 @@ impl EndpointState {
 
     /// The share of its turns that it takes, 0.1 to 1: less while it warms up after a return, and
     /// less the busier it says it is.
-    pub fn appetite(&self, slow_start: Option<Duration>) -> f32 {
+    pub fn slow_start_weight(&self, slow_start: Option<Duration>) -> f32 {
         let busy = 1.0 - 0.9 * self.reported_load();
         let returned = self.returned_at.load(Ordering::Relaxed);
         let Some(window) = slow_start.filter(|_| returned != 0) else {
@@ -352,22 +377,36 @@ impl EndpointState {
     /// Counts a try as in flight until the guard is dropped.
     pub fn enter(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(self.clone())
+        InFlight {
+            endpoint: self.clone(),
+            counts: true,
+        }
     }
 }
 
-/// A try in flight; counts down when dropped.
+/// A try at an endpoint; counts as in flight until it has ended, or is dropped.
 #[derive(Debug)]
-pub struct InFlight(Arc<EndpointState>);
+pub struct InFlight {
+    endpoint: Arc<EndpointState>,
+    counts: bool,
+}
 
 impl InFlight {
+    /// Returns the endpoint, also once the try has ended.
     pub fn endpoint(&self) -> &Arc<EndpointState> {
-        &self.0
+        &self.endpoint
+    }
+
+    /// Ends the try.
+    pub fn end(&mut self) {
+        if std::mem::replace(&mut self.counts, false) {
+            self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.end();
     }
 }

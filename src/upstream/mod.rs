@@ -8,7 +8,7 @@ mod build;
 pub mod cause;
 mod clock;
 pub mod endpoint;
-mod errands;
+mod endpoint_set;
 pub mod ewma;
 pub mod health;
 mod outliers;
@@ -17,17 +17,19 @@ mod reach;
 pub mod resolve;
 mod retry;
 mod series;
+mod side_client;
 
 pub use build::{Carried, Surroundings};
 pub use cause::Cause;
 pub use endpoint::{Address, Endpoint, EndpointState, Health, InFlight, Trouble, Troubles};
-pub use errands::{Errand, Errands};
+pub use endpoint_set::EndpointSet;
 pub use retry::Budget;
 pub use series::UpstreamSeries;
+pub use side_client::{SideClient, SideRequest};
 
+use crate::config;
 use crate::config::limit::KeyPart;
 use crate::config::service::{Retry as RetryRules, Timeouts, UpstreamHttp};
-use crate::config::units::Percent;
 use crate::config::upkeep::{Outliers, Sticky};
 use crate::config::{Name, Place};
 use crate::policy::FixedAnswer;
@@ -38,7 +40,8 @@ use crate::policy::last_good::LastGood;
 use crate::telemetry::series::Durations;
 use crate::telemetry::series::LabelId;
 use crate::tls::UpstreamTls;
-use balance::Balancer;
+use arc_swap::{ArcSwap, Guard};
+use endpoint_set::Rules;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -100,28 +103,18 @@ pub struct Version {
     pub name: Name,
     /// `service/version` for metrics.
     pub label: LabelId,
-    pub endpoints: Vec<Endpoint>,
     pub breaker: Option<Arc<Breaker>>,
     pub tls: Option<Arc<UpstreamTls>>,
     /// The protocol towards its endpoints.
     pub http: UpstreamHttp,
-    balancer: Balancer,
-    upkeep: Upkeep,
-    /// By endpoint.
-    errands: Vec<Arc<Errands>>,
+    rules: Rules,
+    outliers: Option<Outliers>,
+    set: ArcSwap<EndpointSet>,
     /// Durations of tries.
     pub series: Arc<Durations>,
     pub pool: Arc<PoolSeries>,
     /// Bytes, failed connections, checks.
     pub counters: Arc<UpstreamSeries>,
-}
-
-/// How the endpoints of a version are kept well.
-#[derive(Debug)]
-struct Upkeep {
-    outliers: Option<Outliers>,
-    slow_start: Option<Duration>,
-    panic_threshold: Percent,
 }
 
 impl Service {
@@ -133,16 +126,24 @@ impl Service {
 }
 
 impl Version {
-    fn endpoint_at(&self, address: &str) -> Option<&Endpoint> {
-        self.endpoints
-            .iter()
-            .find(|endpoint| endpoint.address.as_ref() == address)
+    /// Returns its endpoints as they are now.
+    pub fn set(&self) -> Guard<Arc<EndpointSet>> {
+        self.set.load()
+    }
+
+    /// Replaces its endpoints while it serves. Those that stay, by their address, keep their state;
+    /// those that go finish what they have. Takes a while where there are thousands.
+    pub fn replace(&self, wanted: &[config::service::Endpoint]) -> Carried {
+        let mut carried = Carried::default();
+        let before = self.set.load_full();
+        let set = EndpointSet::build(&self.rules, wanted, Some(&before), &mut carried);
+        self.set.store(Arc::new(set));
+        carried
     }
 
     /// Whether at least one endpoint may be tried.
     pub fn available(&self) -> bool {
-        self.endpoints.iter().any(Endpoint::serves)
-            || (self.panics() && self.wanted().any(|e| e.state.reachable()))
+        self.set().available()
     }
 
     /// Whether the breaker is open, and would refuse.
@@ -152,75 +153,8 @@ impl Version {
             .is_some_and(|breaker| breaker.refuses(Instant::now()))
     }
 
-    /// Whether so few endpoints are well that it is more likely the checks that are not.
-    fn panics(&self) -> bool {
-        let Percent(threshold) = self.upkeep.panic_threshold;
-        if threshold == 0 {
-            return false;
-        }
-        let well = self.endpoints.iter().filter(|endpoint| endpoint.serves());
-        well.count() * 10_000 < usize::from(threshold) * self.wanted().count()
-    }
-
-    /// Endpoints that are to get requests, well or not.
-    fn wanted(&self) -> impl Iterator<Item = &Endpoint> {
-        self.endpoints
-            .iter()
-            .filter(|endpoint| endpoint.is_wanted())
-    }
-
-    /// Whether the balancer asks for a hash of the request.
-    pub fn hashes(&self) -> bool {
-        self.balancer.hashes()
-    }
-
-    /// The endpoint for the next try: available, and not among those tried already.
-    pub fn pick(&self, tried: &[usize], hash: u64) -> Option<(usize, &Endpoint)> {
-        let panics = self.panics();
-        let eligible = |index: usize| {
-            !tried.contains(&index)
-                && self.endpoints.get(index).is_some_and(|endpoint| {
-                    endpoint.state.available() || (panics && endpoint.state.reachable())
-                })
-        };
-        let mut index = self.balancer.pick(&self.endpoints, hash, &eligible)?;
-        if self.declines(index) {
-            let others = |other: usize| other != index && eligible(other);
-            index = self
-                .balancer
-                .pick(&self.endpoints, hash, &others)
-                .unwrap_or(index);
-        }
-        self.endpoints.get(index).map(|endpoint| (index, endpoint))
-    }
-
-    /// Errands to any endpoint that may be tried.
-    pub fn errands(&self) -> Option<&Arc<Errands>> {
-        let (index, _) = self.pick(&[], fastrand::u64(..))?;
-        self.errands.get(index)
-    }
-
-    /// Whether an endpoint that warms up, or is busy, lets this turn pass.
-    fn declines(&self, index: usize) -> bool {
-        let Some(endpoint) = self.endpoints.get(index) else {
-            return false;
-        };
-        let appetite = endpoint.state.appetite(self.upkeep.slow_start);
-        appetite < 1.0 && fastrand::f32() >= appetite
-    }
-
-    /// The endpoint of a sticky client, if it may be tried.
-    pub fn sticky(&self, id: u64, tried: &[usize]) -> Option<(usize, &Endpoint)> {
-        let mut endpoints = self.endpoints.iter().enumerate();
-        endpoints.find(|(index, endpoint)| {
-            endpoint.id() == id && !tried.contains(index) && endpoint.serves()
-        })
-    }
-}
-
-impl Endpoint {
-    /// What a sticky cookie says instead of the address.
-    pub fn id(&self) -> u64 {
-        balance::stable_hash(&[self.address.as_bytes(), b"sticky"])
+    /// Returns the client beside traffic of any endpoint that may be tried.
+    pub fn side_client(&self) -> Option<Arc<SideClient>> {
+        self.set().side_client()
     }
 }

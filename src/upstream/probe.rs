@@ -51,8 +51,7 @@ mod tests {
     use crate::config::service::Endpoint as Config;
     use crate::upstream::Endpoint;
     use crate::upstream::cause::Kind;
-    use crate::upstream::endpoint::Owner;
-    use std::sync::Arc;
+    use crate::upstream::endpoint_set::Rules;
     use tokio::net::TcpListener;
 
     #[tokio::test]
@@ -64,12 +63,7 @@ mod tests {
             address: address.to_string().into(),
             weight: 1,
         };
-        let of = Owner {
-            service: "shop".into(),
-            version: "v1".into(),
-            series: Arc::default(),
-        };
-        let endpoint = Endpoint::build(&of, &config, None, None, None);
+        let endpoint = Endpoint::build(&Rules::plain(), &config, None);
         take_out(&endpoint.state, Kind::ConnectRefused.into());
         assert!(!endpoint.state.available());
         let _listener = TcpListener::bind(address).await.unwrap();

@@ -14,13 +14,14 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Resolves the names among these services' endpoints until all of them are gone.
 pub fn spawn<'a>(services: impl IntoIterator<Item = &'a Arc<Service>>) {
     let mut names: HashMap<Arc<str>, Vec<Weak<EndpointState>>> = HashMap::new();
-    let endpoints = services
-        .into_iter()
-        .flat_map(|service| &service.versions)
-        .flat_map(|version| &version.endpoints);
-    for endpoint in endpoints.filter(|endpoint| endpoint.state.is_name()) {
-        let users = names.entry(endpoint.address.clone()).or_default();
-        users.push(Arc::downgrade(&endpoint.state));
+    let versions = services.into_iter().flat_map(|service| &service.versions);
+    for version in versions {
+        let set = version.set();
+        let endpoints = set.endpoints().iter();
+        for endpoint in endpoints.filter(|endpoint| endpoint.state.is_name()) {
+            let users = names.entry(endpoint.address.clone()).or_default();
+            users.push(Arc::downgrade(&endpoint.state));
+        }
     }
     for (name, users) in names {
         tokio::spawn(keep_resolved(name, users));

@@ -16,7 +16,7 @@ use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::Metrics;
 use crate::telemetry::series::RouteSeries;
 use crate::tls::Identity as Certificate;
-use crate::upstream::{Endpoint, Service, Version};
+use crate::upstream::{EndpointState, Service, Version};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -190,8 +190,8 @@ impl RequestContext {
     }
 
     /// The endpoint of the current or last try.
-    pub fn endpoint(&self) -> Option<&Endpoint> {
-        self.version()?.endpoints.get(self.attempt.endpoint?)
+    pub fn endpoint(&self) -> Option<&Arc<EndpointState>> {
+        self.attempt.endpoint()
     }
 
     /// The color that the request asked for or was given.
@@ -230,8 +230,8 @@ impl RequestContext {
         self.trace.answered(status, self.attempt.verdict);
         let took = self.attempt.since.map(|since| since.elapsed());
         self.attempt.head_took = took;
-        if let (Some(in_flight), Some(took)) = (&self.attempt.in_flight, took) {
-            in_flight.endpoint().latency.observe(took);
+        if let (Some(endpoint), Some(took)) = (self.endpoint(), took) {
+            endpoint.latency.observe(took);
         }
         let permit = self.attempt.permit.as_ref();
         let verdict = self.attempt.verdict;
@@ -257,7 +257,9 @@ impl RequestContext {
     /// Ends the current try: its time counts, its endpoint is free, and the breaker and the watch
     /// over endpoints learn how it ended. A try without a verdict (the client left) is not judged.
     pub fn end_try(&mut self) {
-        self.attempt.in_flight = None;
+        if let Some(in_flight) = &mut self.attempt.in_flight {
+            in_flight.end();
+        }
         let Some(since) = self.attempt.since.take() else {
             self.attempt.permit = None;
             return;
@@ -293,8 +295,8 @@ impl RequestContext {
             let failed = verdict.fails(permit.failures());
             permit.record(Outcome { failed, took }, now);
         }
-        if let (Some(index), Some(version)) = (self.attempt.endpoint, self.version()) {
-            version.judge(index, verdict.fault());
+        if let (Some(endpoint), Some(version)) = (self.endpoint(), self.version()) {
+            version.judge(endpoint, verdict.fault());
         }
     }
 }

@@ -35,22 +35,23 @@ pub fn choose(head: &Parts, context: &mut RequestContext) -> Result<Arc<Endpoint
         let tried = &context.attempt.tried;
         let sticky = context.attempt.sticky;
         let picked = context.version().and_then(|version| {
-            let (index, endpoint) = sticky
-                .and_then(|id| version.sticky(id, tried))
-                .or_else(|| version.pick(tried, hash))?;
+            let set = version.set();
+            let endpoint = sticky
+                .and_then(|id| set.sticky(id, tried))
+                .or_else(|| set.pick(tried, hash))?;
             let permit = version.breaker.as_ref().map(|breaker| breaker.admit(now));
-            Some((index, endpoint.state.clone(), permit))
+            Some((endpoint.state.clone(), permit))
         });
         match picked {
-            Some((_, _, Some(Err(wait)))) => {
+            Some((_, Some(Err(wait)))) => {
                 if !fall_back(context, FallbackReason::Breaker) {
                     let open = breaker_open(context, wait);
                     return Err(recall(head, context, open));
                 }
             }
-            Some((index, state, permit)) => {
+            Some((state, permit)) => {
                 let permit = permit.and_then(Result::ok);
-                context.attempt.begin(index, &state, permit, now);
+                context.attempt.begin(&state, permit, now);
                 context.trace.tries(now, &context.attempt);
                 return Ok(state);
             }
@@ -67,14 +68,12 @@ pub fn choose(head: &Parts, context: &mut RequestContext) -> Result<Arc<Endpoint
 impl Attempt {
     fn begin(
         &mut self,
-        index: usize,
         state: &Arc<EndpointState>,
         permit: Option<crate::policy::breaker::Permit>,
         now: Instant,
     ) {
         self.number = self.number.saturating_add(1);
-        self.endpoint = Some(index);
-        self.tried.push(index);
+        self.tried.push(state.serial());
         self.in_flight = Some(state.enter());
         self.permit = permit;
         self.since = Some(now);
@@ -148,7 +147,9 @@ fn hash(headers: &HeaderMap, context: &mut RequestContext) -> u64 {
         let id = id.and_then(|id| std::str::from_utf8(id).ok());
         context.attempt.sticky = id.and_then(|id| u64::from_str_radix(id, 16).ok());
     }
-    let hashes = context.version().is_some_and(Version::hashes);
+    let hashes = context
+        .version()
+        .is_some_and(|version| version.set().hashes());
     let hash = if hashes {
         hash_of(&service, headers, context)
     } else {
@@ -191,7 +192,7 @@ fn fall_back(context: &mut RequestContext, reason: FallbackReason) -> bool {
     };
     context.attempt.target = Some((service, other));
     context.attempt.tried.clear();
-    context.attempt.endpoint = None;
+    context.attempt.in_flight = None;
     if let Some(decision) = &mut context.decision
         && decision.color.requested.is_some()
     {

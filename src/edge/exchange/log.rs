@@ -217,7 +217,7 @@ fn gathered(
             .map_or(&[], |identity| &identity.logged),
         service: version.map_or("", |(service, _)| &service.name),
         version: version.map_or("", |(_, version)| &version.name),
-        endpoint: context.endpoint().map_or("", |endpoint| &endpoint.address),
+        endpoint: context.endpoint().map_or("", |endpoint| &*endpoint.address),
         tries: context.attempt.number,
         grpc_status: grpc_status(context),
         color_requested: colors.and_then(|c| name(c.requested?)).unwrap_or(""),

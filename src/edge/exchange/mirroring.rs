@@ -4,6 +4,7 @@ use super::context::RequestContext;
 use crate::edge::filters::mirror::Destination;
 use crate::edge::message::{Length, Request};
 use crate::policy::mirror::Mirror;
+use crate::upstream::{SideClient, Version};
 use bytes::Bytes;
 use http::{request, response};
 use std::sync::Arc;
@@ -62,17 +63,15 @@ impl RequestContext {
         if let Some(mirror) = mirror(self, &snapshot) {
             let to = Destination {
                 copy: self.mirror_version(),
-                original: self
-                    .version()
-                    .and_then(|version| version.errands().cloned()),
+                original: self.version().and_then(Version::side_client),
             };
             self.mirroring.send(mirror, to);
         }
     }
 
-    fn mirror_version(&self) -> Option<Arc<crate::upstream::Errands>> {
+    fn mirror_version(&self) -> Option<Arc<SideClient>> {
         let color = self.requested_color();
         let version = self.snapshot.mirror_version(self.route()?, color)?;
-        version.errands().cloned()
+        version.side_client()
     }
 }

@@ -18,10 +18,7 @@ pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub fn outgoing(head: &Parts, websocket: bool, context: &RequestContext) -> Parts {
     let mut out = head.clone();
     let endpoint = context.endpoint();
-    host(
-        &mut out,
-        endpoint.map(|endpoint| endpoint.state.authority()),
-    );
+    host(&mut out, endpoint.map(|endpoint| endpoint.authority()));
     for_next_hop(&mut out.headers, head.version, websocket);
     one_hop_less(&mut out);
     let headers = &mut out.headers;

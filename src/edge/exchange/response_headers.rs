@@ -148,7 +148,7 @@ pub fn take_load(headers: &mut HeaderMap, context: &RequestContext) {
         && let Some(load) = load.to_str().ok().and_then(|load| load.trim().parse().ok())
         && let Some(endpoint) = context.endpoint()
     {
-        endpoint.state.report_load(load);
+        endpoint.report_load(load);
     }
 }
 

@@ -106,9 +106,10 @@ pub fn after(
 /// Takes an endpoint out to which no connection could be made. No byte of the request has been
 /// sent, so any method may be tried again.
 fn connect_failed(context: &mut RequestContext, error: ConnectError) {
-    let Some(in_flight) = context.attempt.in_flight.take() else {
+    let Some(in_flight) = &mut context.attempt.in_flight else {
         return;
     };
+    in_flight.end();
     let (kind, endpoint) = (error.kind(), in_flight.endpoint());
     endpoint.series().connect_failures.add(kind);
     if error.is_endpoints_fault() {

@@ -144,7 +144,7 @@ pub fn tell(head: &Parts, context: &RequestContext, exchange: &Exchange) {
 }
 
 /// A try with names in place of numbers.
-fn told<'c>(step: &Step, context: &'c RequestContext, own: &TraceContext) -> Try<'c> {
+fn told<'c>(step: &'c Step, context: &'c RequestContext, own: &TraceContext) -> Try<'c> {
     let snapshot = &context.snapshot;
     let service = step
         .target
@@ -152,9 +152,6 @@ fn told<'c>(step: &Step, context: &'c RequestContext, own: &TraceContext) -> Try
     let version = step
         .target
         .and_then(|(service, version)| snapshot.version(service, version));
-    let endpoint = version
-        .zip(step.endpoint)
-        .and_then(|(version, index)| version.endpoints.get(index));
     let began = step.began.saturating_duration_since(context.started);
     let took = step.took.unwrap_or_else(|| step.began.elapsed());
     if let Some(version) = version {
@@ -166,7 +163,7 @@ fn told<'c>(step: &Step, context: &'c RequestContext, own: &TraceContext) -> Try
         took,
         service: service.map_or("", |service| &service.name),
         version: version.map_or("", |version| &version.name),
-        endpoint: endpoint.map_or("", |endpoint| &endpoint.address),
+        endpoint: step.endpoint.as_ref().map_or("", |known| &*known.address),
         scheme: match version.is_some_and(|version| version.tls.is_some()) {
             true => "https",
             false => "http",

@@ -4,22 +4,23 @@ use crate::config::breaker::Failures;
 use crate::policy::breaker::Permit;
 use crate::routing::{Fallbacks, ServiceId, VersionId};
 use crate::telemetry::trace::{Context as TraceContext, Id, SpanId};
-use crate::upstream::InFlight;
 use crate::upstream::cause::{Cause, Kind};
+use crate::upstream::{EndpointState, InFlight};
 use smallvec::SmallVec;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Where the request is being sent, and has been.
 #[derive(Debug, Default)]
 pub struct Attempt {
     pub target: Option<(ServiceId, VersionId)>,
-    /// Endpoints of the target's version that this request has tried.
-    pub tried: SmallVec<[usize; 4]>,
+    /// Endpoints of the target's version that this request has tried, by their serials.
+    pub tried: SmallVec<[u64; 4]>,
     /// Tries in all, over all versions.
     pub number: u8,
     /// An upstream has said once that it had not processed the request.
     pub unprocessed: bool,
-    pub endpoint: Option<usize>,
+    /// The current or last try, with its endpoint.
     pub in_flight: Option<InFlight>,
     /// The key of the hashing balancers; the same for all tries.
     pub hash: Option<u64>,
@@ -37,6 +38,13 @@ pub struct Attempt {
     pub upstream_time: Duration,
     /// The other versions that the request may still meet.
     pub fallbacks: Fallbacks,
+}
+
+impl Attempt {
+    /// Returns the endpoint of the current or last try.
+    pub fn endpoint(&self) -> Option<&Arc<EndpointState>> {
+        self.in_flight.as_ref().map(InFlight::endpoint)
+    }
 }
 
 /// How a try ended.
@@ -90,7 +98,7 @@ pub struct Step {
     pub began: Instant,
     pub took: Option<Duration>,
     pub target: Option<(ServiceId, VersionId)>,
-    pub endpoint: Option<usize>,
+    pub endpoint: Option<Arc<EndpointState>>,
     pub status: u16,
     pub ended: Option<Ended>,
 }
@@ -104,7 +112,7 @@ impl RequestTrace {
                 began,
                 took: None,
                 target: attempt.target,
-                endpoint: attempt.endpoint,
+                endpoint: attempt.endpoint().cloned(),
                 status: 0,
                 ended: None,
             });

@@ -6,7 +6,7 @@ use crate::config::mirror::Compare;
 use crate::edge::headers::is_endless;
 use crate::policy::mirror::{Answer, Asked, Mirror, Place, Reading, Side};
 use crate::routing::client_fields::MIRRORED;
-use crate::upstream::{Errand, Errands};
+use crate::upstream::{SideClient, SideRequest};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header, request, response};
 use http_body_util::BodyExt;
@@ -47,9 +47,9 @@ struct Original {
 #[derive(Debug)]
 pub struct Destination {
     /// `None`: the mirror's version does not exist.
-    pub copy: Option<Arc<Errands>>,
+    pub copy: Option<Arc<SideClient>>,
     /// The original's version, which is asked once more to tell noise from differences.
-    pub original: Option<Arc<Errands>>,
+    pub original: Option<Arc<SideClient>>,
 }
 
 impl Mirroring {
@@ -108,7 +108,7 @@ impl Mirroring {
     /// Sends the copy, which is complete.
     pub fn send(&mut self, mirror: &Arc<Mirror>, to: Destination) {
         let Some(copy) = self.copy.take() else { return };
-        let Some(errands) = to.copy else {
+        let Some(client) = to.copy else {
             mirror.failed.fetch_add(1, Relaxed);
             return;
         };
@@ -116,13 +116,13 @@ impl Mirroring {
         let compares_noise = copy.original.is_some() && safe && mirror.wants_noise();
         let again = to.original.filter(|_| compares_noise);
         let Some(place) = mirror.enter() else { return };
-        let errand = Errand {
+        let request = SideRequest {
             method: copy.method,
             target: copy.target,
             headers: copy.headers,
             body: copy.body.into(),
         };
-        tokio::spawn(run(place, errand, errands, again, copy.original));
+        tokio::spawn(run(place, request, client, again, copy.original));
     }
 
     /// Reads the head of the original's answer, as the upstream gave it.
@@ -160,19 +160,19 @@ impl Mirroring {
 /// Sends a copy, and compares what comes back with what the original got.
 async fn run(
     place: Place,
-    errand: Errand,
-    to: Arc<Errands>,
-    again: Option<Arc<Errands>>,
+    request: SideRequest,
+    to: Arc<SideClient>,
+    again: Option<Arc<SideClient>>,
     original: Option<oneshot::Receiver<Answer>>,
 ) {
     let mirror = &place.0;
     let second = async {
         match &again {
-            Some(again) => ask(again, &errand, mirror).await,
+            Some(again) => ask(again, &request, mirror).await,
             None => None,
         }
     };
-    let (copy, second) = tokio::join!(ask(&to, &errand, mirror), second);
+    let (copy, second) = tokio::join!(ask(&to, &request, mirror), second);
     let well = copy.as_ref().is_some_and(|copy| copy.status < 500);
     let counter = if well { &mirror.sent } else { &mirror.failed };
     counter.fetch_add(1, Relaxed);
@@ -185,8 +185,8 @@ async fn run(
         return;
     };
     let asked = Asked {
-        method: errand.method.as_str(),
-        target: &errand.target,
+        method: request.method.as_str(),
+        target: &request.target,
     };
     tally.compare(Side::Copy, asked, &original, &copy);
     if let Some(second) = second {
@@ -194,11 +194,11 @@ async fn run(
     }
 }
 
-/// The answer to an errand, if it comes in time.
-async fn ask(errands: &Errands, errand: &Errand, mirror: &Mirror) -> Option<Answer> {
+/// The answer to a copy, if it comes in time.
+async fn ask(client: &SideClient, request: &SideRequest, mirror: &Mirror) -> Option<Answer> {
     let began = Instant::now();
     let until = began + mirror.config.timeout;
-    let (answer, used) = match timeout_at(until, errands.send(errand)).await.ok()? {
+    let (answer, used) = match timeout_at(until, client.send(request)).await.ok()? {
         Ok(answered) => answered,
         Err(error) => {
             tracing::debug!(%error, "a copy was not answered");

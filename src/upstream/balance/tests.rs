@@ -5,9 +5,8 @@ mod shares;
 use super::Balancer;
 use crate::config::service::{Balance, Endpoint as Config};
 use crate::upstream::Endpoint;
-use crate::upstream::endpoint::Owner;
+use crate::upstream::endpoint_set::Rules;
 use proptest::prelude::*;
-use std::sync::Arc;
 
 const KINDS: [Balance; 7] = [
     Balance::RoundRobin,
@@ -20,11 +19,7 @@ const KINDS: [Balance; 7] = [
 ];
 
 fn endpoints(weights: &[u16]) -> Vec<Endpoint> {
-    let of = Owner {
-        service: "shop".into(),
-        version: "v1".into(),
-        series: Arc::default(),
-    };
+    let rules = Rules::plain();
     let config = |(index, weight): (usize, &u16)| Config {
         address: format!("127.0.0.1:{}", 1000 + index).into(),
         weight: *weight,
@@ -33,7 +28,7 @@ fn endpoints(weights: &[u16]) -> Vec<Endpoint> {
         .iter()
         .enumerate()
         .map(config)
-        .map(|c| Endpoint::build(&of, &c, None, None, None))
+        .map(|c| Endpoint::build(&rules, &c, None))
         .collect()
 }
 

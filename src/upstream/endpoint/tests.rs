@@ -1,19 +1,14 @@
 //! What an endpoint remembers, by example.
 
-use super::{EndpointState, Health, Owner};
+use super::{EndpointState, Health};
 use crate::upstream::cause::Kind;
+use crate::upstream::endpoint_set::Rules;
 use crate::upstream::{Cause, Trouble};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// One endpoint of `shop/v1`.
 fn endpoint() -> EndpointState {
-    let of = Owner {
-        service: "shop".into(),
-        version: "v1".into(),
-        series: Arc::default(),
-    };
-    EndpointState::new(&of, &"127.0.0.1:1".into())
+    EndpointState::new(&Rules::plain().owner, &"127.0.0.1:1".into())
 }
 
 #[test]
@@ -56,12 +51,12 @@ fn only_what_is_well_and_wanted_is_available() {
 #[test]
 fn busy_and_cold_endpoints_take_fewer_turns() {
     let endpoint = endpoint();
-    assert!((endpoint.appetite(Some(Duration::from_secs(30))) - 1.0).abs() < 0.01);
+    assert!((endpoint.slow_start_weight(Some(Duration::from_secs(30))) - 1.0).abs() < 0.01);
     endpoint.report_load(0.5);
-    assert!((endpoint.appetite(None) - 0.55).abs() < 0.01);
+    assert!((endpoint.slow_start_weight(None) - 0.55).abs() < 0.01);
     endpoint.mark_down(Kind::ConnectRefused.into());
     endpoint.mark_up();
-    assert!((endpoint.appetite(Some(Duration::from_hours(1))) - 0.1).abs() < 0.01);
+    assert!((endpoint.slow_start_weight(Some(Duration::from_hours(1))) - 0.1).abs() < 0.01);
 }
 
 #[test]

@@ -22,7 +22,7 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 /// What is sent.
 #[derive(Debug, Clone)]
-pub struct Errand {
+pub struct SideRequest {
     pub method: Method,
     /// Path and query.
     pub target: String,
@@ -31,9 +31,9 @@ pub struct Errand {
     pub body: Bytes,
 }
 
-/// Errands to one endpoint.
+/// Sends requests beside traffic to one endpoint.
 #[derive(Debug)]
-pub struct Errands {
+pub struct SideClient {
     endpoint: Arc<EndpointState>,
     tls: Option<Arc<UpstreamTls>>,
     http2: bool,
@@ -42,7 +42,7 @@ pub struct Errands {
 }
 
 /// A connection that can take a request. Each carries one at a time, also where the protocol could
-/// do more: few are needed, and a slow answer holds up nobody.
+/// do more: few are needed, and a slow answer holds up no other request.
 #[derive(Debug)]
 enum Sender {
     Http1(http1::SendRequest<Full<Bytes>>),
@@ -52,21 +52,21 @@ enum Sender {
 /// A connection whose answer is being read.
 #[derive(Debug)]
 pub struct Used<'e> {
-    errands: &'e Errands,
+    client: &'e SideClient,
     sender: Sender,
 }
 
 impl Used<'_> {
     /// The answer has been read to its end: the connection may be used again.
     pub fn keep(self) {
-        let mut kept = self.errands.kept.lock();
+        let mut kept = self.client.kept.lock();
         if kept.len() < KEPT_MAX {
             kept.push((self.sender, Instant::now()));
         }
     }
 }
 
-impl Errands {
+impl SideClient {
     pub(super) fn new(
         endpoint: Arc<EndpointState>,
         tls: Option<Arc<UpstreamTls>>,
@@ -76,39 +76,58 @@ impl Errands {
         Self {
             endpoint,
             tls,
-            // Whoever offers both is content with the older one.
-            http2: matches!(http, UpstreamHttp::H2 | UpstreamHttp::H2c),
+            // A version that speaks both is asked by the older one.
+            http2: speaks_http2(http),
             idle,
             kept: Mutex::default(),
         }
+    }
+
+    /// Whether it connects as these settings say.
+    pub(super) fn goes_by(
+        &self,
+        tls: Option<&Arc<UpstreamTls>>,
+        http: UpstreamHttp,
+        idle: Duration,
+    ) -> bool {
+        let same_tls = match (&self.tls, tls) {
+            (Some(one), Some(other)) => one.is_same(other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        same_tls && self.http2 == speaks_http2(http) && self.idle == idle
     }
 
     /// Sends one, over a kept connection or a new one. Takes as long as it takes.
     ///
     /// # Errors
     /// When there is no connection, or it breaks before the head of an answer.
-    pub async fn send(&self, errand: &Errand) -> Result<(Response<Incoming>, Used<'_>), Failed> {
+    pub async fn send(
+        &self,
+        request: &SideRequest,
+    ) -> Result<(Response<Incoming>, Used<'_>), Failed> {
         while let Some(mut sender) = self.take() {
             // A connection that has ended meanwhile gives its place to the next one, unless the
-            // errand may have arrived, and must not arrive twice.
+            // request may have arrived, and must not arrive twice.
             if sender.ready().await.is_err() {
                 continue;
             }
-            match self.over(&mut sender, errand).await {
+            match self.over(&mut sender, request).await {
                 Ok(answer) => return Ok((answer, self.used(sender))),
-                Err(error) if errand.method.is_idempotent() || never_left(&error) => {}
+                Err(error) if request.method.is_idempotent() || never_left(&error) => {}
                 Err(error) => return Err(error),
             }
         }
         let mut sender = self.connect().await?;
         sender.ready().await?;
-        let answer = self.over(&mut sender, errand).await?;
+        let answer = self.over(&mut sender, request).await?;
         Ok((answer, self.used(sender)))
     }
 
     fn used(&self, sender: Sender) -> Used<'_> {
-        let errands = self;
-        Used { errands, sender }
+        Used {
+            client: self,
+            sender,
+        }
     }
 
     /// The connection that was used last, if it was lately.
@@ -126,7 +145,7 @@ impl Errands {
         let alpn: &[u8] = if self.http2 { b"h2" } else { b"http/1.1" };
         let stream = reach::connect_as_traffic(&self.endpoint, self.tls.as_deref(), alpn).await?;
         let stream = TokioIo::new(stream);
-        // A connection ends when nobody can send over it any more.
+        // A connection ends when its sender is dropped.
         if self.http2 {
             let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
             tokio::spawn(connection);
@@ -141,28 +160,32 @@ impl Errands {
     async fn over(
         &self,
         sender: &mut Sender,
-        errand: &Errand,
+        request: &SideRequest,
     ) -> Result<Response<Incoming>, Failed> {
-        let mut request = Request::new(Full::new(errand.body.clone()));
-        *request.method_mut() = errand.method.clone();
-        *request.headers_mut() = errand.headers.clone();
+        let mut sent = Request::new(Full::new(request.body.clone()));
+        *sent.method_mut() = request.method.clone();
+        *sent.headers_mut() = request.headers.clone();
         match sender {
             Sender::Http1(sender) => {
-                *request.uri_mut() = errand.target.parse()?;
-                Ok(sender.send_request(request).await?)
+                *sent.uri_mut() = request.target.parse()?;
+                Ok(sender.send_request(sent).await?)
             }
             Sender::Http2(sender) => {
-                let host = request.headers_mut().remove(header::HOST);
+                let host = sent.headers_mut().remove(header::HOST);
                 let host = host
                     .as_ref()
                     .map_or(Ok(self.endpoint.host()), |host| host.to_str())?;
                 let scheme = self.tls.as_ref().map_or("http", |_| "https");
                 let uri = Uri::builder().scheme(scheme).authority(host);
-                *request.uri_mut() = uri.path_and_query(errand.target.as_str()).build()?;
-                Ok(sender.send_request(request).await?)
+                *sent.uri_mut() = uri.path_and_query(request.target.as_str()).build()?;
+                Ok(sender.send_request(sent).await?)
             }
         }
     }
+}
+
+const fn speaks_http2(http: UpstreamHttp) -> bool {
+    matches!(http, UpstreamHttp::H2 | UpstreamHttp::H2c)
 }
 
 fn never_left(error: &Failed) -> bool {
