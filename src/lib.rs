@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod counts;
 pub mod demo;
+pub mod discovery;
 pub mod edge;
 pub mod files;
 pub mod fuzz;

@@ -229,6 +229,18 @@ fn beside(path: &[String], whole: &mut Value, value: &Value) {
         }
         // A fallback is one thing only.
         "breakers.*.fallback.cached" => also("breakers.*.fallback", only("cached", value)),
+        "discovery.*.keep" | "discovery.*.hold" => {
+            also("discovery.*.dns", Value::Array(vec!["127.0.0.1:53".into()]));
+        }
+        // A version that is discovered has no endpoints beside.
+        "services.*.versions.*.discover.keep" | "services.*.versions.*.discover.hold" => {
+            let key = &name[name.len() - 4..];
+            let mut discover = only(key, value);
+            if let Value::Table(table) = &mut discover {
+                table.insert("dns".into(), "a.b:1".into());
+            }
+            also("services.*.versions.*", only("discover", &discover));
+        }
         "breakers.*.window_requests" => also("breakers.*.trip.min_requests", 1.into()),
         _ => {}
     }

@@ -26,6 +26,7 @@ const LAYERS: &[(&str, usize)] = &[
     ("rollout", 3),
     ("replay", 3),
     ("upstream", 4),
+    ("discovery", 5),
     ("snapshot", 5),
     ("edge", 6),
     ("live", 6),

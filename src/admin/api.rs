@@ -64,7 +64,9 @@ fn views() -> Router<Admin> {
         )
         .route(
             "/v1/services",
-            get(async |State(a): State<Admin>| Json(view::services(&a.live.current.load()))),
+            get(async |State(a): State<Admin>| {
+                Json(view::services(&a.live.current.load(), &a.live.discovery))
+            }),
         )
         .route(
             "/v1/colors",

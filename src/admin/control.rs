@@ -61,10 +61,15 @@ pub async fn endpoint(
     let to: To = serde_json::from_slice(&body).map_err(|error| bad(&error))?;
     let found = find(&admin, &service)?;
     let set = found.version_named(&version).map(Version::set);
-    let endpoint = set.as_ref().and_then(|set| set.at(&address));
-    let endpoint = endpoint.ok_or_else(|| missing(&format!("endpoint {address}")))?;
-    endpoint.state.drain(to.drained);
-    let now = json!({ "address": address, "drained": endpoint.state.is_drained() });
+    // A name stands for all of its addresses.
+    let named = set.as_ref().map(|set| set.named(&address).count());
+    if named.unwrap_or(0) == 0 {
+        return Err(missing(&format!("endpoint {address}")));
+    }
+    for endpoint in set.iter().flat_map(|set| set.named(&address)) {
+        endpoint.state.drain(to.drained);
+    }
+    let now = json!({ "address": address, "drained": to.drained });
     let deed = Deed(format!(
         "endpoint {address} of {service}/{version}: drained {}",
         to.drained

@@ -238,6 +238,7 @@ fn endpoint(known: &crate::upstream::Endpoint) -> Endpoint {
         address: known.address.to_string(),
         healthy,
         state: (!healthy).then(|| trouble(&known.state).to_owned()),
+        source: known.member.source.as_deref().map(str::to_owned),
     }
 }
 

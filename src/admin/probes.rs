@@ -2,6 +2,7 @@
 
 use super::Admin;
 use crate::config::jwt::Keys;
+use crate::discovery::Feed;
 use crate::policy::auth::{ApiKeys, Authority};
 use crate::policy::jwt::Provider;
 use crate::telemetry::classic::classic;
@@ -10,6 +11,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use std::time::Duration;
 
 pub fn router() -> Router<Admin> {
     Router::new()
@@ -19,18 +21,26 @@ pub fn router() -> Router<Admin> {
         .route("/metrics", get(metrics))
 }
 
-/// Ready is: a configuration is live, the listeners are bound, nothing drains. A sick upstream
-/// does not make the edge unready.
+/// Longest wait for first answers of the sources of endpoints.
+const DISCOVERY_WAIT: Duration = Duration::from_secs(5);
+
+/// Ready is: a configuration is live, the listeners are bound, the sources of endpoints have answered
+/// once or been waited for, nothing drains. A sick upstream does not make the edge unready.
 async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
     let draining = admin.is_draining();
-    let status = if draining {
+    let waits = admin.started.elapsed() < DISCOVERY_WAIT && admin.live.discovery.waits();
+    let status = if draining || waits {
         StatusCode::SERVICE_UNAVAILABLE
     } else {
         StatusCode::OK
     };
     let verbose =
         query.is_some_and(|query| query.split('&').any(|part| part.starts_with("verbose")));
-    let word = if draining { "draining\n" } else { "ok\n" };
+    let word = match () {
+        () if draining => "draining\n",
+        () if waits => "waiting for endpoints\n",
+        () => "ok\n",
+    };
     if !verbose {
         return (status, word).into_response();
     }
@@ -43,6 +53,9 @@ async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respon
          ✓ listeners: {listeners} bound\n\
          {mark} draining: {draining}\n"
     );
+    for feed in admin.live.discovery.feeds() {
+        text.push_str(&endpoints(&feed));
+    }
     for authority in snapshot.authorities.values() {
         match authority {
             Authority::Jwt(provider) => text.push_str(&keys(provider)),
@@ -51,6 +64,19 @@ async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respon
         }
     }
     (status, text).into_response()
+}
+
+/// A line about a source of endpoints. The last ones stay while it fails.
+fn endpoints(feed: &Feed) -> String {
+    let name = feed.name();
+    let Some(latest) = feed.latest() else {
+        return format!("✗ endpoints {name}: no answer yet\n");
+    };
+    let (count, age) = (latest.entries.len(), latest.at.elapsed().as_secs());
+    match feed.is_failing() {
+        true => format!("✓ endpoints {name}: {count}, of {age} s ago: stale, and still used\n"),
+        false => format!("✓ endpoints {name}: {count}\n"),
+    }
 }
 
 /// A line about the keys of a token provider. Without them its tokens are refused, but the edge is

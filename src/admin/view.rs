@@ -5,6 +5,7 @@ use super::auth::Role;
 use super::troubles::{cause, since};
 use super::{findings, troubles};
 use crate::config::{Config, Name, Place};
+use crate::discovery::Discovery;
 use crate::live::Source;
 use crate::policy::auth::Authority;
 use crate::policy::in_flight::Cap;
@@ -15,6 +16,7 @@ use crate::state::Folder;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 pub async fn status(admin: &Admin, role: Role) -> Value {
     let snapshot = admin.live.current.load_full();
@@ -101,11 +103,15 @@ fn target(route: &crate::config::route::Route) -> String {
     }
 }
 
-pub fn services(snapshot: &Snapshot) -> Value {
+pub fn services(snapshot: &Snapshot, discovery: &Discovery) -> Value {
+    let ages = discovery.ages();
     let endpoint = |endpoint: &crate::upstream::Endpoint| {
         let troubles = endpoint.state.troubles();
         json!({
             "address": &*endpoint.address,
+            "name": endpoint.member.authority.as_deref(),
+            "source": endpoint.member.source.as_deref(),
+            "zone": endpoint.member.zone.as_deref(),
             "weight": endpoint.weight,
             "healthy": endpoint.state.available(),
             "health": endpoint.state.health().name(),
@@ -128,11 +134,16 @@ pub fn services(snapshot: &Snapshot) -> Value {
         })
     };
     let version = |version: &crate::upstream::Version| {
+        let set = version.set();
+        let sources = set.endpoints().iter();
+        let sources = sources.filter_map(|endpoint| endpoint.member.source.as_ref());
+        let age = sources.filter_map(|source| ages.get(source)).max();
         json!({
             "name": &*version.name,
             "available": version.available(),
+            "source_age": age.map(Duration::as_secs_f64),
             "breaker": version.breaker.as_ref().map(|breaker| troubles::breaker(breaker)),
-            "endpoints": version.set().endpoints().iter().map(endpoint).collect::<Vec<_>>(),
+            "endpoints": set.endpoints().iter().map(endpoint).collect::<Vec<_>>(),
         })
     };
     let service = |service: &Arc<crate::upstream::Service>| {

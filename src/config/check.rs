@@ -22,6 +22,7 @@ pub fn references(references: &[Reference], defined: &Defined, out: &mut Vec<Dia
                 Kind::Version { .. } => "version",
                 Kind::Route => "route",
                 Kind::Entry("jwt") => "provider",
+                Kind::Entry("discovery") => "registry",
                 Kind::Entry(section) => section,
             };
             let known = known.iter().map(String::as_str);

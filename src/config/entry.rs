@@ -28,6 +28,7 @@ sections! {
     Auth "auth";
     Breaker "breakers";
     Color "colors";
+    Discovery "discovery";
     Jwt "jwt";
     Limit "limits";
     Plugin "plugins";

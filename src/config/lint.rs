@@ -114,10 +114,12 @@ fn empty_versions(config: &Config, out: &mut Vec<Diagnostic>) {
     for (name, service) in &config.services {
         for (version_name, version) in &service.versions {
             // All of an empty list too.
-            if version
-                .endpoints
-                .iter()
-                .all(|endpoint| endpoint.weight == 0)
+            let given = version.discover.is_none();
+            if given
+                && version
+                    .endpoints
+                    .iter()
+                    .all(|endpoint| endpoint.weight == 0)
             {
                 let lacks = match version.endpoints.is_empty() {
                     true => "has no endpoints",

@@ -13,6 +13,7 @@ pub mod color;
 pub mod compress;
 mod context;
 pub mod diagnostic;
+pub mod discovery;
 pub mod effective;
 pub mod endpoint;
 pub mod entry;
@@ -82,6 +83,7 @@ pub struct Config {
     pub server: server::Server,
     pub listeners: BTreeMap<Name, listener::Listener>,
     pub admin: admin::Admin,
+    pub discovery: BTreeMap<Name, discovery::Discovery>,
     pub services: BTreeMap<Name, service::Service>,
     pub coloring: color::Coloring,
     pub colors: BTreeMap<Name, color::Color>,

@@ -279,29 +279,6 @@ pub trait ReadNamed: Sized {
     fn read_named(name: &Name, node: &Node, at: Place, cx: &Cx) -> Option<Self>;
 }
 
-/// Something that parses and is checked, but that nothing obeys yet: an error that says so, so
-/// that nobody believes it works. When the feature lands, `Later<T>` becomes `Option<T>`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Later<T>(std::marker::PhantomData<T>);
-
-impl<T> Default for Later<T> {
-    fn default() -> Self {
-        Self(std::marker::PhantomData)
-    }
-}
-
-impl<T: Read> Read for Later<T> {
-    fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        T::read(node, cx)?;
-        not_yet(cx, &node.spot(), &format!("`{}`", node.path));
-        Some(Self::default())
-    }
-
-    fn shape() -> Shape {
-        Shape::Later(Box::new(T::shape()))
-    }
-}
-
 /// Reports something as not supported yet.
 pub fn not_yet(cx: &Cx, spot: &Spot, what: &str) {
     let message = format!("{what} is not supported yet");

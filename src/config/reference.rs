@@ -51,13 +51,7 @@ pub fn pages() -> BTreeMap<String, String> {
     let mut index =
         format!("{NOTE}# Configuration reference\n\n| section | what it is |\n| --- | --- |\n");
     for key in &root.keys {
-        let _ = writeln!(
-            index,
-            "| [`{0}`]({0}.md) | {1}{2} |",
-            key.name,
-            key.about,
-            later(key)
-        );
+        let _ = writeln!(index, "| [`{0}`]({0}.md) | {1} |", key.name, key.about);
         pages.insert(format!("{}.md", key.name), page(key));
     }
     index.push_str(VALUES);
@@ -67,21 +61,13 @@ pub fn pages() -> BTreeMap<String, String> {
     pages
 }
 
-fn later(key: &KeyShape) -> &'static str {
-    if matches!(key.shape, Shape::Later(_)) {
-        " **Not supported yet.**"
-    } else {
-        ""
-    }
-}
-
 fn page(key: &KeyShape) -> String {
     let title = match &key.shape {
         Shape::Map(what, _) => format!("[{}.{}]", key.name, what.to_uppercase()),
         Shape::List(_, false) => format!("[[{}]]", key.name),
         _ => format!("`{}`", key.name),
     };
-    let mut text = format!("{NOTE}# {title}\n\n{}{}\n", key.about, later(key));
+    let mut text = format!("{NOTE}# {title}\n\n{}\n", key.about);
     describe(&mut text, key.name, &key.shape, 2);
     text
 }
@@ -93,7 +79,7 @@ fn describe(text: &mut String, name: &str, shape: &Shape, depth: usize) {
         Shape::Map(what, one) => {
             describe(text, &format!("{name}.{}", what.to_uppercase()), one, depth);
         }
-        Shape::List(one, _) | Shape::Later(one) => describe(text, name, one, depth),
+        Shape::List(one, _) => describe(text, name, one, depth),
         Shape::Any(shapes) => shapes
             .iter()
             .for_each(|shape| describe(text, name, shape, depth)),
@@ -116,10 +102,8 @@ fn keys(text: &mut String, name: &str, table: &TableShape, depth: usize) {
         let value = words(&key.shape).replace('|', "\\|");
         let _ = writeln!(
             text,
-            "| `{}` | {value} | {default} | {}{} |",
-            key.name,
-            key.about,
-            later(key)
+            "| `{}` | {value} | {default} | {} |",
+            key.name, key.about,
         );
     }
     for key in &table.keys {
@@ -142,7 +126,6 @@ fn words(shape: &Shape) -> String {
         Shape::Map(what, one) => format!("{what} = {}", words(one)),
         Shape::Table(_) => "table".to_owned(),
         Shape::Any(shapes) => shapes.iter().map(words).collect::<Vec<_>>().join(", or "),
-        Shape::Later(one) => words(one),
         Shape::Anything => "anything".to_owned(),
     }
 }

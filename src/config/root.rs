@@ -7,6 +7,7 @@ use super::auth::{ApiKeys, ForwardAuth};
 use super::breaker::Breaker;
 use super::color::{Color, Coloring};
 use super::diagnostic::{Diagnostic, Spot, nearest};
+use super::discovery::Discovery;
 use super::jwt::Jwt;
 use super::limit::Limit;
 use super::listener::Listener;
@@ -26,12 +27,13 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Sections by name, and what each is.
-const SECTIONS: [&str; 18] = [
+const SECTIONS: [&str; 19] = [
     "version",
     "include",
     "server",
     "listeners",
     "admin",
+    "discovery",
     "services",
     "coloring",
     "colors",
@@ -82,6 +84,7 @@ pub fn read(files: &[File], cx: &Cx) -> Root {
     let coloring = single::<Coloring>(files, "coloring", cx);
     let telemetry = single::<Telemetry>(files, "telemetry", cx);
     let listeners = named::<Listener>(files, "listeners", cx, &mut defined);
+    let discovery = named::<Discovery>(files, "discovery", cx, &mut defined);
     let services = named::<Service>(files, "services", cx, &mut defined);
     let colors = named::<Color>(files, "colors", cx, &mut defined);
     let routes = named::<Route>(files, "routes", cx, &mut defined);
@@ -98,6 +101,7 @@ pub fn read(files: &[File], cx: &Cx) -> Root {
     let whole = server.is_some()
         && listeners.1
         && admin.is_some()
+        && discovery.1
         && services.1
         && coloring.is_some()
         && colors.1
@@ -115,6 +119,7 @@ pub fn read(files: &[File], cx: &Cx) -> Root {
         server: server.flatten().unwrap_or_default(),
         listeners: listeners.0,
         admin: admin.flatten().unwrap_or_default(),
+        discovery: discovery.0,
         services: services.0,
         coloring: coloring.flatten().unwrap_or_default(),
         colors: colors.0,

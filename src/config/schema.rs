@@ -50,9 +50,6 @@ fn property(key: &KeyShape) -> Value {
     if let Some(default) = key.default {
         about = format!("{about} Default: {default}.");
     }
-    if matches!(key.shape, Shape::Later(_)) {
-        about = format!("{about} Not supported yet.");
-    }
     object.insert("description".into(), about.into());
     schema
 }
@@ -72,7 +69,6 @@ fn value(shape: &Shape) -> Value {
         Shape::Map(_, one) => json!({ "type": "object", "additionalProperties": value(one) }),
         Shape::Table(shape) => table(shape),
         Shape::Any(shapes) => json!({ "anyOf": shapes.iter().map(value).collect::<Vec<_>>() }),
-        Shape::Later(shape) => value(shape),
         Shape::Anything => json!({}),
     }
 }

@@ -36,7 +36,7 @@ fn of_table(table: &TableShape, words: &mut HashSet<&'static str>) {
 fn of_shape(shape: &Shape, words: &mut HashSet<&'static str>) {
     match shape {
         Shape::Words(some) => words.extend(some),
-        Shape::List(one, _) | Shape::Map(_, one) | Shape::Later(one) => of_shape(one, words),
+        Shape::List(one, _) | Shape::Map(_, one) => of_shape(one, words),
         Shape::Table(table) => of_table(table, words),
         Shape::Any(shapes) => shapes.iter().for_each(|shape| of_shape(shape, words)),
         Shape::Bool | Shape::Integer(..) | Shape::Text(..) | Shape::Anything => {}

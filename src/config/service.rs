@@ -1,9 +1,10 @@
 //! `[services.NAME]`: upstreams, their versions and endpoints.
 
 use super::diagnostic::Diagnostic;
+use super::discovery::Discover;
 use super::entry::{Breaker, EntryName};
 use super::limit::{InFlightCap, KeyPart};
-use super::reader::{Cx, Kind, Later, Node, Read, ReadNamed, Reference};
+use super::reader::{Cx, Kind, Node, Read, ReadNamed, Reference};
 use super::rule::{Bounds, Together};
 use super::shape::Shape;
 use super::share::Split;
@@ -335,7 +336,9 @@ impl Read for Versions {
 /// A version in its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Version {
+    /// Empty where they are discovered.
     pub endpoints: Vec<Endpoint>,
+    pub discover: Option<Discover>,
     pub tls: Option<VersionTls>,
     pub http: UpstreamHttp,
     pub at: Place,
@@ -364,8 +367,19 @@ impl Version {
             cx.report(diagnostic.at(&node.spot(), "in this version").help(help));
             return None;
         }
+        let (endpoints, discover) = match (table.endpoints, table.discover) {
+            (Some(endpoints), None) => (endpoints, None),
+            (None, Some(discover)) => (Vec::new(), Some(discover)),
+            _ => {
+                let message = "a version has either `endpoints` or `discover`";
+                let diagnostic = Diagnostic::error("TY0203", message);
+                cx.report(diagnostic.at(&node.spot(), "in this version"));
+                return None;
+            }
+        };
         Some(Self {
-            endpoints: table.endpoints,
+            endpoints,
+            discover,
             tls: table.tls,
             http,
             at,
@@ -378,13 +392,13 @@ table! {
     pub struct VersionTable {
         /// Where it is served: `"host:port"`, `"unix:/path"`, or
         /// `{ address = "host:port", weight = 2 }`.
-        "endpoints" => endpoints: Vec<Endpoint> = required,
+        "endpoints" => endpoints: Option<Vec<Endpoint>> = none,
         /// How it is reached over TLS.
         "tls" => tls: Option<VersionTls> = none "without TLS",
         /// The protocol towards it.
         "http" => http: Option<UpstreamHttp> = none "\"h1\", with TLS \"auto\"",
-        /// Where its endpoints are discovered.
-        "discover" => discover: Later<String> = (Later::default()),
+        /// Where its endpoints are discovered, in place of `endpoints`.
+        "discover" => discover: Option<Discover> = none,
     }
 }
 

@@ -15,8 +15,6 @@ pub enum Shape {
     Map(&'static str, Box<Shape>),
     Table(TableShape),
     Any(Vec<Shape>),
-    /// Parsed and checked, but not supported yet.
-    Later(Box<Shape>),
     /// Whatever a plugin wants.
     Anything,
 }

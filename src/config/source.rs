@@ -278,7 +278,8 @@ fn fill_lines(config: &mut Config, sources: &[Source]) {
         .chain(config.breakers.values_mut().map(|one| &mut one.at))
         .chain(config.jwt.values_mut().map(|one| &mut one.at))
         .chain(config.api_keys.values_mut().map(|one| &mut one.at))
-        .chain(config.forward_auth.values_mut().map(|one| &mut one.at));
+        .chain(config.forward_auth.values_mut().map(|one| &mut one.at))
+        .chain(config.discovery.values_mut().map(|one| &mut one.at));
     let tests = config.tests.iter_mut().map(|test| &mut test.at);
     named.chain(tests).for_each(fill);
     for service in config.services.values_mut() {

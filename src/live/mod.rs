@@ -22,11 +22,11 @@ pub use verdict::{Outcome, Rejected, Verdict};
 
 use crate::config::source::{self as texts, load_sources};
 use crate::config::{Config, Loaded, Name, Values, diff, environment, load_posted};
+use crate::discovery::Discovery;
 use crate::memory::apart;
 use crate::snapshot::{Current, Snapshot, Surroundings};
 use crate::state::Folder;
 use crate::telemetry::Metrics;
-use crate::upstream::resolve;
 use arc_swap::ArcSwap;
 use background::{retire, sweep};
 use history::History;
@@ -95,6 +95,7 @@ pub struct Live {
     pub current: Current,
     pub metrics: Arc<Metrics>,
     pub rollouts: Arc<Rollouts>,
+    pub discovery: Arc<Discovery>,
     surroundings: Surroundings,
     source: Source,
     doors: OnceLock<Box<dyn Doors>>,
@@ -148,7 +149,9 @@ impl Live {
                 return Err(Box::new(loaded));
             }
         };
-        resolve::spawn(&snapshot.services);
+        let discovery = Arc::new(Discovery::default());
+        let followed = discovery.prepare(&snapshot.config, &snapshot.services);
+        discovery.follow(followed);
         let rollouts = Rollouts::open(folder);
         rollouts.settle(&snapshot);
         snapshot.start_plugins();
@@ -171,6 +174,7 @@ impl Live {
             current,
             metrics,
             rollouts,
+            discovery,
             surroundings,
             source,
             doors: OnceLock::new(),
@@ -376,11 +380,12 @@ impl Live {
                 return self.refuse(&loaded, trigger);
             }
         };
-        resolve::spawn(&snapshot.services);
+        let followed = self.discovery.prepare(&snapshot.config, &snapshot.services);
         let changes = diff(&state.loaded.values, &loaded.values);
         self.rollouts.settle(&snapshot);
         snapshot.start_plugins();
         self.current.store(Arc::new(snapshot));
+        self.discovery.follow(followed);
         if let Some(follow) = doors {
             follow();
         }

@@ -84,6 +84,9 @@ pub struct Endpoint {
     /// Why it is not healthy.
     #[serde(default)]
     pub state: Option<String>,
+    /// Where it was discovered; `None`: the configuration names it.
+    #[serde(default)]
+    pub source: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -312,6 +315,7 @@ impl Explanation {
                             address: e.address.to_string(),
                             healthy: true,
                             state: None,
+                            source: None,
                         })
                         .collect();
                 }

@@ -30,7 +30,7 @@ impl AllHealthy {
         let services = config.services.values().map(|service| {
             let versions = service.versions.values();
             versions
-                .map(|version| !version.endpoints.is_empty())
+                .map(|version| version.discover.is_some() || !version.endpoints.is_empty())
                 .collect()
         });
         Self(services.collect())

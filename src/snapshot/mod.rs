@@ -220,7 +220,7 @@ impl Availability for Snapshot {
 
     fn exists(&self, service: ServiceId, version: VersionId) -> bool {
         self.version(service, version)
-            .is_some_and(|version| !version.set().endpoints().is_empty())
+            .is_some_and(|version| version.is_discovered || !version.set().endpoints().is_empty())
     }
 
     fn broken(&self, service: ServiceId, version: VersionId) -> bool {

@@ -2,7 +2,7 @@
 //! them goes on.
 
 use super::endpoint::Owner;
-use super::endpoint_set::{EndpointSet, Rules};
+use super::endpoint_set::{EndpointSet, Member, Rules};
 use super::{Service, Version};
 use crate::config::Name;
 use crate::config::breaker::{Breaker as BreakerRules, Fallback};
@@ -129,7 +129,14 @@ impl Version {
             owner,
         };
         let before = previous.map(|version| version.set.load_full());
-        let set = EndpointSet::build(&rules, &config.endpoints, before.as_deref(), carried);
+        let given = config.endpoints.iter().filter_map(Member::given);
+        let given: Vec<Member> = given.collect();
+        // What a source names follows before this generation goes live.
+        let is_discovered = given.len() < config.endpoints.len() || config.discover.is_some();
+        let set = match before {
+            Some(before) if is_discovered => before.again(&rules),
+            before => EndpointSet::build(&rules, &given, before.as_deref(), carried),
+        };
         Self {
             name: name.clone(),
             label: (surroundings.label)(&Arc::from(format!("{service}/{name}"))),
@@ -145,6 +152,7 @@ impl Version {
                 .map(|version| version.series.clone())
                 .unwrap_or_default(),
             counters: rules.owner.series.clone(),
+            is_discovered,
             rules,
         }
     }

@@ -9,17 +9,15 @@ pub use trouble::{Trouble, Troubles};
 use super::balance::stable_hash;
 use super::cause::EjectionCause;
 use super::clock;
-use super::endpoint_set::Rules;
+use super::endpoint_set::{Member, Rules};
 use super::ewma::Latency;
 use super::health::{self, Checking};
 use super::series::UpstreamSeries;
 use super::side_client::SideClient;
 use crate::config::Name;
-use crate::config::service as config;
 use crate::config::upkeep::Health as Checks;
 use crate::counts::Counts;
 use crate::tls::UpstreamTls;
-use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -30,9 +28,10 @@ use std::time::Duration;
 /// An endpoint as a snapshot sees it; its state may be shared with other generations.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// As written: `host:port`.
+    /// `host:port` with an IP address, or `unix:/path`.
     pub address: Name,
     pub weight: u16,
+    pub member: Member,
     pub state: Arc<EndpointState>,
     /// Sends requests beside traffic.
     pub(super) side_client: Arc<SideClient>,
@@ -67,10 +66,10 @@ pub enum Address<'a> {
 
 impl Endpoint {
     /// Builds an endpoint; the state and the checks of `previous` go on where they can.
-    pub(super) fn build(rules: &Rules, config: &config::Endpoint, previous: Option<&Self>) -> Self {
+    pub(super) fn build(rules: &Rules, member: &Member, previous: Option<&Self>) -> Self {
         let tls = rules.tls.as_ref();
         let state = previous.map_or_else(
-            || Arc::new(EndpointState::new(&rules.owner, &config.address)),
+            || Arc::new(EndpointState::new(&rules.owner, member)),
             |endpoint| endpoint.state.clone(),
         );
         let (http, idle) = (rules.http, rules.idle);
@@ -88,8 +87,9 @@ impl Endpoint {
             }),
         });
         Self {
-            address: config.address.clone(),
-            weight: config.weight,
+            address: member.address.clone(),
+            weight: member.weight,
+            member: member.clone(),
             state,
             side_client,
             checks,
@@ -165,8 +165,10 @@ pub struct EndpointState {
     serial: u64,
     /// What a sticky cookie says instead of the address.
     id: u64,
-    /// `host:port`, kept for resolving a name again.
+    /// `host:port` with an IP address, or `unix:/path`.
     pub address: Name,
+    /// What its `Host` says, where that is a name.
+    authority: Option<Name>,
     of: Owner,
     target: Target,
     /// Refuses connections; a probe brings it back.
@@ -197,21 +199,23 @@ enum Target {
     Address(SocketAddr),
     /// Path of a Unix socket.
     Unix(PathBuf),
-    /// A DNS name, resolved in the background; empty until the first answer.
-    Name(ArcSwapOption<SocketAddr>),
+    /// Nothing that could be connected to.
+    Nowhere,
 }
 
 impl EndpointState {
-    fn new(of: &Owner, address: &Name) -> Self {
+    fn new(of: &Owner, member: &Member) -> Self {
+        let address = &member.address;
         let target = match (address.strip_prefix("unix:"), address.parse()) {
             (Some(path), _) => Target::Unix(path.into()),
             (None, Ok(address)) => Target::Address(address),
-            (None, Err(_)) => Target::Name(ArcSwapOption::empty()),
+            (None, Err(_)) => Target::Nowhere,
         };
         Self {
             serial: SERIALS.fetch_add(1, Ordering::Relaxed),
             id: stable_hash(&[address.as_bytes(), b"sticky"]),
             address: address.clone(),
+            authority: member.authority.clone(),
             of: of.clone(),
             target,
             down: AtomicBool::new(false),
@@ -250,12 +254,12 @@ impl EndpointState {
         &self.of.series
     }
 
-    /// Where to connect; `None` while a name has not been resolved.
+    /// Where to connect.
     pub fn place(&self) -> Option<Address<'_>> {
         match &self.target {
             Target::Address(address) => Some(Address::Tcp(*address)),
             Target::Unix(path) => Some(Address::Unix(path)),
-            Target::Name(resolved) => resolved.load().as_deref().copied().map(Address::Tcp),
+            Target::Nowhere => None,
         }
     }
 
@@ -269,7 +273,8 @@ impl EndpointState {
 
     /// The host as written, for names in TLS.
     pub fn host(&self) -> &str {
-        let host = self.address.rsplit_once(':').map_or("", |(host, _)| host);
+        let named = self.authority.as_ref().unwrap_or(&self.address);
+        let host = named.rsplit_once(':').map_or("", |(host, _)| host);
         let bare = host
             .strip_prefix('[')
             .and_then(|host| host.strip_suffix(']'));
@@ -283,21 +288,13 @@ impl EndpointState {
     pub fn authority(&self) -> &str {
         match self.target {
             Target::Unix(_) => self.host(),
-            _ => &self.address,
+            _ => self.authority.as_ref().unwrap_or(&self.address),
         }
     }
 
-    /// Whether the address is a name that wants resolving.
-    pub fn is_name(&self) -> bool {
-        matches!(self.target, Target::Name(_))
-    }
-
-    /// The answer of a resolver. A name that stops resolving keeps its last address: the endpoint
-    /// may well be there while DNS is not.
-    pub(super) fn resolved(&self, address: SocketAddr) {
-        if let Target::Name(slot) = &self.target {
-            slot.store(Some(Arc::new(address)));
-        }
+    /// Whether its name is this one.
+    pub(super) fn is_named(&self, authority: Option<&Name>) -> bool {
+        self.authority.as_ref() == authority
     }
 
     /// Whether the endpoint may be tried.
@@ -309,7 +306,7 @@ impl EndpointState {
     pub fn reachable(&self) -> bool {
         !self.down.load(Ordering::Relaxed)
             && !self.drained.load(Ordering::Relaxed)
-            && !matches!(&self.target, Target::Name(slot) if slot.load().is_none())
+            && !matches!(self.target, Target::Nowhere)
     }
 
     fn is_well(&self) -> bool {

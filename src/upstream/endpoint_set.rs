@@ -7,10 +7,14 @@ use super::balance::Balancer;
 use super::build::Carried;
 use super::endpoint::Owner;
 use super::{Endpoint, EndpointState, Health, SideClient};
+use crate::config::Name;
+use crate::config::discovery::name_and_port;
 use crate::config::service::{self as config, Balance, UpstreamHttp};
 use crate::config::units::Percent;
 use crate::config::upkeep::Health as Checks;
 use crate::tls::UpstreamTls;
+use rustc_hash::FxBuildHasher;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,10 +32,40 @@ pub(super) struct Rules {
     pub panic_threshold: Percent,
 }
 
+/// An endpoint as a configuration or a source names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Member {
+    /// An IP address with a port, or `unix:/path`.
+    pub address: Name,
+    /// The name with a port under which the address was found: what `Host` and TLS say.
+    pub authority: Option<Name>,
+    /// 0 to 1000; with 0 it gets no requests.
+    pub weight: u16,
+    pub zone: Option<Name>,
+    /// Where it was discovered, such as `dns:shop.internal`; `None`: the configuration names it.
+    pub source: Option<Name>,
+}
+
+impl Member {
+    /// Takes an endpoint of the configuration; `None`: it is named, and must be discovered.
+    pub fn given(endpoint: &config::Endpoint) -> Option<Self> {
+        let known = name_and_port(&endpoint.address).is_none();
+        known.then(|| Self {
+            address: endpoint.address.clone(),
+            authority: None,
+            weight: endpoint.weight,
+            zone: None,
+            source: None,
+        })
+    }
+}
+
 /// Endpoints that do not change, with what picks among them.
 #[derive(Debug)]
 pub struct EndpointSet {
     endpoints: Vec<Endpoint>,
+    /// Indices into them.
+    by_address: HashMap<Name, usize, FxBuildHasher>,
     balancer: Balancer,
     slow_start: Option<Duration>,
     panic_threshold: Percent,
@@ -42,12 +76,12 @@ impl EndpointSet {
     /// that have checks wait for the first one to pass, unless there was no set at all.
     pub(super) fn build(
         rules: &Rules,
-        wanted: &[config::Endpoint],
+        wanted: &[Member],
         before: Option<&Self>,
         carried: &mut Carried,
     ) -> Self {
-        let build = |wanted: &config::Endpoint| {
-            let kept = before.and_then(|before| before.at(&wanted.address));
+        let build = |wanted: &Member| {
+            let kept = before.and_then(|before| before.same(wanted));
             let is_new = kept.is_none() && before.is_some();
             if is_new {
                 let Owner {
@@ -66,7 +100,9 @@ impl EndpointSet {
             built
         };
         let endpoints: Vec<Endpoint> = wanted.iter().map(build).collect();
+        let addresses = endpoints.iter().map(|endpoint| endpoint.address.clone());
         Self {
+            by_address: addresses.zip(0..).collect(),
             balancer: Balancer::build(rules.balance, &endpoints),
             endpoints,
             slow_start: rules.slow_start,
@@ -74,15 +110,42 @@ impl EndpointSet {
         }
     }
 
+    /// Returns the same endpoints by other rules.
+    pub(super) fn again(&self, rules: &Rules) -> Self {
+        let members = self
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.member.clone());
+        let members: Vec<Member> = members.collect();
+        Self::build(rules, &members, Some(self), &mut Carried::default())
+    }
+
     /// Returns all endpoints, in the order in which they were given.
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
     }
 
-    /// Returns the endpoint with this address, as it was given.
+    /// Returns the endpoint with this address.
     pub fn at(&self, address: &str) -> Option<&Endpoint> {
         let mut endpoints = self.endpoints.iter();
-        endpoints.find(|endpoint| endpoint.address.as_ref() == address)
+        endpoints.find(|endpoint| *endpoint.address == *address)
+    }
+
+    /// Returns the endpoints with this address, or with addresses of this `name:port`.
+    pub fn named(&self, name: &str) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.iter().filter(move |endpoint| {
+            *endpoint.address == *name || endpoint.state.authority() == name
+        })
+    }
+
+    /// Returns the endpoint that a source names again.
+    fn same(&self, member: &Member) -> Option<&Endpoint> {
+        let at = self.by_address.get(&member.address)?;
+        let known = self.endpoints.get(*at)?;
+        known
+            .state
+            .is_named(member.authority.as_ref())
+            .then_some(known)
     }
 
     /// Whether at least one endpoint may be tried.
@@ -189,16 +252,28 @@ impl Rules {
 }
 
 #[cfg(test)]
+impl Member {
+    /// An endpoint that a configuration names.
+    pub fn at(address: impl Into<Name>, weight: u16) -> Self {
+        Self {
+            address: address.into(),
+            authority: None,
+            weight,
+            zone: None,
+            source: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
-    use super::{Carried, EndpointSet, Rules};
-    use crate::config::service::Endpoint;
+    use super::{Carried, EndpointSet, Member, Rules};
 
     fn set(rules: &Rules, ports: &[u16], before: Option<&EndpointSet>) -> (EndpointSet, Carried) {
-        let endpoint = |port: &u16| Endpoint {
-            address: format!("127.0.0.1:{port}").into(),
-            weight: 1,
-        };
-        let wanted: Vec<Endpoint> = ports.iter().map(endpoint).collect();
+        let wanted = ports
+            .iter()
+            .map(|port| Member::at(format!("127.0.0.1:{port}"), 1));
+        let wanted: Vec<Member> = wanted.collect();
         let mut carried = Carried::default();
         let set = EndpointSet::build(rules, &wanted, before, &mut carried);
         (set, carried)

@@ -14,7 +14,6 @@ pub mod health;
 mod outliers;
 pub mod probe;
 mod reach;
-pub mod resolve;
 mod retry;
 mod series;
 mod side_client;
@@ -22,12 +21,11 @@ mod side_client;
 pub use build::{Carried, Surroundings};
 pub use cause::Cause;
 pub use endpoint::{Address, Endpoint, EndpointState, Health, InFlight, Trouble, Troubles};
-pub use endpoint_set::EndpointSet;
+pub use endpoint_set::{EndpointSet, Member};
 pub use retry::Budget;
 pub use series::UpstreamSeries;
 pub use side_client::{SideClient, SideRequest};
 
-use crate::config;
 use crate::config::limit::KeyPart;
 use crate::config::service::{Retry as RetryRules, Timeouts, UpstreamHttp};
 use crate::config::upkeep::{Outliers, Sticky};
@@ -107,6 +105,8 @@ pub struct Version {
     pub tls: Option<Arc<UpstreamTls>>,
     /// The protocol towards its endpoints.
     pub http: UpstreamHttp,
+    /// Whether a source names its endpoints.
+    pub is_discovered: bool,
     rules: Rules,
     outliers: Option<Outliers>,
     set: ArcSwap<EndpointSet>,
@@ -133,7 +133,7 @@ impl Version {
 
     /// Replaces its endpoints while it serves. Those that stay, by their address, keep their state;
     /// those that go finish what they have. Takes a while where there are thousands.
-    pub fn replace(&self, wanted: &[config::service::Endpoint]) -> Carried {
+    pub fn replace(&self, wanted: &[Member]) -> Carried {
         let mut carried = Carried::default();
         let before = self.set.load_full();
         let set = EndpointSet::build(&self.rules, wanted, Some(&before), &mut carried);

@@ -48,10 +48,9 @@ async fn accepts(endpoint: &EndpointState) -> bool {
 #[cfg(test)]
 mod tests {
     use super::take_out;
-    use crate::config::service::Endpoint as Config;
     use crate::upstream::Endpoint;
     use crate::upstream::cause::Kind;
-    use crate::upstream::endpoint_set::Rules;
+    use crate::upstream::endpoint_set::{Member, Rules};
     use tokio::net::TcpListener;
 
     #[tokio::test]
@@ -59,11 +58,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        let config = Config {
-            address: address.to_string().into(),
-            weight: 1,
-        };
-        let endpoint = Endpoint::build(&Rules::plain(), &config, None);
+        let member = Member::at(address.to_string(), 1);
+        let endpoint = Endpoint::build(&Rules::plain(), &member, None);
         take_out(&endpoint.state, Kind::ConnectRefused.into());
         assert!(!endpoint.state.available());
         let _listener = TcpListener::bind(address).await.unwrap();

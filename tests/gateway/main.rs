@@ -22,6 +22,7 @@ mod crowds;
 mod curl;
 mod demo;
 mod deployed;
+mod discovery;
 mod edges;
 mod exchange;
 mod explained;

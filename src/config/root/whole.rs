@@ -48,6 +48,14 @@ pub fn shape() -> TableShape {
                 Admin::shape(),
             ),
             key(
+                "discovery",
+                "Registries that endpoints are discovered in.",
+                map(
+                    "registry",
+                    crate::config::discovery::DiscoveryTable::shape(),
+                ),
+            ),
+            key(
                 "services",
                 "Upstreams.",
                 map("service", crate::config::service::Table::shape()),

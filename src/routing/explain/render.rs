@@ -133,7 +133,13 @@ impl Picture {
             .filter(|endpoint| endpoint.healthy)
             .count();
         let of = explanation.endpoints.len();
-        let text = format!("{service} → version {version} ({healthy} of {of} healthy)");
+        let mut sources = explanation
+            .endpoints
+            .iter()
+            .filter_map(|one| one.source.as_deref());
+        let source = sources.next().map(|source| format!(", from {source}"));
+        let source = source.unwrap_or_default();
+        let text = format!("{service} → version {version} ({healthy} of {of} healthy{source})");
         self.row(healthy > 0, "service", &text, "");
         for endpoint in &explanation.endpoints {
             if let Some(state) = &endpoint.state {

@@ -3,9 +3,9 @@
 mod shares;
 
 use super::Balancer;
-use crate::config::service::{Balance, Endpoint as Config};
+use crate::config::service::Balance;
 use crate::upstream::Endpoint;
-use crate::upstream::endpoint_set::Rules;
+use crate::upstream::endpoint_set::{Member, Rules};
 use proptest::prelude::*;
 
 const KINDS: [Balance; 7] = [
@@ -20,15 +20,13 @@ const KINDS: [Balance; 7] = [
 
 fn endpoints(weights: &[u16]) -> Vec<Endpoint> {
     let rules = Rules::plain();
-    let config = |(index, weight): (usize, &u16)| Config {
-        address: format!("127.0.0.1:{}", 1000 + index).into(),
-        weight: *weight,
-    };
+    let member =
+        |(index, weight): (usize, &u16)| Member::at(format!("127.0.0.1:{}", 1000 + index), *weight);
     weights
         .iter()
         .enumerate()
-        .map(config)
-        .map(|c| Endpoint::build(&rules, &c, None))
+        .map(member)
+        .map(|member| Endpoint::build(&rules, &member, None))
         .collect()
 }
 

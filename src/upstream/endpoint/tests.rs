@@ -2,13 +2,13 @@
 
 use super::{EndpointState, Health};
 use crate::upstream::cause::Kind;
-use crate::upstream::endpoint_set::Rules;
+use crate::upstream::endpoint_set::{Member, Rules};
 use crate::upstream::{Cause, Trouble};
 use std::time::Duration;
 
 /// One endpoint of `shop/v1`.
 fn endpoint() -> EndpointState {
-    EndpointState::new(&Rules::plain().owner, &"127.0.0.1:1".into())
+    EndpointState::new(&Rules::plain().owner, &Member::at("127.0.0.1:1", 1))
 }
 
 #[test]
