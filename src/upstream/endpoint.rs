@@ -263,14 +263,6 @@ impl EndpointState {
         }
     }
 
-    /// Where to connect by TCP.
-    pub fn socket_address(&self) -> Option<SocketAddr> {
-        match self.place()? {
-            Address::Tcp(address) => Some(address),
-            Address::Unix(_) => None,
-        }
-    }
-
     /// The host as written, for names in TLS.
     pub fn host(&self) -> &str {
         let named = self.authority.as_ref().unwrap_or(&self.address);
