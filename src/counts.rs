@@ -55,8 +55,13 @@ impl<K: LabelValue> Default for Counts<K> {
 impl<K: LabelValue> Counts<K> {
     /// Counts one.
     pub fn add(&self, value: K) {
+        self.add_many(value, 1);
+    }
+
+    /// Counts so many.
+    pub fn add_many(&self, value: K, many: u64) {
         if let Some(count) = self.0.get(value.index()) {
-            count.fetch_add(1, Relaxed);
+            count.fetch_add(many, Relaxed);
         }
     }
 

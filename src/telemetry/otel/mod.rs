@@ -16,37 +16,20 @@ pub mod resource;
 pub mod setup;
 pub mod target;
 
+use crate::counts::{Counts, label_values};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Why something did not reach the collector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loss {
-    /// More came than could be sent.
-    QueueFull,
-    /// No connection, or one that broke, or an answer that says to try later; until time was up.
-    Unreachable,
-    /// No answer in time.
-    Timeout,
-    /// The collector did not want it.
-    Rejected,
-}
-
-impl Loss {
-    pub const ALL: [Self; 4] = [
-        Self::QueueFull,
-        Self::Unreachable,
-        Self::Timeout,
-        Self::Rejected,
-    ];
-
-    /// As metrics and the log say it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::QueueFull => "queue_full",
-            Self::Unreachable => "unreachable",
-            Self::Timeout => "timeout",
-            Self::Rejected => "rejected",
-        }
+label_values! {
+    /// Why something did not reach the collector; the words are those of metrics and the log.
+    pub enum Loss {
+        /// More came than could be sent.
+        "queue_full" => QueueFull,
+        /// No connection, or one that broke, or an answer that says to try later; until time was up.
+        "unreachable" => Unreachable,
+        /// No answer in time.
+        "timeout" => Timeout,
+        /// The collector did not want it.
+        "rejected" => Rejected,
     }
 }
 
@@ -54,28 +37,27 @@ impl Loss {
 #[derive(Debug, Default)]
 pub struct Counters {
     exported: AtomicU64,
-    lost: [AtomicU64; Loss::ALL.len()],
+    lost: Counts<Loss>,
 }
 
 impl Counters {
+    /// Counts what the collector has taken.
     pub fn sent(&self, count: u64) {
         self.exported.fetch_add(count, Relaxed);
     }
 
+    /// Counts what did not reach the collector.
     pub fn lose(&self, why: Loss, count: u64) {
-        if let Some(counter) = self.lost.get(why as usize) {
-            counter.fetch_add(count, Relaxed);
-        }
+        self.lost.add_many(why, count);
     }
 
+    /// Returns how many the collector has taken.
     pub fn exported(&self) -> u64 {
         self.exported.load(Relaxed)
     }
 
+    /// Returns how many did not reach the collector, by cause.
     pub fn lost(&self) -> impl Iterator<Item = (Loss, u64)> + '_ {
-        Loss::ALL
-            .iter()
-            .zip(&self.lost)
-            .map(|(why, count)| (*why, count.load(Relaxed)))
+        self.lost.iter()
     }
 }
