@@ -5,8 +5,8 @@ use crate::policy::auth::Authority;
 use crate::policy::jwt::Provider;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
+use crate::telemetry::metrics::process;
 use crate::telemetry::otel::Counters;
-use crate::telemetry::process;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Seconds; certificates that end sooner are named.

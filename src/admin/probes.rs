@@ -5,7 +5,7 @@ use crate::config::jwt::Keys;
 use crate::discovery::Feed;
 use crate::policy::auth::{ApiKeys, Authority};
 use crate::policy::jwt::Provider;
-use crate::telemetry::classic::classic;
+use crate::telemetry::metrics::TextEncoder;
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -132,17 +132,18 @@ async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     let accept = headers.get_all(header::ACCEPT).iter();
     let accept = accept.filter_map(|accept| accept.to_str().ok());
     let snapshot = admin.live.current.load_full();
-    let (kind, text) = match prefers_openmetrics(accept) {
+    let (kind, mut text) = match prefers_openmetrics(accept) {
         true => (
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            snapshot.expose_annotated(&admin.live.metrics),
+            TextEncoder::openmetrics(),
         ),
         false => (
             "text/plain; version=0.0.4; charset=utf-8",
-            classic(&snapshot.expose(&admin.live.metrics)),
+            TextEncoder::classic(),
         ),
     };
-    ([(header::CONTENT_TYPE, kind)], text).into_response()
+    snapshot.scrape(&admin.live.metrics, &mut text);
+    ([(header::CONTENT_TYPE, kind)], text.finish()).into_response()
 }
 
 /// Whether OpenMetrics is asked for, and nothing else is rather (RFC 9110, section 12.5.1).

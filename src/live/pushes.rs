@@ -4,7 +4,7 @@ use crate::snapshot::Current;
 use crate::telemetry::Metrics;
 use crate::telemetry::otel::client::Signal;
 use crate::telemetry::otel::delivery::Delivery;
-use crate::telemetry::otel::metrics::{message, points};
+use crate::telemetry::otel::metrics::OtlpEncoder;
 use crate::telemetry::otel::setup::PushSetup;
 use prost::Message;
 use std::sync::Arc;
@@ -67,10 +67,12 @@ impl Collector {
         })
     }
 
-    async fn push(&mut self, current: &Current, metrics: &Arc<Metrics>, start: u64) {
-        let scrape = current.load_full().expose(metrics);
-        let message = message(&scrape, &self.setup.resource, start, now());
-        let message = (message.encode_to_vec(), points(&message) as u64);
+    async fn push(&mut self, current: &Current, metrics: &Metrics, start: u64) {
+        let mut encoder = OtlpEncoder::new(start, now());
+        current.load_full().scrape(metrics, &mut encoder);
+        let points = encoder.points() as u64;
+        let message = encoder.message(&self.setup.resource).encode_to_vec();
+        let message = (message, points);
         let limit = self.setup.timeout;
         self.delivery.attempt(message, limit, &metrics.pushes).await;
     }

@@ -5,6 +5,7 @@ use super::in_flight::{Cap, Place};
 use crate::config::limit::InFlightCap;
 use crate::config::policy::Mode;
 use crate::config::upkeep::Adaptive as Config;
+use crate::telemetry::metrics::Family;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -81,6 +82,13 @@ impl State {
 }
 
 impl Adaptive {
+    /// Its metrics, by service.
+    pub const METRICS: &[Family<Self>] = &[Family::gauge(
+        "tyrian_adaptive_limit",
+        "Requests that a service can take at once, as found out",
+        |adaptive, points| points.add(adaptive.state().0),
+    )];
+
     pub fn build(config: &Config, previous: Option<&Arc<Self>>) -> Arc<Self> {
         if let Some(previous) = previous.filter(|previous| previous.config == *config) {
             return previous.clone();

@@ -1,6 +1,7 @@
 //! How many requests may be in flight, and who may wait for a place: bounded in number and time.
 
 use crate::config::limit::InFlightCap;
+use crate::telemetry::metrics::Family;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -24,6 +25,25 @@ pub struct Cap {
 pub struct Place(Arc<Cap>);
 
 impl Cap {
+    /// Its metrics, by scope (service or route) and name.
+    pub const METRICS: &[Family<Self>] = &[
+        Family::gauge(
+            "tyrian_in_flight",
+            "Places that requests in flight have taken",
+            |cap, points| points.add(cap.taken.load(Relaxed)),
+        ),
+        Family::gauge(
+            "tyrian_in_flight_waiting",
+            "Requests that wait for a place",
+            |cap, points| points.add(cap.waiting.load(Relaxed)),
+        ),
+        Family::counter(
+            "tyrian_in_flight_refused_total",
+            "Requests that found no place in time",
+            |cap, points| points.add(&cap.refused),
+        ),
+    ];
+
     /// Builds a cap, or gives `previous` new bounds.
     pub fn build(config: InFlightCap, previous: Option<&Arc<Self>>) -> Arc<Self> {
         let cap = previous.cloned().unwrap_or_default();

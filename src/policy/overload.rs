@@ -2,6 +2,7 @@
 //! memory it holds, and gives up requests by the importance of their route, spare ones first.
 
 use crate::config::upkeep::Importance;
+use crate::telemetry::metrics::Family;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -35,6 +36,33 @@ pub struct Overload {
 }
 
 impl Overload {
+    /// Its metrics.
+    pub const METRICS: &[Family<Self>] = &[
+        Family::gauge(
+            "tyrian_overload_level",
+            "0: not overloaded, 1: spare routes are given up, 2: normal ones too",
+            |overload, points| points.add(overload.level.load(Relaxed)),
+        ),
+        Family::gauge(
+            "tyrian_timer_lag_seconds",
+            "How late timers fire",
+            |overload, points| {
+                let lag = Duration::from_micros(overload.lag_us.load(Relaxed));
+                points.add(lag.as_secs_f64());
+            },
+        ),
+        Family::gauge(
+            "tyrian_memory_share",
+            "Share of the memory limit that is used",
+            |overload, points| points.add(f64::from(overload.memory.load(Relaxed)) / 1000.0),
+        ),
+        Family::counter(
+            "tyrian_shed_total",
+            "Requests given up because the process had too much to do",
+            |overload, points| points.add(&overload.shed),
+        ),
+    ];
+
     /// Starts looking, for as long as anybody else holds it.
     pub fn watch(self: &Arc<Self>) {
         let weak = Arc::downgrade(self);
@@ -78,16 +106,6 @@ impl Overload {
             self.shed.fetch_add(1, Relaxed);
         }
         sheds
-    }
-
-    /// Level, lag of timers, share of memory.
-    pub fn state(&self) -> (u8, Duration, f64) {
-        let lag = Duration::from_micros(self.lag_us.load(Relaxed));
-        (
-            self.level.load(Relaxed),
-            lag,
-            f64::from(self.memory.load(Relaxed)) / 1000.0,
-        )
     }
 }
 

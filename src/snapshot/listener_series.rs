@@ -1,6 +1,8 @@
-//! What is counted of one listener's connections.
+//! What is counted of one listener's connections and certificates, and the metrics of it.
 
+use super::ListenerSettings;
 use crate::counts::Counts;
+use crate::telemetry::metrics::Family;
 use crate::telemetry::throttle::Throttle;
 use crate::tls::handshake::Cause;
 use parking_lot::Mutex;
@@ -43,17 +45,59 @@ impl ListenerSeries {
         *self.cut.lock().entry(why).or_default() += 1;
     }
 
-    /// Returns connections cut, by why.
-    pub fn cuts(&self) -> BTreeMap<&'static str, u64> {
-        self.cut.lock().clone()
-    }
-
     /// Counts a TLS handshake that succeeded.
     pub fn shaken(&self) {
         self.handshakes.fetch_add(1, Relaxed);
     }
+}
 
-    pub fn handshakes(&self) -> u64 {
-        self.handshakes.load(Relaxed)
-    }
+impl ListenerSettings {
+    /// Its metrics, by listener.
+    pub const METRICS: &[Family<Self>] = &[
+        Family::gauge(
+            "tyrian_connections",
+            "Client connections open now",
+            |listener, points| points.add(listener.series.open.load(Relaxed).max(0)),
+        ),
+        Family::counter(
+            "tyrian_connections_cut_total",
+            "Client connections cut by the gateway",
+            |listener, points| {
+                let cut = listener.series.cut.lock().clone();
+                points.each("reason", cut);
+            },
+        ),
+        Family::counter(
+            "tyrian_tls_handshakes_total",
+            "TLS handshakes with clients that came to a good end",
+            |listener, points| {
+                if listener.tls.is_some() {
+                    points.add(&listener.series.handshakes);
+                }
+            },
+        ),
+        Family::counter(
+            "tyrian_tls_handshake_failures_total",
+            "TLS handshakes with clients that failed",
+            |listener, points| {
+                if listener.tls.is_some() {
+                    let failures = listener.series.failures.iter();
+                    points.each(
+                        "cause",
+                        failures.map(|(cause, count)| (cause.name(), count)),
+                    );
+                }
+            },
+        ),
+        Family::gauge(
+            "tyrian_certificate_expiry_seconds",
+            "When the certificate expires, in seconds since 1970",
+            |listener, points| {
+                let tls = listener.tls.iter();
+                for shown in tls.flat_map(|tls| &tls.of.certificates) {
+                    points.with(&[("file", &shown.file)], shown.not_after);
+                }
+            },
+        ),
+    ];
 }

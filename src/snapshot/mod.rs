@@ -6,15 +6,12 @@
 mod build;
 mod exposition;
 mod listener;
-mod listener_metrics;
 mod listener_series;
 mod plugins;
-mod policy_metrics;
 mod rollout_series;
 mod route;
 mod target;
 mod turns;
-mod upstream_metrics;
 mod watched;
 
 pub use build::{BuildError, Surroundings};
@@ -35,8 +32,8 @@ use crate::policy::{InUse, Stale};
 use crate::routing::inputs::Inputs;
 use crate::routing::{Availability, ColorId, RouteId, ServiceId, Table, VersionId};
 use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::labels::LabelId;
 use crate::telemetry::otel::setup::PushSetup;
-use crate::telemetry::series::LabelId;
 use crate::telemetry::trace::Tracer;
 use crate::upstream::{Service, Version};
 use arc_swap::ArcSwap;

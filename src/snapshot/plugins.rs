@@ -6,7 +6,8 @@ use crate::config::{Config, Name};
 use crate::plugin::{Instance, Made, Phases, Plugins};
 use crate::routing::View;
 use crate::routing::conditions::Clause;
-use crate::telemetry::histogram::OverheadHistogram;
+use crate::telemetry::metrics::histogram::{OVERHEAD_BOUNDS, OverheadHistogram};
+use crate::telemetry::metrics::{Distribution, Family};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub struct Hosted {
 
 /// Of calls that no budget bounds, one in so many is timed, since two looks at the clock cost more
 /// than an empty plugin. Prime, so that the phases of a plugin take turns in being that one.
-pub(super) const ONE_IN: u64 = 17;
+const ONE_IN: u64 = 17;
 /// So many calls are timed one and all before that, so that small counts are exact.
 const TIMED_FIRST: u64 = 4 * ONE_IN;
 
@@ -46,6 +47,35 @@ pub struct PluginSeries {
     pub failures: AtomicU64,
     pub over_budget: AtomicU64,
 }
+
+impl PluginSeries {
+    /// Its metrics, by plugin.
+    pub(super) const METRICS: &[Family<Self>] = &[
+        Family::counter(
+            "tyrian_plugin_trouble_total",
+            "Calls of plugins that panicked, failed, or took longer than their budget",
+            |series, points| {
+                let kinds = [
+                    ("panic", &series.panics),
+                    ("failure", &series.failures),
+                    ("over_budget", &series.over_budget),
+                ];
+                points.each("kind", kinds);
+            },
+        ),
+        Family::histogram(
+            "tyrian_plugin_seconds",
+            "Time of calls of a plugin; without a budget one in 17 is timed, and counts as all",
+            |series, points| {
+                let (counts, sum_us) = series.took.read();
+                let value = Distribution::new(&OVERHEAD_BOUNDS, &counts, sum_us);
+                points.histogram(&[], &value);
+            },
+        ),
+    ];
+}
+// The help above says so.
+const _: () = assert!(ONE_IN == 17);
 
 impl std::fmt::Debug for Hosted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

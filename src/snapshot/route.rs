@@ -12,7 +12,7 @@ use crate::policy::in_flight::Cap;
 use crate::policy::limit::Limiter;
 use crate::policy::mirror::Mirror;
 use crate::routing::ServiceId;
-use crate::telemetry::series::RouteSeries;
+use crate::telemetry::metrics::series::RouteSeries;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,20 +2,14 @@
 //! `outbound`; used by all.
 
 pub mod access_log;
-pub mod classic;
-pub mod encode;
 pub mod exchange;
-pub mod exemplars;
-pub mod histogram;
 pub mod json;
 pub mod lines;
 pub mod metrics;
 pub mod otel;
-pub mod process;
 pub mod rates;
 pub mod recent;
 pub mod redact;
-pub mod series;
 mod stamp;
 mod syslog;
 pub mod tap;

@@ -3,11 +3,12 @@
 
 mod counts;
 
-use super::histogram::{OVERHEAD_BOUNDS_US, quantile};
 use super::metrics::Metrics;
-use super::series::{LabelId, RouteSeries};
+use super::metrics::histogram::{OVERHEAD_BOUNDS_US, quantile};
+use super::metrics::labels::LabelId;
+use super::metrics::series::RouteSeries;
 use crate::reason::Reason;
-use counts::{Added, Counts, Recent};
+use counts::{Added, Counts, Measured, Recent};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -74,14 +75,6 @@ pub struct MeasuredOverhead {
     #[serde(flatten)]
     pub now: Overhead,
     pub window: Overhead,
-}
-
-/// Rates and quantiles of one second, and of the window.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Measured {
-    #[serde(flatten)]
-    pub now: counts::Reading,
-    pub window: counts::Reading,
 }
 
 /// One row.
@@ -223,7 +216,8 @@ mod tests {
     use super::Rates;
     use crate::reason::Reason;
     use crate::telemetry::Metrics;
-    use crate::telemetry::series::{CodeLabel, Key, MethodLabel, RouteSeries};
+    use crate::telemetry::metrics::labels::{CodeLabel, LabelId, MethodLabel};
+    use crate::telemetry::metrics::series::{Key, RouteSeries};
     use http::Method;
     use std::sync::Arc;
     use std::time::Duration;
@@ -251,7 +245,7 @@ mod tests {
             let key = Key {
                 version: self.metrics.label(&"shop/v1".into()),
                 color: match color {
-                    "" => crate::telemetry::series::LabelId(0),
+                    "" => LabelId(0),
                     color => self.metrics.label(&color.into()),
                 },
                 method: MethodLabel::new(&Method::GET),

@@ -11,7 +11,7 @@ use crate::policy::FixedAnswer;
 use crate::policy::adaptive::Adaptive;
 use crate::policy::breaker::Breaker;
 use crate::policy::in_flight::Cap;
-use crate::telemetry::series::LabelId;
+use crate::telemetry::metrics::labels::LabelId;
 use crate::tls::UpstreamTls;
 use arc_swap::ArcSwap;
 use std::sync::Arc;

@@ -23,7 +23,7 @@ pub use cause::Cause;
 pub use endpoint::{Address, Endpoint, EndpointState, Health, InFlight, Trouble, Troubles};
 pub use endpoint_set::{EndpointSet, Member};
 pub use retry::Budget;
-pub use series::UpstreamSeries;
+pub use series::{PoolSeries, ServiceSeries, UpstreamSeries};
 pub use side_client::{SideClient, SideRequest};
 
 use crate::config::limit::KeyPart;
@@ -35,13 +35,12 @@ use crate::policy::adaptive::Adaptive;
 use crate::policy::breaker::Breaker;
 use crate::policy::in_flight::Cap;
 use crate::policy::last_good::LastGood;
-use crate::telemetry::series::Durations;
-use crate::telemetry::series::LabelId;
+use crate::telemetry::metrics::labels::LabelId;
+use crate::telemetry::metrics::series::Durations;
 use crate::tls::UpstreamTls;
 use arc_swap::{ArcSwap, Guard};
 use endpoint_set::Rules;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// One service, ready to serve. Versions are in name order.
@@ -66,33 +65,6 @@ pub struct Service {
     pub grpc: bool,
     pub pool_idle: Duration,
     pub series: Arc<ServiceSeries>,
-}
-
-/// What is counted per service.
-#[derive(Debug, Default)]
-pub struct ServiceSeries {
-    retries: AtomicU64,
-}
-
-impl ServiceSeries {
-    pub fn retried(&self) {
-        self.retries.fetch_add(1, Relaxed);
-    }
-
-    pub fn retries(&self) -> u64 {
-        self.retries.load(Relaxed)
-    }
-}
-
-/// What is counted of a version's pool of connections.
-#[derive(Debug, Default)]
-pub struct PoolSeries {
-    /// Connections that were made for a try.
-    pub made: AtomicU64,
-    /// Kept ones that took another try; streams of HTTP/2 among them.
-    pub reused: AtomicU64,
-    /// Kept ones that their upstream had closed meanwhile.
-    pub stale: AtomicU64,
 }
 
 /// One version of a service.

@@ -76,6 +76,31 @@ fn dashboards_and_alerts_name_metrics_that_exist() {
         let declared = format!("# TYPE {name} ");
         assert!(scrape.contains(&declared), "{name} is no metric:\n{scrape}");
     }
+    let families: Vec<&str> = scrape
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .collect();
+    for family in &families {
+        let name = family.split(' ').nth(2).unwrap();
+        assert!(
+            documented.contains(&format!("`{name}`")),
+            "{name} is not documented"
+        );
+    }
+    as_committed("tests/fixtures/metrics.txt", &(families.join("\n") + "\n"));
+}
+
+/// Compares with what is committed; `UPDATE=1` writes it anew. Names, types and help stay as they are:
+/// others build on them.
+fn as_committed(path: &str, text: &str) {
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, text).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(
+        committed, text,
+        "{path} is stale; run the test with UPDATE=1"
+    );
 }
 
 /// The words of a file between two marks.

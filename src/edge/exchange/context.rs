@@ -14,7 +14,7 @@ use crate::policy::jwt::Verified;
 use crate::routing::{ColorId, Decision, RouteId, rewrite};
 use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::Metrics;
-use crate::telemetry::series::RouteSeries;
+use crate::telemetry::metrics::series::RouteSeries;
 use crate::tls::Identity as Certificate;
 use crate::upstream::{EndpointState, Service, Version};
 use http::{HeaderMap, HeaderValue, StatusCode};

@@ -13,6 +13,7 @@ use super::jwt::{self, Located, Verified};
 use crate::config::{Config, Name, reserved};
 use crate::reason::{Detail, Reason};
 use crate::state::Folder;
+use crate::telemetry::metrics::Family;
 use http::HeaderName;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +24,29 @@ pub enum Authority {
     Jwt(Arc<jwt::Provider>),
     ApiKeys(Arc<ApiKeys>),
     Forward(Arc<ForwardAuth>),
+}
+
+impl Authority {
+    /// Its metrics, by provider; those of tokens are [`jwt::Provider::METRICS`].
+    pub const METRICS: &[Family<Self>] = &[Family::counter(
+        "tyrian_auth_decisions_total",
+        "API keys and questions to authorization services by what came of them",
+        |authority, points| match authority {
+            Self::Jwt(_) => {}
+            Self::ApiKeys(keys) => {
+                let results = [("accepted", &keys.accepted), ("refused", &keys.refused)];
+                points.each("result", results);
+            }
+            Self::Forward(service) => {
+                let results = [
+                    ("allowed", &service.allowed),
+                    ("denied", &service.denied),
+                    ("failed", &service.failed),
+                ];
+                points.each("result", results);
+            }
+        },
+    )];
 }
 
 /// All authorities of a configuration, by name.

@@ -2,6 +2,7 @@
 
 use super::{Breaker, Phase, Seen};
 use crate::config::units::{Lasting, Percent};
+use crate::telemetry::metrics::Family;
 use std::time::Duration;
 
 /// Why a breaker has changed its phase.
@@ -56,6 +57,28 @@ fn share(part: u32, total: u32) -> Option<String> {
 }
 
 impl Breaker {
+    /// Its metrics, by service and version.
+    pub const METRICS: &[Family<Self>] = &[
+        Family::gauge(
+            "tyrian_breaker_state",
+            "Breakers: 0 closed, 1 half-open, 2 open",
+            |breaker, points| points.add(breaker.phase() as u8),
+        ),
+        Family::counter(
+            "tyrian_breaker_transitions_total",
+            "Times a breaker has changed its state",
+            |breaker, points| {
+                let phases = [Phase::Closed, Phase::HalfOpen, Phase::Open].map(Phase::name);
+                points.each("to", phases.into_iter().zip(&breaker.transitions));
+            },
+        ),
+        Family::counter(
+            "tyrian_breaker_refused_total",
+            "Requests that an open breaker refused, or would have",
+            |breaker, points| points.add(&breaker.refused),
+        ),
+    ];
+
     /// Writes the log line of a change. Called without the lock: a slow log must not hold up
     /// requests that ask this breaker.
     pub(super) fn log(&self, change: Change) {

@@ -15,6 +15,7 @@ pub use key::{Facts, key_of, network_of};
 use crate::config::limit::Limit;
 use crate::config::policy::Mode;
 use crate::config::{Name, limit::Missing};
+use crate::telemetry::metrics::Family;
 use buckets::{Buckets, Shared};
 use governor::clock::{Clock, DefaultClock, Reference};
 use governor::middleware::StateInformationMiddleware;
@@ -46,6 +47,44 @@ impl<C: Clock> std::fmt::Debug for Limiter<C> {
             .field("name", &self.name)
             .finish_non_exhaustive()
     }
+}
+
+impl Limiter {
+    /// Its metrics, by limit.
+    pub const METRICS: &[Family<Self>] = &[
+        Family::counter(
+            "tyrian_limit_decisions_total",
+            "What limits have decided",
+            |limiter, points| {
+                let LimitSeries {
+                    allowed,
+                    limited,
+                    reported,
+                } = &limiter.series;
+                let results = [
+                    ("allowed", allowed),
+                    ("limited", limited),
+                    ("reported", reported),
+                ];
+                points.each("result", results);
+            },
+        ),
+        Family::gauge(
+            "tyrian_limit_keys",
+            "Buckets that are remembered",
+            |limiter, points| points.add(limiter.sizes().0),
+        ),
+        Family::counter(
+            "tyrian_limit_evictions_total",
+            "Full buckets that were forgotten",
+            |limiter, points| points.add(limiter.sizes().1),
+        ),
+        Family::counter(
+            "tyrian_limit_crowded_total",
+            "Decisions on a shared bucket, because there was no room for a new one",
+            |limiter, points| points.add(limiter.sizes().2),
+        ),
+    ];
 }
 
 /// What is counted per limit.

@@ -1,6 +1,7 @@
 //! What cannot be read anew, and what that means by now.
 
 use crate::policy::held::Held;
+use crate::telemetry::metrics::Family;
 use std::time::Duration;
 
 /// Something that cannot be read anew.
@@ -11,6 +12,13 @@ pub struct Stale {
 }
 
 impl Stale {
+    /// Metrics of all that cannot be read anew.
+    pub const METRICS: &[Family<[Self]>] = &[Family::gauge(
+        "tyrian_stale_files",
+        "Keys, lists, secrets and certificates that cannot be read anew from their files",
+        |stale, points| points.add(stale.len()),
+    )];
+
     /// Says what cannot be read, and what is in force at this time.
     pub fn sentence(&self, now: jiff::Timestamp) -> String {
         format!("{}; {}", self.what, self.meaning.words(now))

@@ -9,6 +9,7 @@ pub use answer::{Answer, Reading};
 pub use tally::{Asked, Counts, Example, Report, Side, StatusPair, Tally};
 
 use crate::config::mirror::Mirror as Config;
+use crate::telemetry::metrics::{Family, Points};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -26,6 +27,39 @@ pub struct Mirror {
 }
 
 impl Mirror {
+    /// Its metrics, by route.
+    pub const METRICS: &[Family<Self>] = &[
+        Family::counter(
+            "tyrian_mirrored_total",
+            "Copies for mirrors by what came of them",
+            |mirror, points| {
+                let results = [
+                    ("sent", &mirror.sent),
+                    ("failed", &mirror.failed),
+                    ("dropped", &mirror.dropped),
+                ];
+                points.each("result", results);
+            },
+        ),
+        Family::counter(
+            "tyrian_mirror_compared_total",
+            "Answers compared with the original's: copies, and second askings of its version",
+            |mirror, points| mirror.compared(points, |counts| counts.compared),
+        ),
+        Family::counter(
+            "tyrian_mirror_differed_total",
+            "Compared answers that differed in anything",
+            |mirror, points| mirror.compared(points, |counts| counts.any),
+        ),
+    ];
+
+    fn compared(&self, points: &mut Points<'_>, of: fn(&Counts) -> u64) {
+        if let Some(tally) = &self.tally {
+            let (copy, noise) = tally.counts();
+            points.each("of", [("copy", of(&copy)), ("noise", of(&noise))]);
+        }
+    }
+
     pub fn build(config: &Config, previous: Option<&Arc<Self>>) -> Arc<Self> {
         if let Some(previous) = previous.filter(|previous| previous.config == *config) {
             return previous.clone();

@@ -1,7 +1,7 @@
-//! Metrics as a push has them: the text of a scrape, said in OTLP. What is pushed is what is scraped,
-//! because it is made of it.
+//! Metrics as a push has them: the encoder of OTLP. It is given the values of a scrape.
 
 use super::resource::{Resource, SCHEMA, scope, text};
+use crate::telemetry::metrics::{Descriptor, Distribution, FamilyKind, Label, MetricEncoder};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -11,281 +11,188 @@ use opentelemetry_proto::tonic::metrics::v1::{
     ResourceMetrics, ScopeMetrics, Sum,
 };
 
-/// What a family is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Counter,
-    Gauge,
-    /// Of what comes and goes: a gauge in a scrape, a sum that may fall here.
-    UpDown,
-    Histogram,
-}
-
-/// Families that the conventions have as counters that go up and down.
-const UP_DOWN: &[&str] = &["http_server_active_requests"];
-
-/// A family as its lines come.
-struct Family<'t> {
-    name: &'t str,
-    help: &'t str,
-    kind: Kind,
-    points: Vec<NumberDataPoint>,
-    histograms: Vec<HistogramDataPoint>,
-}
-
-/// The message of a scrape's text; times in nanoseconds since 1970.
-pub fn message(
-    scrape: &str,
-    resource: &Resource,
+/// Makes a message of OTLP.
+#[derive(Debug)]
+pub struct OtlpEncoder {
+    /// Times in nanoseconds since 1970.
     start: u64,
     now: u64,
-) -> ExportMetricsServiceRequest {
-    let mut metrics = Vec::new();
-    let mut family: Option<Family> = None;
-    let mut help = "";
-    for line in scrape.lines() {
-        if let Some(rest) = line.strip_prefix("# HELP ") {
-            help = rest.split_once(' ').map_or("", |(_, help)| help);
-        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-            metrics.extend(family.take().and_then(Family::metric));
-            family = Family::begin(rest, std::mem::take(&mut help));
-        } else if let Some(family) = &mut family {
-            let _ = family.add(line, start, now);
+    metrics: Vec<Metric>,
+    points: usize,
+}
+
+impl OtlpEncoder {
+    /// Makes an encoder of what has been counted since `start`; times in nanoseconds since 1970.
+    pub const fn new(start: u64, now: u64) -> Self {
+        Self {
+            start,
+            now,
+            metrics: Vec::new(),
+            points: 0,
         }
     }
-    metrics.extend(family.and_then(Family::metric));
-    ExportMetricsServiceRequest {
-        resource_metrics: vec![ResourceMetrics {
-            resource: Some(resource.message()),
-            scope_metrics: vec![ScopeMetrics {
-                scope: Some(scope()),
-                metrics,
+
+    /// Returns how many points it was given.
+    pub const fn points(&self) -> usize {
+        self.points
+    }
+
+    /// Returns the message; families without points are left out.
+    pub fn message(mut self, resource: &Resource) -> ExportMetricsServiceRequest {
+        self.metrics.retain(|metric| match &metric.data {
+            Some(Data::Gauge(gauge)) => !gauge.data_points.is_empty(),
+            Some(Data::Sum(sum)) => !sum.data_points.is_empty(),
+            Some(Data::Histogram(histogram)) => !histogram.data_points.is_empty(),
+            _ => false,
+        });
+        ExportMetricsServiceRequest {
+            resource_metrics: vec![ResourceMetrics {
+                resource: Some(resource.message()),
+                scope_metrics: vec![ScopeMetrics {
+                    scope: Some(scope()),
+                    metrics: self.metrics,
+                    schema_url: SCHEMA.to_owned(),
+                }],
                 schema_url: SCHEMA.to_owned(),
             }],
-            schema_url: SCHEMA.to_owned(),
-        }],
+        }
+    }
+
+    fn data(&mut self) -> Option<&mut Data> {
+        self.metrics.last_mut()?.data.as_mut()
     }
 }
 
-/// How many points a message has.
-pub fn points(message: &ExportMetricsServiceRequest) -> usize {
-    let scopes = message
-        .resource_metrics
-        .iter()
-        .flat_map(|resource| &resource.scope_metrics);
-    let metrics = scopes.flat_map(|scope| &scope.metrics);
-    metrics
-        .map(|metric| match &metric.data {
-            Some(Data::Gauge(gauge)) => gauge.data_points.len(),
-            Some(Data::Sum(sum)) => sum.data_points.len(),
-            Some(Data::Histogram(histogram)) => histogram.data_points.len(),
-            _ => 0,
-        })
-        .sum()
-}
-
-impl<'t> Family<'t> {
-    fn begin(rest: &'t str, help: &'t str) -> Option<Self> {
-        let (name, kind) = rest.split_once(' ')?;
-        let kind = match kind {
-            "counter" => Kind::Counter,
-            "gauge" if UP_DOWN.contains(&name) => Kind::UpDown,
-            "gauge" => Kind::Gauge,
-            "histogram" => Kind::Histogram,
-            _ => return None,
-        };
-        Some(Self {
-            name,
-            help: help.trim_end_matches('.'),
-            kind,
-            points: Vec::new(),
-            histograms: Vec::new(),
-        })
-    }
-
-    /// One line: `name{labels} value`, perhaps with an exemplar behind it.
-    fn add(&mut self, line: &str, start: u64, now: u64) -> Option<()> {
-        let line = line.split_once(" # {").map_or(line, |(line, _)| line);
-        let (series, value) = line.rsplit_once(' ')?;
-        let value: f64 = value.parse().ok()?;
-        let (name, labels) = match series.split_once('{') {
-            Some((name, labels)) => (name, labels.strip_suffix('}')?),
-            None => (series, ""),
-        };
-        let role = name.strip_prefix(self.name)?;
-        let mut attributes = attributes(labels);
-        if self.kind != Kind::Histogram {
-            self.points.push(NumberDataPoint {
-                attributes,
-                start_time_unix_nano: if self.kind == Kind::Gauge { 0 } else { start },
-                time_unix_nano: now,
-                value: Some(Value::AsDouble(value)),
-                ..NumberDataPoint::default()
-            });
-            return Some(());
-        }
-        let bound = attributes.iter().position(|label| label.key == "le");
-        let bound = bound.map(|at| attributes.remove(at));
-        // The lines of one histogram stand together, whatever their order.
-        let last = self.histograms.last();
-        if last.is_none_or(|last| last.attributes != attributes) {
-            self.histograms.push(HistogramDataPoint {
-                attributes,
-                start_time_unix_nano: start,
-                time_unix_nano: now,
-                ..HistogramDataPoint::default()
-            });
-        }
-        let point = self.histograms.last_mut()?;
-        match role {
-            "_sum" => point.sum = Some(value),
-            "_count" => point.count = value as u64,
-            "_bucket" => {
-                // Counts are cumulative here, and per bucket there.
-                let before: u64 = point.bucket_counts.iter().sum();
-                point
-                    .bucket_counts
-                    .push((value as u64).saturating_sub(before));
-                let bound = bound.as_ref().and_then(said);
-                let bound: f64 = bound?.parse().ok()?;
-                if bound.is_finite() {
-                    point.explicit_bounds.push(bound);
-                }
-            }
-            _ => {}
-        }
-        Some(())
-    }
-
-    fn metric(self) -> Option<Metric> {
+impl MetricEncoder for OtlpEncoder {
+    fn family(&mut self, family: &Descriptor) {
         let temporality = AggregationTemporality::Cumulative.into();
-        let empty = self.points.is_empty() && self.histograms.is_empty();
-        let data = match self.kind {
-            Kind::Gauge => Data::Gauge(Gauge {
-                data_points: self.points,
-            }),
-            Kind::Counter | Kind::UpDown => Data::Sum(Sum {
-                data_points: self.points,
+        let data = match family.kind {
+            FamilyKind::Gauge => Data::Gauge(Gauge::default()),
+            FamilyKind::Counter | FamilyKind::UpDown => Data::Sum(Sum {
+                data_points: Vec::new(),
                 aggregation_temporality: temporality,
-                is_monotonic: self.kind == Kind::Counter,
+                is_monotonic: family.kind == FamilyKind::Counter,
             }),
-            Kind::Histogram => Data::Histogram(Histogram {
-                data_points: self.histograms,
+            FamilyKind::Histogram => Data::Histogram(Histogram {
+                data_points: Vec::new(),
                 aggregation_temporality: temporality,
             }),
         };
-        let (name, unit) = name_and_unit(self.name);
-        (!empty).then(|| Metric {
-            name,
-            description: self.help.to_owned(),
+        let (name, unit) = name_and_unit(family.name);
+        self.metrics.push(Metric {
+            name: name.to_owned(),
+            description: family.help.to_owned(),
             unit: unit.to_owned(),
             data: Some(data),
             ..Metric::default()
-        })
+        });
     }
-}
 
-/// The text of an attribute.
-fn said(label: &KeyValue) -> Option<String> {
-    use opentelemetry_proto::tonic::common::v1::any_value::Value;
-    match label.value.as_ref()?.value.as_ref()? {
-        Value::StringValue(text) => Some(text.clone()),
-        _ => None,
-    }
-}
-
-/// The unit that a name in Prometheus's spelling ends with is a field of its own here; and the names
-/// of the conventions have dots.
-fn name_and_unit(name: &str) -> (String, &'static str) {
-    let (name, unit) = match name {
-        name if name.ends_with("_timestamp_seconds") => (name, "s"),
-        name => match (name.strip_suffix("_seconds"), name.strip_suffix("_bytes")) {
-            (Some(name), _) => (name, "s"),
-            (_, Some(name)) => (name, "By"),
-            _ => (name, "1"),
-        },
-    };
-    let name = match name {
-        "http_server_request_duration" => "http.server.request.duration".to_owned(),
-        "http_client_request_duration" => "http.client.request.duration".to_owned(),
-        "http_server_active_requests" => {
-            return ("http.server.active_requests".to_owned(), "{request}");
-        }
-        name => name.to_owned(),
-    };
-    (name, unit)
-}
-
-/// Labels by the names of the conventions, where those have dots.
-fn attributes(labels: &str) -> Vec<KeyValue> {
-    let mut all = Vec::new();
-    let mut rest = labels;
-    while let Some((name, after)) = rest.split_once("=\"") {
-        let mut value = String::new();
-        let mut letters = after.char_indices();
-        let mut end = after.len();
-        while let Some((at, letter)) = letters.next() {
-            match letter {
-                '"' => {
-                    end = at + 1;
-                    break;
-                }
-                '\\' => match letters.next() {
-                    Some((_, 'n')) => value.push('\n'),
-                    Some((_, other)) => value.push(other),
-                    None => {}
-                },
-                letter => value.push(letter),
+    fn number(&mut self, labels: &[Label<'_>], value: f64) {
+        let mut point = NumberDataPoint {
+            attributes: attributes(labels),
+            time_unix_nano: self.now,
+            value: Some(Value::AsDouble(value)),
+            ..NumberDataPoint::default()
+        };
+        let start = self.start;
+        match self.data() {
+            Some(Data::Gauge(gauge)) => gauge.data_points.push(point),
+            Some(Data::Sum(sum)) => {
+                point.start_time_unix_nano = start;
+                sum.data_points.push(point);
             }
+            _ => return,
         }
-        if !value.is_empty() {
-            let name = match name {
-                "http_request_method" => "http.request.method",
-                "http_response_status_code" => "http.response.status_code",
-                "http_route" => "http.route",
-                name => name,
-            };
-            all.push(text(name, &value));
-        }
-        rest = after.get(end..).unwrap_or("").trim_start_matches(',');
+        self.points += 1;
     }
-    all
+
+    fn histogram(&mut self, labels: &[Label<'_>], value: &Distribution<'_>) {
+        let point = HistogramDataPoint {
+            attributes: attributes(labels),
+            start_time_unix_nano: self.start,
+            time_unix_nano: self.now,
+            count: value.count(),
+            sum: Some(value.sum()),
+            bucket_counts: value.counts.to_vec(),
+            explicit_bounds: value.bounds.to_vec(),
+            ..HistogramDataPoint::default()
+        };
+        if let Some(Data::Histogram(histogram)) = self.data() {
+            histogram.data_points.push(point);
+            self.points += 1;
+        }
+    }
+}
+
+/// Splits a name in Prometheus's spelling: the unit at its end is a field of its own here, and the names
+/// of the conventions have dots.
+fn name_and_unit(name: &str) -> (&str, &'static str) {
+    match name {
+        "http_server_request_duration_seconds" => return ("http.server.request.duration", "s"),
+        "http_client_request_duration_seconds" => return ("http.client.request.duration", "s"),
+        "http_server_active_requests" => return ("http.server.active_requests", "{request}"),
+        _ => {}
+    }
+    let name = name.strip_suffix("_total").unwrap_or(name);
+    if name.ends_with("_timestamp_seconds") {
+        (name, "s")
+    } else if let Some(name) = name.strip_suffix("_seconds") {
+        (name, "s")
+    } else if let Some(name) = name.strip_suffix("_bytes") {
+        (name, "By")
+    } else {
+        (name, "1")
+    }
+}
+
+/// Returns the labels that have a value, by the names of the conventions where those have dots.
+fn attributes(labels: &[Label<'_>]) -> Vec<KeyValue> {
+    let said = labels.iter().filter(|(_, value)| !value.is_empty());
+    said.map(|(name, value)| {
+        let name = match *name {
+            "http_request_method" => "http.request.method",
+            "http_response_status_code" => "http.response.status_code",
+            "http_route" => "http.route",
+            name => name,
+        };
+        text(name, value)
+    })
+    .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{message, points, said};
+    use super::OtlpEncoder;
     use crate::config::telemetry::Telemetry;
+    use crate::telemetry::metrics::{Distribution, Family, encode};
     use crate::telemetry::otel::environment::Environment;
-    use crate::telemetry::otel::resource::Resource;
+    use crate::telemetry::otel::resource::{Resource, text};
     use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 
-    const SCRAPE: &str = "# HELP a_seconds Time it took.
-# TYPE a_seconds histogram
-a_seconds_sum{r=\"x\"} 1.5
-a_seconds_count{r=\"x\"} 3
-a_seconds_bucket{le=\"0.5\",r=\"x\"} 2 # {trace_id=\"ab\"} 0.4 1.0
-a_seconds_bucket{le=\"+Inf\",r=\"x\"} 3
-# HELP b So many.
-# TYPE b counter
-b_total{q=\"a\\\"b,c=\\n\",empty=\"\"} 7
-# HELP c Now.
-# TYPE c gauge
-c 4
-# TYPE http_server_active_requests gauge
-http_server_active_requests 2
-# TYPE d info
-d_info{x=\"y\"} 1
-# EOF
-";
+    const FAMILIES: &[Family<()>] = &[
+        Family::histogram("a_seconds", "Time it took", |(), points| {
+            let value = Distribution::new(&[0.5], &[2, 1], 1_500_000);
+            points.histogram(&[("http_route", "x")], &value);
+        }),
+        Family::counter("b_total", "So many", |(), points| {
+            points.with(&[("q", "a\"b"), ("empty", "")], 7_u64);
+        }),
+        Family::gauge("c", "Now", |(), points| points.add(4_u64)),
+        Family::up_down("http_server_active_requests", "Now", |(), points| {
+            points.add(2_u64);
+        }),
+        Family::gauge("nothing", "Without points", |(), _| {}),
+    ];
 
     #[test]
-    fn a_scrape_becomes_a_message() {
+    fn families_become_a_message() {
+        let mut encoder = OtlpEncoder::new(1, 2);
+        encode(&mut encoder, FAMILIES, [([], &())]);
+        assert_eq!(encoder.points(), 4);
         let none = |_: &str| None;
         let service = Telemetry::default().service_name;
-        let resource = Resource::of(&service, &Environment::new(&none));
-        let message = message(SCRAPE, &resource, 1, 2);
-        assert_eq!(points(&message), 4);
+        let message = encoder.message(&Resource::of(&service, &Environment::new(&none)));
         let metrics = &message.resource_metrics[0].scope_metrics[0].metrics;
         let names: Vec<_> = metrics
             .iter()
@@ -293,10 +200,6 @@ d_info{x=\"y\"} 1
             .collect();
         let active = ("http.server.active_requests", "{request}");
         assert_eq!(names, [("a", "s"), ("b", "1"), ("c", "1"), active]);
-        let Some(Data::Sum(sum)) = &metrics[3].data else {
-            panic!("{metrics:?}");
-        };
-        assert!(!sum.is_monotonic && sum.data_points[0].start_time_unix_nano == 1);
         let Some(Data::Histogram(histogram)) = &metrics[0].data else {
             panic!("{metrics:?}");
         };
@@ -304,11 +207,15 @@ d_info{x=\"y\"} 1
         assert_eq!((point.count, point.sum), (3, Some(1.5)));
         assert_eq!(point.bucket_counts, [2, 1]);
         assert_eq!(point.explicit_bounds, [0.5]);
+        assert_eq!(point.attributes, [text("http.route", "x")]);
         let Some(Data::Sum(sum)) = &metrics[1].data else {
             panic!("{metrics:?}");
         };
-        let labels = &sum.data_points[0].attributes;
-        assert_eq!(labels.len(), 1);
-        assert_eq!(said(&labels[0]).as_deref(), Some("a\"b,c=\n"));
+        assert!(sum.is_monotonic && sum.data_points[0].start_time_unix_nano == 1);
+        assert_eq!(sum.data_points[0].attributes, [text("q", "a\"b")]);
+        let Some(Data::Sum(sum)) = &metrics[3].data else {
+            panic!("{metrics:?}");
+        };
+        assert!(!sum.is_monotonic && sum.data_points[0].time_unix_nano == 2);
     }
 }

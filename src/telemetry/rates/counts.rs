@@ -1,8 +1,7 @@
 //! Counts by bucket, of one second and of a window that moves in steps.
 
-use super::Measured;
-use crate::telemetry::histogram::{HTTP_BOUNDS_US, quantile};
-use crate::telemetry::series::Series;
+use crate::telemetry::metrics::histogram::{HTTP_BOUNDS_US, quantile};
+use crate::telemetry::metrics::series::Series;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -141,6 +140,14 @@ pub struct Reading {
     /// `None`: nothing was served.
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
+}
+
+/// Rates and quantiles of one second, and of the window.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Measured {
+    #[serde(flatten)]
+    pub now: Reading,
+    pub window: Reading,
 }
 
 /// The last second, and the steps of the window.

@@ -3,9 +3,9 @@
 
 use super::{Context, SpanId};
 use crate::telemetry::exchange::Exchange;
+use crate::telemetry::metrics::labels::METHODS;
 use crate::telemetry::otel::exporter::SPANS;
 use crate::telemetry::otel::protobuf::{bytes, fixed32, fixed64, head, message, number};
-use crate::telemetry::series::METHODS;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use prost::encoding::encoded_len_varint;

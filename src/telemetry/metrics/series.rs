@@ -6,20 +6,16 @@
 
 use super::exemplars::Exemplars;
 use super::histogram::HttpHistogram;
-use super::trace::TraceId;
+use super::labels::{CodeLabel, LabelId, MethodLabel};
 use crate::counts::Counts;
 use crate::reason::Reason;
-use http::Method;
+use crate::telemetry::trace::TraceId;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Most series one route may have; what comes after counts in the first one's `code="other"`.
 const SERIES_MAX: usize = 512;
-
-/// A label value made once (per process) and compared by number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct LabelId(pub u32);
 
 /// What tells two series of a route apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,80 +26,6 @@ pub struct Key {
     pub color: LabelId,
     pub method: MethodLabel,
     pub code: CodeLabel,
-}
-
-/// The methods of RFC 9110 and RFC 5789; anything else is `_OTHER`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct MethodLabel(u8);
-
-/// The methods that have a label of their own, behind the one for all others.
-pub const METHODS: [&str; 10] = [
-    "_OTHER", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
-];
-
-impl MethodLabel {
-    pub fn new(method: &Method) -> Self {
-        let name = method.as_str();
-        Self(METHODS.iter().position(|known| *known == name).unwrap_or(0) as u8)
-    }
-
-    pub fn name(self) -> &'static str {
-        METHODS
-            .get(usize::from(self.0))
-            .copied()
-            .unwrap_or("_OTHER")
-    }
-}
-
-/// A status code that IANA lists (and 499), or the class of one that it does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CodeLabel(u16);
-
-impl CodeLabel {
-    /// The code of a series that could not be made.
-    const OTHER: Self = Self(0);
-
-    pub fn new(status: u16) -> Self {
-        match status {
-            100..=103
-            | 200..=208
-            | 226
-            | 300..=308
-            | 400..=417
-            | 421..=426
-            | 428
-            | 429
-            | 431
-            | 451
-            | 499
-            | 500..=508
-            | 510
-            | 511 => Self(status),
-            _ => Self(status / 100),
-        }
-    }
-
-    /// 1 to 5; 0 for a series that could not be made.
-    pub const fn class(self) -> u16 {
-        match self.0 {
-            class @ 0..=9 => class,
-            code => code / 100,
-        }
-    }
-
-    /// Whether it is a server error.
-    pub fn is_failure(self) -> bool {
-        self.0 == 5 || self.0 >= 500
-    }
-
-    pub fn write(self, out: &mut String) {
-        use std::fmt::Write;
-        let _ = match self.0 {
-            0 => write!(out, "other"),
-            class @ 1..=9 => write!(out, "{class}xx"),
-            code => write!(out, "{code}"),
-        };
-    }
 }
 
 /// How long requests or tries took; traced ones are examples.
@@ -133,7 +55,7 @@ impl Durations {
         self.all.conventional()
     }
 
-    /// If there are some.
+    /// Returns the exemplars; `None`: nothing was traced.
     pub fn exemplars(&self) -> Option<&Exemplars> {
         self.exemplars.get().map(AsRef::as_ref)
     }
@@ -158,9 +80,12 @@ impl Series {
             next: OnceLock::new(),
         }
     }
-}
 
-impl Series {
+    /// Returns how many requests it has counted.
+    pub fn count(&self) -> u64 {
+        self.duration.read().0.iter().sum()
+    }
+
     /// Counts an answer of gRPC by the status in it.
     pub fn said_grpc(&self, status: u8) {
         let counts = self.grpc.get_or_init(Box::default);

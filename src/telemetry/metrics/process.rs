@@ -1,5 +1,6 @@
 //! `process_*`: what the kernel says of this process.
 
+use super::family::Family;
 use crate::config::Config;
 use std::fs;
 
@@ -33,6 +34,43 @@ pub struct Process {
 }
 
 impl Process {
+    /// Its families.
+    pub const METRICS: &[Family<Self>] = &[
+        Family::gauge(
+            "process_resident_memory_bytes",
+            "Resident memory",
+            |process, points| points.maybe(process.resident_bytes),
+        ),
+        Family::gauge(
+            "process_virtual_memory_bytes",
+            "Virtual memory",
+            |process, points| points.maybe(process.virtual_bytes),
+        ),
+        Family::gauge(
+            "process_open_fds",
+            "Open file descriptors",
+            |process, points| points.maybe(process.open_fds),
+        ),
+        Family::gauge(
+            "process_max_fds",
+            "Limit of open file descriptors",
+            |process, points| points.maybe(process.max_fds),
+        ),
+        Family::gauge("process_threads", "Threads", |process, points| {
+            points.maybe(process.threads);
+        }),
+        Family::gauge(
+            "process_start_time_seconds",
+            "Start time since the epoch",
+            |process, points| points.maybe(process.start_time_seconds),
+        ),
+        Family::counter(
+            "process_cpu_seconds_total",
+            "CPU time, user and system",
+            |process, points| points.maybe(process.cpu_seconds),
+        ),
+    ];
+
     pub fn read() -> Self {
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         // The command may hold spaces and parentheses; fields are counted after its last ')'.
