@@ -153,6 +153,10 @@ pub trait Downstream: Send {
     /// The connection ends after this answer (HTTP/1); no meaning for a protocol with streams.
     fn close_after(&mut self);
 
+    /// The rest of the request will be read to its end behind the answer, however much it is, so that
+    /// the connection need not end for it (HTTP/1). Said before the head of the answer.
+    fn reads_rest(&mut self);
+
     /// Returns a number that grows whenever the client takes something.
     fn taken(&self) -> u64;
 
@@ -195,6 +199,10 @@ pub trait Upstream: Send {
 
     /// Returns a number that grows whenever the upstream takes something.
     fn taken(&self) -> u64;
+
+    /// Whether nothing that the upstream has said so far speaks against its reading the rest of the
+    /// request behind a whole answer.
+    fn reads_on(&self) -> bool;
 
     /// Ready once the upstream reads no more of the request. Asked for behind the end of an answer
     /// that came early: the rest of the request goes on for as long as this is pending.

@@ -210,6 +210,10 @@ fn answer_head<D: Downstream>(
     mut length: Length,
     pump: &mut Pump<'_, D>,
 ) -> Result<ResponseFilters, Failure> {
+    let goes_on = !pump.upload.is_sent() && pump.wants_rest(head.status);
+    if goes_on && pump.upstream.reads_on() {
+        pump.downstream.reads_rest();
+    }
     let context = &mut *pump.context;
     mirroring::answered(&head, context);
     response_headers::clean(&mut head, context);

@@ -11,7 +11,7 @@ use super::upstream::UpstreamStream;
 use crate::edge::filters::grpc::Bridge;
 use crate::edge::message::{Downstream, Frame, Length, Upstream};
 use bytes::Bytes;
-use http::{HeaderMap, response};
+use http::{HeaderMap, StatusCode, response};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
@@ -140,7 +140,11 @@ impl<D: Downstream> Pump<'_, D> {
         if answered && (tunnel || sent || !self.may_go_on(cx)) {
             return Poll::Ready(Ok(()));
         }
-        if uploading != Uploading::Client {
+        if answered {
+            // The limits of the whole and of a try end with the answer. What a client has sent before
+            // it closed goes up.
+            self.clock.until = None;
+        } else if uploading != Uploading::Client {
             self.poll_gone(cx)?;
         }
         let stalled = flushing.is_pending() || self.downloading == Downloading::Client;
@@ -153,14 +157,18 @@ impl<D: Downstream> Pump<'_, D> {
         self.poll_late(cx).map(Err)
     }
 
-    /// Whether the rest of the request goes on behind the whole answer. An answer of another class
-    /// than success has refused the request, or sends its client elsewhere: the rest is of no use.
+    /// Whether an answer of this status wants the rest of the request. One of another class than
+    /// success has refused the request, or sends its client elsewhere: the rest is of no use. The
+    /// status of a call of gRPC ends it, in both directions.
+    pub fn wants_rest(&self, status: StatusCode) -> bool {
+        status.is_success() && self.context.call.is_none()
+    }
+
+    /// Whether the rest of the request goes on behind the whole answer.
     fn may_go_on(&mut self, cx: &mut Context<'_>) -> bool {
-        let answer = self.context.answer.as_ref();
-        let succeeds = answer.is_some_and(|answer| answer.status.is_success());
-        // The status of a call of gRPC ends it, in both directions.
-        let is_call = self.context.call.is_some();
-        succeeds && !is_call && self.upstream.poll_refuses(cx).is_pending()
+        let status = self.context.answer.as_ref().map(|answer| answer.status);
+        let wanted = status.is_some_and(|status| self.wants_rest(status));
+        wanted && self.upstream.poll_refuses(cx).is_pending()
     }
 
     /// Passes on more of the request's body beside an answer. One that goes on does not need the

@@ -272,6 +272,10 @@ impl Upstream for UpstreamStream {
         each!(self, upstream => upstream.taken())
     }
 
+    fn reads_on(&self) -> bool {
+        each!(self, upstream => upstream.reads_on())
+    }
+
     fn poll_refuses(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         each!(self, upstream => upstream.poll_refuses(cx))
     }

@@ -7,7 +7,8 @@ use super::wire::Wire;
 use super::{case, gateway, play};
 use crate::h2::{DATA, END_STREAM, HEADERS};
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
 /// An upstream that answers each head at once with this answer, reads on, and notes what comes.
 fn reads_on(http: &'static str, answer: &'static str) -> (SocketAddr, Notes<String>) {
@@ -20,6 +21,9 @@ fn reads_on(http: &'static str, answer: &'static str) -> (SocketAddr, Notes<Stri
         let mut ahead = Vec::new();
         while let Some(head) = read_head(&mut stream, &mut ahead) {
             let _ = stream.write_all(answer.as_bytes());
+            if head.contains("/slow") {
+                std::thread::sleep(Duration::from_millis(700));
+            }
             let chunked = value(&head, "transfer-encoding").is_some();
             let length: usize = match value(&head, "content-length") {
                 Some(length) => length.parse().unwrap(),
@@ -110,7 +114,10 @@ fn reads_the_rest(http: &'static str, early: (&'static str, u16, &str), length: 
         format!("POST /one HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n").as_bytes(),
     );
     one.send(&half);
-    assert_eq!(one.answer(false).status, early.1);
+    let answer = one.answer(false);
+    // Clients that are told to close stop sending.
+    let said = (answer.status, answer.header("connection"));
+    assert_eq!(said, (early.1, Some("keep-alive")));
     one.send(&rest);
 
     let mut chunked = gateway.connect();
@@ -169,4 +176,69 @@ fn a_rest_that_does_not_come_is_logged() {
         let said = (line["status"].as_u64(), line["reason"].as_str());
         assert_eq!(said, (Some(200), Some("request_timeout")));
     }
+}
+
+/// A client that has sent everything, and has its whole answer, may go: the upstream gets the body.
+#[test]
+fn what_a_client_has_sent_arrives_though_it_leaves() {
+    const LENGTH: usize = 2 << 20;
+    let cases = [false, true].map(|half| {
+        case(format!("half-closes: {half}"), move || {
+            let (upstream, notes) = reads_on("h1", EARLY_ANSWERS[0].0);
+            let mut gateway = gateway(upstream, "h1", "");
+            let mut one = TcpStream::connect(gateway.address("web")).unwrap();
+            let head =
+                format!("POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: {LENGTH}\r\n\r\n");
+            one.write_all(head.as_bytes()).unwrap();
+            one.write_all(&vec![b'x'; LENGTH]).unwrap();
+            let mut ahead = Vec::new();
+            assert!(
+                read_head(&mut one, &mut ahead)
+                    .unwrap()
+                    .starts_with("HTTP/1.1 200")
+            );
+            while ahead.len() < 5 {
+                read_more(&mut one, &mut ahead).unwrap();
+            }
+            match half {
+                true => one.shutdown(Shutdown::Write).unwrap(),
+                false => drop(one),
+            }
+            gateway.wait_for("the body", |_| !notes.lock().unwrap().is_empty());
+            assert_eq!(*notes.lock().unwrap(), [LENGTH.to_string()]);
+        })
+    });
+    play(cases.into());
+}
+
+/// The limit of the whole ends with the answer.
+#[test]
+fn the_limit_of_a_request_ends_with_its_answer() {
+    let (upstream, notes) = reads_on("h1", EARLY_ANSWERS[1].0);
+    let mut gateway = gateway(upstream, "h1", "timeouts = { request = \"300ms\" }");
+    let mut one = gateway.connect();
+    one.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
+    assert_eq!(one.answer(false).status, 202);
+    for _ in 0..10 {
+        std::thread::sleep(Duration::from_millis(60));
+        one.send(b"x");
+    }
+    gateway.wait_for("the body", |_| !notes.lock().unwrap().is_empty());
+    assert_eq!(*notes.lock().unwrap(), ["10"]);
+    let line = gateway.logged(|line| line["path"] == "/");
+    assert_eq!(line["reason"].as_str(), None, "{line}");
+}
+
+/// An upstream that says that it will close may read this request to its end all the same.
+#[test]
+fn an_upstream_that_will_close_gets_the_rest_until_it_does() {
+    let answer = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nearly";
+    let (upstream, notes) = reads_on("h1", answer);
+    let mut gateway = gateway(upstream, "h1", "");
+    let mut one = gateway.connect();
+    one.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nxxxxx");
+    assert_eq!(one.answer(false).status, 200);
+    one.send(b"yyyyy");
+    gateway.wait_for("the body", |_| !notes.lock().unwrap().is_empty());
+    assert_eq!(*notes.lock().unwrap(), ["10"]);
 }

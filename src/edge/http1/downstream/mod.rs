@@ -35,6 +35,8 @@ pub struct Http1Client {
     answer: Answer,
     /// Whether another request may follow the one in progress.
     keeps: bool,
+    /// The body of the request in progress will be read to its end behind the answer.
+    reads_rest: bool,
     /// The connection cannot be used any more.
     broken: bool,
     /// Set once the connection has become a WebSocket.
@@ -53,6 +55,7 @@ impl Http1Client {
             output: Output::default(),
             answer: Answer::new(Version::HTTP_11, false),
             keeps: true,
+            reads_rest: false,
             broken: false,
             goodbye: None,
             timer: Timer::default(),
@@ -113,7 +116,7 @@ impl Http1Client {
         self.input.begin(head.body, wishes.expects);
         let to_head = request.head.method == Method::HEAD;
         self.answer = Answer::new(request.head.version, to_head);
-        (self.keeps, self.broken) = (wishes.keeps, false);
+        (self.keeps, self.broken, self.reads_rest) = (wishes.keeps, false, false);
         Ok(request)
     }
 
@@ -121,7 +124,8 @@ impl Http1Client {
     fn may_keep(&self) -> bool {
         // A request that has arrived already is answered, though the listener drains.
         let follows = self.input.is_read() && !self.input.ahead.is_empty();
-        self.keeps && self.input.is_drainable() && (follows || !self.info.closes())
+        let ends = self.reads_rest || self.input.is_drainable();
+        self.keeps && ends && (follows || !self.info.closes())
     }
 
     fn check(&self) -> Result<(), ClientError> {
@@ -279,6 +283,10 @@ impl Downstream for Http1Client {
 
     fn close_after(&mut self) {
         self.keeps = false;
+    }
+
+    fn reads_rest(&mut self) {
+        self.reads_rest = true;
     }
 
     fn taken(&self) -> u64 {

@@ -172,12 +172,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Upstream for Http1Upstream<S> {
         self.output.written()
     }
 
+    fn reads_on(&self) -> bool {
+        self.keeps && self.sending != Sending::Discarded
+    }
+
     fn poll_refuses(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // One that says that it closes reads no more (RFC 9112, section 9.6).
-        if !self.keeps || self.sending == Sending::Discarded {
+        if self.sending == Sending::Discarded {
             return Poll::Ready(());
         }
-        // Its end, or bytes that belong to no answer.
+        // Its end, or bytes that belong to no answer. One that only says that it will close takes no
+        // further request (RFC 9112, section 9.6); this one it may read until it does.
         self.poll_fill(cx).map(drop)
     }
 

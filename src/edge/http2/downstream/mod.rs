@@ -200,6 +200,8 @@ impl Downstream for Http2Stream {
 
     fn close_after(&mut self) {}
 
+    fn reads_rest(&mut self) {}
+
     fn taken(&self) -> u64 {
         self.answer.taken()
     }

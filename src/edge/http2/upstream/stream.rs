@@ -217,6 +217,12 @@ impl Upstream for Http2Upstream {
         self.upload.as_ref().map_or(0, Upload::taken)
     }
 
+    fn reads_on(&self) -> bool {
+        self.upload
+            .as_ref()
+            .is_some_and(|upload| !upload.is_stopped())
+    }
+
     fn poll_refuses(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.upload {
             Some(upload) => upload.poll_stopped(cx),
