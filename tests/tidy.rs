@@ -27,15 +27,15 @@ const LAYERS: &[(&str, usize)] = &[
     ("replay", 3),
     ("upstream", 4),
     ("discovery", 5),
-    ("snapshot", 5),
-    ("edge", 6),
-    ("live", 6),
+    ("snapshot", 6),
+    ("edge", 7),
+    ("live", 7),
     ("question", 3),
-    ("server", 7),
-    ("admin", 8),
-    ("demo", 8),
-    ("cli", 9),
-    ("fuzz", 9),
+    ("server", 8),
+    ("admin", 9),
+    ("demo", 9),
+    ("cli", 10),
+    ("fuzz", 10),
 ];
 
 /// The parts of `edge` from the bottom up; those of one layer may not use each other, but for the

@@ -146,6 +146,7 @@ impl Policed {
             metrics: Arc::default(),
             folder: None,
             overload: Arc::default(),
+            discovery: Arc::default(),
         };
         let table = Table::build(&config).unwrap();
         let built = Snapshot::build(config, table, materials, None, 1, &surroundings);

@@ -64,9 +64,7 @@ fn views() -> Router<Admin> {
         )
         .route(
             "/v1/services",
-            get(async |State(a): State<Admin>| {
-                Json(view::services(&a.live.current.load(), &a.live.discovery))
-            }),
+            get(async |State(a): State<Admin>| Json(view::services(&a.live.current.load()))),
         )
         .route(
             "/v1/colors",

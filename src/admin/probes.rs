@@ -28,7 +28,8 @@ const DISCOVERY_WAIT: Duration = Duration::from_secs(5);
 /// once or been waited for, nothing drains. A sick upstream does not make the edge unready.
 async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
     let draining = admin.is_draining();
-    let waits = admin.started.elapsed() < DISCOVERY_WAIT && admin.live.discovery.waits();
+    let waits =
+        admin.started.elapsed() < DISCOVERY_WAIT && admin.live.current.load().discovery.waits();
     let status = if draining || waits {
         StatusCode::SERVICE_UNAVAILABLE
     } else {
@@ -53,7 +54,7 @@ async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respon
          ✓ listeners: {listeners} bound\n\
          {mark} draining: {draining}\n"
     );
-    for feed in admin.live.discovery.feeds() {
+    for feed in snapshot.discovery.feeds() {
         text.push_str(&endpoints(&feed));
     }
     for authority in snapshot.authorities.values() {

@@ -5,7 +5,6 @@ use super::auth::Role;
 use super::troubles::{cause, since};
 use super::{findings, troubles};
 use crate::config::{Config, Name, Place};
-use crate::discovery::Discovery;
 use crate::live::Source;
 use crate::policy::auth::Authority;
 use crate::policy::in_flight::Cap;
@@ -103,8 +102,8 @@ fn target(route: &crate::config::route::Route) -> String {
     }
 }
 
-pub fn services(snapshot: &Snapshot, discovery: &Discovery) -> Value {
-    let ages = discovery.ages();
+pub fn services(snapshot: &Snapshot) -> Value {
+    let ages = snapshot.discovery.ages();
     let endpoint = |endpoint: &crate::upstream::Endpoint| {
         let troubles = endpoint.state.troubles();
         json!({

@@ -24,8 +24,14 @@ pub struct Latest {
     pub entries: Vec<Entry>,
     /// When it last said so.
     pub at: Instant,
-    /// The same for people and metrics.
-    pub on: SystemTime,
+    on: SystemTime,
+}
+
+impl Latest {
+    /// The same time, for people and metrics.
+    pub const fn on(&self) -> SystemTime {
+        self.on
+    }
 }
 
 /// A source, and what it has said.

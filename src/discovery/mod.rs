@@ -11,6 +11,7 @@ mod feed;
 mod file;
 mod follower;
 mod hold;
+mod metrics;
 mod registry;
 mod source;
 mod srv;

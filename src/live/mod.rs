@@ -22,7 +22,6 @@ pub use verdict::{Outcome, Rejected, Verdict};
 
 use crate::config::source::{self as texts, load_sources};
 use crate::config::{Config, Loaded, Name, Values, diff, environment, load_posted};
-use crate::discovery::Discovery;
 use crate::memory::apart;
 use crate::snapshot::{Current, Snapshot, Surroundings};
 use crate::state::Folder;
@@ -95,7 +94,6 @@ pub struct Live {
     pub current: Current,
     pub metrics: Arc<Metrics>,
     pub rollouts: Arc<Rollouts>,
-    pub discovery: Arc<Discovery>,
     surroundings: Surroundings,
     source: Source,
     doors: OnceLock<Box<dyn Doors>>,
@@ -138,6 +136,7 @@ impl Live {
             metrics: metrics.clone(),
             folder: folder.cloned(),
             overload: Arc::default(),
+            discovery: Arc::default(),
         };
         surroundings.overload.watch();
         let config = Arc::new(config);
@@ -149,9 +148,10 @@ impl Live {
                 return Err(Box::new(loaded));
             }
         };
-        let discovery = Arc::new(Discovery::default());
-        let followed = discovery.prepare(&snapshot.config, &snapshot.services);
-        discovery.follow(followed);
+        let followed = snapshot
+            .discovery
+            .prepare(&snapshot.config, &snapshot.services);
+        snapshot.discovery.follow(followed);
         let rollouts = Rollouts::open(folder);
         rollouts.settle(&snapshot);
         snapshot.start_plugins();
@@ -174,7 +174,6 @@ impl Live {
             current,
             metrics,
             rollouts,
-            discovery,
             surroundings,
             source,
             doors: OnceLock::new(),
@@ -380,12 +379,14 @@ impl Live {
                 return self.refuse(&loaded, trigger);
             }
         };
-        let followed = self.discovery.prepare(&snapshot.config, &snapshot.services);
+        let followed = snapshot
+            .discovery
+            .prepare(&snapshot.config, &snapshot.services);
         let changes = diff(&state.loaded.values, &loaded.values);
         self.rollouts.settle(&snapshot);
         snapshot.start_plugins();
         self.current.store(Arc::new(snapshot));
-        self.discovery.follow(followed);
+        self.surroundings.discovery.follow(followed);
         if let Some(follow) = doors {
             follow();
         }

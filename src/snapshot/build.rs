@@ -9,6 +9,7 @@ use super::watched::watched;
 use super::{Color, ListenerSettings, MirrorTarget, Route, Snapshot, Target};
 use crate::config::jwt::TokenPlace;
 use crate::config::{Config, Name};
+use crate::discovery::Discovery;
 use crate::policy::limit::Limiter;
 use crate::policy::overload::Overload;
 use crate::policy::{Materials, auth};
@@ -46,6 +47,7 @@ pub struct Surroundings {
     /// Where state is kept over restarts; `None`: nowhere.
     pub folder: Option<Folder>,
     pub overload: Arc<Overload>,
+    pub discovery: Arc<Discovery>,
 }
 
 impl BuildError {
@@ -115,6 +117,7 @@ impl Snapshot {
             limiters,
             plugins,
             overload: surroundings.overload.clone(),
+            discovery: surroundings.discovery.clone(),
             stale,
             rollouts: rollouts(&config, previous),
             table,

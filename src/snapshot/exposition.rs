@@ -4,6 +4,7 @@ use super::listener::ListenerSettings;
 use super::plugins::PluginSeries;
 use super::{Snapshot, rollout_series};
 use crate::config::Name;
+use crate::discovery::Feed;
 use crate::policy::Stale;
 use crate::policy::adaptive::Adaptive;
 use crate::policy::auth::Authority;
@@ -34,6 +35,11 @@ impl Snapshot {
         let routes = routes.map(|route| (route.name.as_ref(), route.series.as_ref()));
         routes::encode(encoder, metrics, routes);
         self.scrape_services(encoder);
+        let feeds = self.discovery.feeds();
+        let feeds = feeds
+            .iter()
+            .map(|feed| ([("source", feed.name().as_ref())], feed.as_ref()));
+        encode(encoder, Feed::METRICS, feeds);
         let listeners = named("listener", self.listeners.iter());
         encode(encoder, ListenerSettings::METRICS, listeners);
         self.scrape_policies(encoder);

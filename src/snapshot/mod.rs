@@ -25,6 +25,7 @@ pub use watched::{Ended, Watched, grpc_fails};
 
 use crate::config::units::Percent;
 use crate::config::{Config, Name};
+use crate::discovery::Discovery;
 use crate::policy::auth::{Authorities, Authority};
 use crate::policy::limit::Limiter;
 use crate::policy::overload::Overload;
@@ -72,6 +73,7 @@ pub struct Snapshot {
     /// Headers that carry credentials of the gateway's own, and never go up.
     pub secret_headers: Vec<HeaderName>,
     pub overload: Arc<Overload>,
+    pub discovery: Arc<Discovery>,
     /// What cannot be read anew.
     pub stale: Vec<Stale>,
     /// Counters of rollouts.

@@ -5,6 +5,7 @@ use super::{EndpointState, Version};
 use crate::counts::Counts;
 use crate::telemetry::metrics::histogram::HTTP_BOUNDS;
 use crate::telemetry::metrics::{Distribution, Family, Number, Points};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What is counted of a service.
@@ -93,6 +94,11 @@ impl Version {
             },
         ),
         Family::gauge(
+            "tyrian_discovery_endpoints",
+            "Endpoints of the version that a source names",
+            Version::by_source,
+        ),
+        Family::gauge(
             "tyrian_endpoint_healthy",
             "Whether the endpoint may be tried",
             |version, points| version.by_endpoint(points, EndpointState::available),
@@ -116,6 +122,17 @@ impl Version {
             },
         ),
     ];
+
+    /// Counts its endpoints by the source that names them.
+    fn by_source(&self, points: &mut Points<'_>) {
+        let set = self.set();
+        let sources = set.endpoints().iter();
+        let mut counts = BTreeMap::<&str, u64>::new();
+        for source in sources.filter_map(|endpoint| endpoint.member.source.as_deref()) {
+            *counts.entry(source).or_default() += 1;
+        }
+        points.each("source", counts);
+    }
 
     fn by_endpoint<V: Number>(&self, points: &mut Points<'_>, of: fn(&EndpointState) -> V) {
         let set = self.set();

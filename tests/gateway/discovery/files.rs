@@ -49,6 +49,13 @@ fn a_file_is_followed_and_half_of_one_changes_nothing() {
     let targets = serde_json::json!([{ "targets": [second.address.to_string()] }]);
     std::fs::write(&file, targets.to_string()).unwrap();
     serves(&gateway, &["127.0.0.3"]);
+    let metrics = gateway.metrics();
+    for name in [
+        "tyrian_discovery_last_success_timestamp_seconds{source=\"file:",
+        "tyrian_discovery_endpoints{service=\"a\",version=\"v1\",source=\"file:",
+    ] {
+        assert!(metrics.contains(name), "{name} in {metrics}");
+    }
 }
 
 #[test]
