@@ -135,11 +135,11 @@ fn the_whole_contract_is_obeyed() {
 
 #[test]
 fn every_shipped_configuration_works_and_its_tests_hold() {
-    let mut files: Vec<PathBuf> =
-        glob::glob(root().join("config/examples/*.toml").to_str().unwrap())
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
+    let mut files = Vec::new();
+    for pattern in ["config/examples/*.toml", "config/examples/start/*.toml"] {
+        let found = glob::glob(root().join(pattern).to_str().unwrap());
+        files.extend(found.unwrap().map(Result::unwrap));
+    }
     files.push(root().join("config/tyrian.toml"));
     files.push(root().join("config/examples/multi-file/main.toml"));
     // Files that an example names and only a deployment has.
