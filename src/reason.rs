@@ -1,7 +1,9 @@
 //! Why a request was refused: the closed vocabulary of answers, logs and metrics.
 
+mod reference;
 mod rows;
 
+pub use reference::page as reference_page;
 pub use rows::Reason;
 
 use std::ops::Deref;
@@ -129,18 +131,20 @@ impl Reason {
     /// Returns what the reason means and what helps, as `tyrian explain REASON` prints it.
     pub fn explanation(self) -> String {
         let Row {
-            name,
-            status,
-            means,
-            look,
-            ..
+            name, means, look, ..
         } = self.row();
-        let status = match self {
+        let status = self.status_in_words();
+        format!("{name}: {status}\n\n{means}\n\n{look}\n")
+    }
+
+    /// Returns the status, and what is special about it.
+    fn status_in_words(self) -> String {
+        let status = self.status();
+        match self {
             Self::ClientClosed => format!("{status} in the log, no answer"),
             Self::AuthDenied | Self::Plugin => format!("{status}, or its own status"),
             _ => status.to_string(),
-        };
-        format!("{name}: {status}\n\n{means}\n\n{look}\n")
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use tyrian::config::diagnostic::Severity;
 use tyrian::config::format::format;
-use tyrian::config::{Loaded, codes, load, load_text, reference};
+use tyrian::config::{Loaded, codes, load, load_text};
 use tyrian::live::checked;
 
 fn root() -> PathBuf {
@@ -200,7 +200,7 @@ fn the_schema_is_as_committed() {
 
 #[test]
 fn the_reference_is_as_committed() {
-    for (name, text) in reference::pages() {
+    for (name, text) in tyrian::cli::reference_pages() {
         as_committed(&root().join("docs/reference").join(name), &text);
     }
 }

@@ -42,7 +42,9 @@ mod top;
 mod upgrade;
 
 use crate::config::hidden::beyond_ascii;
+use crate::config::reference;
 use clap::{CommandFactory, Parser, Subcommand};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -175,6 +177,17 @@ pub fn main() -> ExitCode {
         Verb::Version(args) => pages::version(&args),
     };
     exit.into()
+}
+
+/// Returns the pages of the reference that are generated: file name to Markdown.
+pub fn reference_pages() -> BTreeMap<String, String> {
+    let mut all = reference::pages();
+    let reasons = crate::reason::reference_page();
+    let verbs = pages::reference(Cli::command());
+    for (name, text) in [("reasons.md", reasons), ("cli.md", verbs)] {
+        all.insert(name.to_owned(), format!("{}{text}", reference::NOTE));
+    }
+    all
 }
 
 /// Prints to standard output; a reader that has gone is no error.

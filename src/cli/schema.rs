@@ -1,7 +1,6 @@
 //! `tyrian schema`
 
 use super::{Exit, print_json};
-use crate::config::reference;
 use std::path::PathBuf;
 
 /// Print the JSON Schema (draft-07) of the configuration, for editors.
@@ -20,7 +19,7 @@ pub fn run(args: &Args) -> Exit {
         print_json(&crate::plugin::schema());
         return Exit::Ok;
     };
-    for (name, text) in reference::pages() {
+    for (name, text) in super::reference_pages() {
         if let Err(error) = std::fs::write(directory.join(&name), text) {
             eprintln!("error: cannot write {name}: {error}");
             return Exit::Failed;

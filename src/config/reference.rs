@@ -5,8 +5,9 @@ use super::{codes, root};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-const NOTE: &str =
-    "<!-- Made by `tyrian config schema --reference docs/reference`; do not edit. -->\n";
+/// The first line of each page.
+pub const NOTE: &str =
+    "<!-- Made by `tyrian schema --reference docs/reference`; do not edit. -->\n";
 
 /// What holds for values of every section.
 const VALUES: &str = "
@@ -44,6 +45,18 @@ The patterns of `include` know `*`, `?`, `[…]` and `**`; one pattern looks at 
 50,000 names.
 ";
 
+/// The pages besides those of sections.
+const OTHERS: &str = "
+## Other pages
+
+| page | what it lists |
+| --- | --- |
+| [Error codes](codes.md) | what `tyrian check` finds |
+| [Reasons](reasons.md) | why a request is refused |
+| [Metrics](metrics.md) | what `/metrics` counts |
+| [Command line](cli.md) | every verb and option |
+";
+
 /// File name to text.
 pub fn pages() -> BTreeMap<String, String> {
     let mut pages = BTreeMap::new();
@@ -55,7 +68,7 @@ pub fn pages() -> BTreeMap<String, String> {
         pages.insert(format!("{}.md", key.name), page(key));
     }
     index.push_str(VALUES);
-    index.push_str("\nError codes: [codes.md](codes.md).\n");
+    index.push_str(OTHERS);
     pages.insert("README.md".to_owned(), index);
     pages.insert("codes.md".to_owned(), codes_page());
     pages
@@ -133,11 +146,12 @@ fn words(shape: &Shape) -> String {
 fn codes_page() -> String {
     let mut text = format!("{NOTE}# Error codes\n");
     for code in codes::ALL {
-        let _ = write!(
-            text,
-            "\n## {}: {}\n\n{}\n",
-            code.code, code.title, code.text
-        );
+        let _ = write!(text, "\n## {}: {}\n\n", code.code, code.title);
+        // Two lines that are held against each other stay two lines.
+        let _ = match code.text.split_once("\n\nWrong:") {
+            Some((about, pair)) => writeln!(text, "{about}\n\n```text\nWrong:{pair}\n```"),
+            None => writeln!(text, "{}", code.text),
+        };
     }
     text
 }

@@ -69,7 +69,8 @@ reasons! {
         proxy_status: MALFORMED,
         text: "the request is malformed",
         means: "The request is malformed: its head, host, path, or the framing of its body. \
-            Requests that parsers could read in two ways are refused (RFC 9112).",
+            Requests that parsers could read in two ways are refused (RFC 9112). An unknown \
+            transfer coding gets 501, an unknown version of HTTP 505.",
         look: "`detail` in the answer and in the log says what is malformed.",
     }
     BodyTooLarge {
@@ -232,7 +233,7 @@ reasons! {
         proxy_status: DENIED,
         text: "a plugin has answered",
         means: "A plugin of the route has answered the request.",
-        look: "`detail` in the log names the plugin; docs/plugins.md says what each one refuses.",
+        look: "`detail` in the log names the plugin; docs/guides/plugins.md says what each one refuses.",
     }
     RateLimited {
         name: "rate_limited", status: 429, grpc: grpc::RESOURCE_EXHAUSTED, fault: Client,
