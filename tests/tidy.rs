@@ -300,13 +300,13 @@ fn the_core_is_seen_without_an_import() {
 #[test]
 fn every_dependency_has_a_reason() {
     let manifest = std::fs::read_to_string("Cargo.toml").unwrap();
-    let document = std::fs::read_to_string("docs/dependencies.md").unwrap();
+    let document = std::fs::read_to_string("docs/how/dependencies.md").unwrap();
     let table: toml_edit::DocumentMut = manifest.parse().unwrap();
     for section in ["dependencies", "dev-dependencies"] {
         for (name, _) in table[section].as_table().unwrap() {
             assert!(
                 document.contains(&format!("\n| {name} | ")),
-                "{name} is not in docs/dependencies.md"
+                "{name} is not in docs/how/dependencies.md"
             );
         }
     }

@@ -194,7 +194,7 @@ table! {
         /// Networks whose forwarded headers, request ids and carried colors are believed.
         "trust" => trust: Vec<IpNet> = (Vec::new()) "[]",
         /// Fields of proxies, such as `x-real-ip`, that clients outside `trust` may send all the
-        /// same. All others of them are taken off; `docs/security.md` lists them.
+        /// same. All others of them are taken off; `docs/operations/security.md` lists them.
         "keep" => keep: Vec<HeaderName> = (Vec::new()) "[]" within MayBeKept,
         /// Networks that may connect; others are closed as they come.
         "allow" => allow: Vec<IpNet> = (Vec::new()) "everybody",

@@ -176,7 +176,10 @@ impl Rule<HeaderName> for MayBeKept {
             () => return true,
         };
         let diagnostic = Diagnostic::error("TY0304", message).at(&node.spot(), "not needed here");
-        cx.report(diagnostic.help("docs/security.md lists the fields that clients may not send"));
+        cx.report(
+            diagnostic
+                .help("docs/operations/security.md lists the fields that clients may not send"),
+        );
         false
     }
 }
@@ -201,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_documentation_lists_the_same_names() {
-        let text = include_str!("../../docs/security.md").to_ascii_lowercase();
+        let text = include_str!("../../docs/operations/security.md").to_ascii_lowercase();
         let section = text.split("## fields that a client may not send").nth(1);
         let section = section.and_then(|rest| rest.split("the gateway then sets").next());
         let quoted = section.unwrap().split('`').skip(1).step_by(2);

@@ -71,7 +71,7 @@ fn dashboards_and_alerts_name_metrics_that_exist() {
         }
     }
     assert!(known > 20, "{known}");
-    let documented = std::fs::read_to_string("docs/observability.md").unwrap();
+    let documented = std::fs::read_to_string("docs/reference/metrics.md").unwrap();
     for name in named(&documented) {
         let declared = format!("# TYPE {name} ");
         assert!(scrape.contains(&declared), "{name} is no metric:\n{scrape}");

@@ -130,5 +130,5 @@ impl Phases {
 
 /// The guide: what it shows is compiled and run.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/plugins.md")]
+#[doc = include_str!("../../../docs/guides/plugins.md")]
 pub struct Guide;

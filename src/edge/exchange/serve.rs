@@ -1,4 +1,4 @@
-//! The exchange: one request from its head to its log line, in the order of `docs/policies.md`.
+//! The exchange: one request from its head to its log line, in the order of `docs/how/policies.md`.
 
 use super::context::RequestContext;
 use super::direct_response::{self, OwnAnswer, to_options};

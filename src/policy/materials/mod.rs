@@ -3,7 +3,7 @@
 //!
 //! A file that cannot be used never replaces a good one. Where the live generation has read the
 //! same file before, what it held then goes on, and the verdict says so: a change elsewhere does
-//! not wait for it. docs/security.md has the table of what that means for each file.
+//! not wait for it. docs/operations/files.md has the table of what that means for each file.
 
 mod in_use;
 mod report;
