@@ -9,6 +9,7 @@ mod limits;
 mod memory;
 mod relay;
 mod retried;
+mod shared;
 mod slow;
 mod strict;
 mod stub;

@@ -27,17 +27,23 @@ use std::time::Duration;
 
 /// Streams at once on one connection, where the upstream allows as many.
 const STREAMS_MAX: usize = 100;
-/// Data that an upstream may send ahead on one stream, and on one connection.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Data that an upstream may send ahead on one stream. A client that takes nothing holds as much of
+/// the gateway's memory, so that a connection holds 12.5 MiB at most.
+const STREAM_WINDOW: u32 = 128 * 1024;
+/// Data that it may send ahead on one connection: what all streams may hold. With less, a few
+/// clients that take nothing would hold all of it, and no other stream of the connection could go
+/// on. The library gives room to stream and connection at once, so it cannot be given back earlier.
+/// Go's client has such a window too (1 GiB, with 4 MiB for a stream).
+const CONNECTION_WINDOW: u32 = STREAMS_MAX as u32 * STREAM_WINDOW;
 /// Largest head or trailers of an answer, as RFC 9113 counts it (section 6.5.2).
 const HEAD_MAX: u32 = 256 * 1024;
 /// Data of a request that one stream holds until it can be written.
 const SEND_BUFFER: usize = 64 * 1024;
 /// What small DATA frames that are not read yet may cost: each that has less than 256 bytes counts
 /// what it lacks. With frames of 32 bytes it suffices for the whole window of a connection, as
-/// where a client reads many small messages slowly; beyond it the library gives the connection up.
-const SMALL_FRAMES_MAX: usize = 32 << 20;
+/// where clients read many small messages slowly; beyond it the library gives the connection up,
+/// with all of its streams.
+const SMALL_FRAMES_MAX: usize = (CONNECTION_WINDOW as usize / 32) * (256 - 32);
 /// Streams reset by the gateway whose late frames are still dropped silently, and for how long.
 /// Late frames on a stream that is forgotten count as faults of the upstream.
 const RESETS_KEPT: usize = 1024;
