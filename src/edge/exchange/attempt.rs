@@ -2,6 +2,7 @@
 
 use super::clock::{Clock, Wait, flush, unless_gone};
 use super::context::{Answer, RequestContext};
+use super::deadline::{Deadline, Limit};
 use super::endpoint_selection::{choose, stale_key};
 use super::failure::Failure;
 use super::pump::{Downloading, Pump};
@@ -58,7 +59,9 @@ pub async fn run<D: Downstream>(
             Ok(())
         }
         Err(Failure::Late(late)) => {
-            upstream.suspect();
+            if late.is_upstreams_fault() {
+                upstream.suspect();
+            }
             Err(Failure::Late(late))
         }
         Err(Failure::Upstream(error)) => Err(match reused && error == UpstreamError::Closed {
@@ -75,8 +78,11 @@ fn clock(request: &Request, context: &RequestContext) -> Clock {
     let per_try = context
         .service()
         .and_then(|service| service.retry.per_try)
-        .map(|limit| Instant::now() + limit);
-    clock.until = [context.deadline, per_try].into_iter().flatten().min();
+        .map(|limit| Deadline {
+            at: Instant::now() + limit,
+            limit: Limit::Try,
+        });
+    clock.until = Deadline::earlier(context.deadlines.first(), per_try);
     clock.idle = context.route().map(|route| route.idle_timeout);
     if context.call == Some(Call::Grpc) || request.websocket {
         clock.lets_client_rest();
@@ -96,7 +102,7 @@ async fn connect<D: Downstream>(
     // Losing these to a connection that has just been closed costs another try, nothing else.
     let harmless = request.head.method.is_idempotent() && upload.is_empty();
     let connecting = shared.connections.connect(peer, !harmless, context);
-    let connecting = retry::within(context.deadline, connecting);
+    let connecting = retry::within(context.deadlines.first(), connecting);
     unless_gone(downstream, connecting).await?
 }
 
@@ -140,8 +146,8 @@ fn send_head(
     upload.restart();
     let mut head = request_headers::outgoing(&request.head, request.websocket, context);
     let mut length = request.body;
-    if let (Some(_), Some(deadline)) = (context.call, context.deadline) {
-        grpc::pass_deadline(&mut head.headers, deadline);
+    if let (Some(_), Some(deadline)) = (context.call, context.deadlines.first()) {
+        grpc::pass_deadline(&mut head.headers, deadline.at);
     }
     let bridge = bridge(&mut head, context);
     let resized = bridge.is_some() || context.hooks.resized;
@@ -198,7 +204,8 @@ async fn final_head<D: Downstream>(
             return Err(Failure::Status);
         }
         // A try's own limit ends with its head; of a stream, that of the whole exchange does too.
-        pump.clock.until = pump.context.deadline.filter(|_| !pump.context.endless);
+        let whole = pump.context.deadlines.first();
+        pump.clock.until = whole.filter(|_| !pump.context.endless);
         return Ok((head, length));
     }
 }

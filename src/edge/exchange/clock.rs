@@ -1,26 +1,12 @@
 //! How long an exchange may take: one deadline over all, one for each try, and limits of silence
 //! for both sides. All of them share the connection's timer.
 
+use super::deadline::{Awaited, Deadline, Late};
 use crate::edge::message::{ClientError, ClientLimits, Downstream};
 use crate::edge::transport::body_rate::BodyRate;
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-
-/// Which time is up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Late {
-    /// That of the whole exchange, or of one try.
-    Deadline,
-    /// The upstream was silent.
-    Upstream,
-    /// The client did not send its body.
-    Body,
-    /// The client sent its body too slowly.
-    BodyRate,
-    /// The client took nothing of the answer.
-    Client,
-}
 
 /// Since when something is waited for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,7 +31,7 @@ impl Wait {
 #[derive(Debug)]
 pub struct Clock {
     /// When the try, or once it has answered, the exchange must be over.
-    pub until: Option<Instant>,
+    pub until: Option<Deadline>,
     /// Longest silence of the upstream.
     pub idle: Option<Duration>,
     pub upstream: Wait,
@@ -88,22 +74,31 @@ impl Clock {
         if self.rate.is_too_slow() {
             return Poll::Ready(Late::BodyRate);
         }
+        let until = self.until.map(|until| {
+            let late = until.limit.passed(self.awaits(), self.body_limit.is_none());
+            (until.at, late)
+        });
         let ends = [
-            (self.until, Late::Deadline),
             (self.upstream.ends(self.idle), Late::Upstream),
             (self.body.ends(self.body_limit), Late::Body),
             (self.client.ends(Some(self.write_limit)), Late::Client),
         ];
         let ends = ends.into_iter().filter_map(|(at, late)| Some((at?, late)));
-        let Some((at, late)) = ends.min_by_key(|(at, _)| *at) else {
+        let Some((at, late)) = until.into_iter().chain(ends).min_by_key(|(at, _)| *at) else {
             return Poll::Pending;
         };
         ready!(downstream.timer().poll_passed(cx, at));
-        Poll::Ready(match late {
-            // It is the client that the exchange waits for.
-            Late::Deadline if self.body.0.is_some() => Late::Body,
-            late => late,
-        })
+        Poll::Ready(late)
+    }
+
+    /// What the exchange waits for. A client that has to take something comes first: nothing else
+    /// goes on until it has.
+    const fn awaits(&self) -> Awaited {
+        match (self.client.0, self.body.0) {
+            (Some(_), _) => Awaited::Client,
+            (None, Some(_)) => Awaited::Body,
+            (None, None) => Awaited::Upstream,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What one request carries through the exchange: facts and decisions.
 
 use super::byte_counts::BodyCounts;
+use super::deadline::Deadlines;
 use super::tries::{Attempt, Ended, RequestTrace};
 use crate::config::Name;
 use crate::edge::filters::grpc::{self, Call};
@@ -64,7 +65,7 @@ pub struct RequestContext {
     /// Why the request was not served, for the log.
     pub rejection: Option<Rejection>,
     /// When the whole exchange must be over.
-    pub deadline: Option<Instant>,
+    pub deadlines: Deadlines,
     pub body_counts: BodyCounts,
     /// The answer is a stream without an end of its own: only silence ends it.
     pub endless: bool,
@@ -154,7 +155,7 @@ impl RequestContext {
             mirroring: Mirroring::default(),
             hooks: Hooks::default(),
             rejection: None,
-            deadline: None,
+            deadlines: Deadlines::default(),
             body_counts: BodyCounts::default(),
             endless: false,
             answer: None,
@@ -215,11 +216,6 @@ impl RequestContext {
 
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.active.0
-    }
-
-    /// Whether no time is left for the whole of the exchange.
-    pub fn is_over(&self, now: Instant) -> bool {
-        self.deadline.is_some_and(|deadline| deadline <= now)
     }
 
     /// Notes the head of the upstream's answer.

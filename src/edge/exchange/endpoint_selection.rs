@@ -5,7 +5,7 @@ use super::admission;
 use super::context::RequestContext;
 use super::tries::Attempt;
 use crate::config::limit::KeyPart;
-use crate::edge::filters::{grpc, stale_response};
+use crate::edge::filters::stale_response;
 use crate::edge::rejection::Rejection;
 use crate::policy::last_good;
 use crate::policy::limit;
@@ -26,9 +26,8 @@ use std::time::{Duration, Instant};
 /// When no endpoint is left to try.
 pub fn choose(head: &Parts, context: &mut RequestContext) -> Result<Arc<EndpointState>, Rejection> {
     let now = Instant::now();
-    if context.is_over(now) {
-        let what = "the request took too long";
-        return Err(Rejection::new(Reason::UpstreamTimeout, what));
+    if let Some(late) = context.deadlines.passed(now) {
+        return Err(late.into());
     }
     let hash = hash(&head.headers, context);
     loop {
@@ -200,16 +199,4 @@ fn fall_back(context: &mut RequestContext, reason: FallbackReason) -> bool {
         decision.color.reason = Some(reason);
     }
     true
-}
-
-/// Returns when the whole exchange must be over, by the route's settings and the client's wish.
-pub fn deadline(headers: &HeaderMap, context: &RequestContext) -> Option<Instant> {
-    let route = context.route()?.request_timeout;
-    // A client of gRPC says how long it will wait; upstreams are not asked for longer.
-    let own = context.call.and_then(|_| grpc::timeout(headers));
-    let limit = match (route, own) {
-        (Some(route), Some(own)) => Some(route.min(own)),
-        (route, own) => route.or(own),
-    };
-    limit.and_then(|limit| context.started.checked_add(limit))
 }

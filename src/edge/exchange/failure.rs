@@ -1,6 +1,6 @@
 //! Why a try has failed.
 
-use super::clock::Late;
+use super::deadline::Late;
 use crate::edge::message::{ClientError, UpstreamError};
 use crate::edge::rejection::Rejection;
 use crate::edge::transport::ConnectError;

@@ -5,6 +5,7 @@ mod attempt;
 mod byte_counts;
 mod clock;
 mod context;
+mod deadline;
 mod decision_inputs;
 mod direct_response;
 mod endpoint_selection;

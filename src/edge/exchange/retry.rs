@@ -1,7 +1,8 @@
 //! What follows from a try that failed: another one, or a rejection.
 
-use super::clock::{Late, unless_gone};
+use super::clock::unless_gone;
 use super::context::RequestContext;
+use super::deadline::{Awaited, Deadline};
 use super::failure::Failure;
 use super::request_body::Upload;
 use super::tries::Ended;
@@ -22,14 +23,17 @@ const BACKOFF_MAX: Duration = Duration::from_millis(250);
 
 /// Waits for a connection no longer than the exchange may take.
 pub async fn within<T>(
-    deadline: Option<Instant>,
+    deadline: Option<Deadline>,
     connecting: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     match deadline {
         None => connecting.await,
-        Some(deadline) => match timeout_at(deadline.into(), connecting).await {
+        Some(deadline) => match timeout_at(deadline.at.into(), connecting).await {
             Ok(connected) => connected,
-            Err(_) => Err(Failure::Late(Late::Deadline)),
+            Err(_) => {
+                let late = deadline.limit.passed(Awaited::Upstream, false);
+                Err(Failure::Late(late))
+            }
         },
     }
 }
@@ -82,14 +86,13 @@ pub fn after(
             (false, repeats && take_retry(context, RetryOn::Reset))
         }
         Failure::Status => (false, true),
-        Failure::Late(Late::Deadline | Late::Upstream) => {
+        Failure::Late(late) if late.is_upstreams_fault() => {
             context.attempt.verdict = Some(Ended::TimedOut);
-            let repeats = !context.is_over(Instant::now()) && may_repeat(request, upload, context);
+            let is_over = context.deadlines.passed(Instant::now()).is_some();
+            let repeats = !is_over && may_repeat(request, upload, context);
             (false, repeats && take_retry(context, RetryOn::Timeout))
         }
-        Failure::Late(Late::Body | Late::BodyRate | Late::Client)
-        | Failure::Rejected(_)
-        | Failure::Client(_) => {
+        Failure::Late(_) | Failure::Rejected(_) | Failure::Client(_) => {
             // What the client does says nothing about the upstream.
             context.attempt.verdict = None;
             (false, false)
@@ -187,7 +190,7 @@ pub async fn pause<D: Downstream>(downstream: &mut D, pause: Duration) -> Result
 
 /// Words the rejection that follows from a failure.
 fn rejection(failure: Failure, context: &RequestContext) -> Rejection {
-    use Reason::{BadRequest, ClientClosed, RequestTimeout, UpstreamTimeout};
+    use Reason::{BadRequest, ClientClosed};
     match failure {
         Failure::Rejected(rejection) => rejection,
         Failure::Connect(error) => {
@@ -212,23 +215,10 @@ fn rejection(failure: Failure, context: &RequestContext) -> Rejection {
             Rejection::new(Reason::UpstreamProtocol, what)
         }
         Failure::Status => Reason::InternalError.into(),
-        Failure::Client(ClientError::Gone) | Failure::Late(Late::Client) => {
-            Rejection::new(ClientClosed, "the client went away")
-        }
+        Failure::Late(late) => late.into(),
+        Failure::Client(ClientError::Gone) => Rejection::new(ClientClosed, "the client went away"),
         Failure::Client(ClientError::Malformed) => {
             Rejection::new(BadRequest, "the request body is malformed")
-        }
-        Failure::Late(Late::Body) => {
-            Rejection::new(RequestTimeout, "the request body took too long")
-        }
-        Failure::Late(Late::BodyRate) => {
-            Rejection::new(RequestTimeout, "the request body comes too slowly")
-        }
-        Failure::Late(Late::Deadline) if context.is_over(Instant::now()) => {
-            Rejection::new(UpstreamTimeout, "the request took too long")
-        }
-        Failure::Late(Late::Deadline | Late::Upstream) => {
-            Rejection::new(UpstreamTimeout, "the upstream took too long")
         }
     }
 }

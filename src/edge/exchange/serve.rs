@@ -1,12 +1,13 @@
 //! The exchange: one request from its head to its log line, in the order of `docs/how/policies.md`.
 
 use super::context::RequestContext;
+use super::deadline::Deadlines;
 use super::direct_response::{self, OwnAnswer, to_options};
 use super::request_body::Upload;
 use super::shared::Shared;
 use super::{
-    admission, attempt, endpoint_selection, error_response, log, plugin_heads, policies,
-    request_body, request_headers, retry,
+    admission, attempt, error_response, log, plugin_heads, policies, request_body, request_headers,
+    retry,
 };
 use crate::config::service::UpstreamHttp;
 use crate::edge::filters::grpc::{self, Call};
@@ -74,7 +75,7 @@ async fn answer<D: Downstream>(
     };
     context.attempt.target = Some(target);
     context.call = call(&request.head, context);
-    context.deadline = endpoint_selection::deadline(&request.head.headers, context);
+    context.deadlines = Deadlines::of(&request.head.headers, context);
     request_body::check_length(&request.head.headers, context)?;
     let mut upload = Upload::new(request.body);
     loop {
@@ -129,7 +130,7 @@ fn call(head: &Parts, context: &RequestContext) -> Option<Call> {
     let speaks = |of: &crate::upstream::Version| of.http != UpstreamHttp::H1;
     let service = context.service()?;
     let served = service.grpc && context.version().is_some_and(speaks);
-    (call == Call::Web || served).then_some(call)
+    served.then_some(call)
 }
 
 /// Answers with a rejection, where an answer can still be sent, and breaks the answer off

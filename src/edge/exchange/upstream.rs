@@ -1,8 +1,8 @@
 //! The upstream's side of a try: a kept or a new connection, by the protocol that the version
 //! speaks.
 
-use super::clock::Late;
 use super::context::RequestContext;
+use super::deadline::Late;
 use super::failure::Failure;
 use crate::config::service::UpstreamHttp;
 use crate::edge::http1::upstream::Http1Upstream;
@@ -18,7 +18,7 @@ use http::{HeaderMap, request, response};
 use pingora::protocols::Stream;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::time::timeout;
 
 /// Connections to all upstreams.
@@ -26,9 +26,6 @@ pub struct Connections {
     connector: Connector,
     http2: Http2Pool,
 }
-
-/// Shortest time for a connection: what is left of a deadline may be less.
-const CONNECT_MIN: Duration = Duration::from_millis(1);
 
 /// Longest wait for a stream where no route says otherwise.
 const SILENCE: Duration = Duration::from_mins(1);
@@ -191,15 +188,10 @@ pub fn peer(
         }
         (http, _) => http,
     };
-    let left = context.deadline.map(|deadline| {
-        let left = deadline.saturating_duration_since(Instant::now());
-        left.max(CONNECT_MIN)
-    });
     let (connect, idle) = match (context.route(), context.service()) {
         (Some(route), Some(service)) => (route.connect_timeout, service.pool_idle),
         _ => return Err(nowhere()),
     };
-    let connect = left.map_or(connect, |left| left.min(connect));
     let peer = Peer::new(
         address,
         endpoint.host(),
