@@ -23,6 +23,12 @@ use crate::policy::last_good::Reading;
 use http::{Method, StatusCode, header, request, response};
 use std::time::Instant;
 
+/// Most interim answers to one try. Each ends a silence of the upstream.
+const INTERIM_MAX: u32 = 100;
+/// Most bytes that all of them have. They are queued for the client without being held up, since
+/// the final answer must not wait for a client that takes none of them.
+const INTERIM_BYTES_MAX: usize = 256 * 1024;
+
 /// Makes one try to its end.
 ///
 /// # Errors
@@ -175,10 +181,16 @@ async fn final_head<D: Downstream>(
     request: &Request,
     pump: &mut Pump<'_, D>,
 ) -> Result<(response::Parts, Length), Failure> {
+    let (mut interim, mut interim_bytes) = (0, 0);
     loop {
         let (mut head, length) = pump.head().await?;
         response_headers::check(&head).map_err(Failure::malformed)?;
         if response_headers::is_interim(head.status) {
+            interim += 1;
+            interim_bytes += response_headers::size(&head);
+            if interim > INTERIM_MAX || interim_bytes > INTERIM_BYTES_MAX {
+                return Err(Failure::malformed("there are too many interim answers"));
+            }
             response_headers::clean(&mut head, pump.context);
             response_headers::stamp(&mut head, pump.context);
             // Others were not asked for by the gateway, which passes them on (RFC 9110, section 15.2).

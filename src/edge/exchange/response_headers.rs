@@ -61,6 +61,14 @@ fn is_sound(head: &Parts) -> bool {
     head.version != Version::HTTP_2 || !head.headers.values().any(is_padded)
 }
 
+/// Returns the size of the fields of a head, as RFC 9113 counts it (section 6.5.2).
+pub fn size(head: &Parts) -> usize {
+    let fields = head.headers.iter();
+    fields
+        .map(|(name, value)| name.as_str().len() + value.len() + 32)
+        .sum()
+}
+
 /// Whether a final answer is still to come. A switch of protocols is one.
 pub fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS

@@ -50,10 +50,7 @@ impl<S> Http1Upstream<S> {
             output: Output::default(),
             input: Input::default(),
             sending: Sending::Head,
-            reading: Reading::Head {
-                reader: Reader::default(),
-                interim: 0,
-            },
+            reading: Reading::Head(Reader::default()),
             asked: Asked::default(),
             keeps: false,
             received: false,

@@ -8,13 +8,10 @@ use super::sending::Sending;
 use crate::edge::message::{Frame, Length, UpstreamError};
 use http::response;
 
-/// Most interim answers to one request.
-const INTERIM_MAX: u8 = 100;
-
 /// What of the answer comes next.
 #[derive(Debug)]
 pub enum Reading {
-    Head { reader: Reader, interim: u8 },
+    Head(Reader),
     Body(Body),
     Nothing,
     Failed(UpstreamError),
@@ -23,7 +20,7 @@ pub enum Reading {
 impl<S> Http1Upstream<S> {
     /// Takes the next head off the buffer, if all of it is there.
     pub(super) fn next_head(&mut self) -> Result<Option<Head>, UpstreamError> {
-        let Reading::Head { reader, interim } = &mut self.reading else {
+        let Reading::Head(reader) = &mut self.reading else {
             return Err(match self.reading {
                 Reading::Failed(error) => error,
                 // The final head has been returned.
@@ -33,12 +30,6 @@ impl<S> Http1Upstream<S> {
         let read = reader.read(self.input.bytes(), self.asked);
         let head = read.map_err(UpstreamError::Malformed)?;
         match head.as_ref().map(|head| &head.body) {
-            Some(Body::Head) if *interim == INTERIM_MAX => {
-                return Err(UpstreamError::Malformed(
-                    "there are too many interim answers",
-                ));
-            }
-            Some(Body::Head) => *interim += 1,
             // Nothing of another protocol may be sent before (RFC 9110, section 7.8).
             Some(Body::Raw) if matches!(self.sending, Sending::Exact(_) | Sending::Chunks) => {
                 let what = "the answer switches protocols before the end of the request";
@@ -69,7 +60,7 @@ impl<S> Http1Upstream<S> {
     /// The connection has ended within a head.
     pub(super) fn cut_head(&mut self) -> UpstreamError {
         match &mut self.reading {
-            Reading::Head { reader, .. } if !self.input.is_empty() => {
+            Reading::Head(reader) if !self.input.is_empty() => {
                 let malformed = reader.finish(self.input.bytes(), self.asked).err();
                 malformed.map_or(UpstreamError::Closed, UpstreamError::Malformed)
             }
@@ -84,7 +75,7 @@ impl<S> Http1Upstream<S> {
             Reading::Nothing => return Ok(Step::End),
             Reading::Failed(error) => return Err(*error),
             // The head has not been returned.
-            Reading::Head { .. } => return Err(UpstreamError::Closed),
+            Reading::Head(_) => return Err(UpstreamError::Closed),
         };
         let data = match body {
             Body::Chunked(decoder) => {

@@ -214,32 +214,19 @@ async fn no_more_is_sent_than_announced_and_no_less() {
 }
 
 #[tokio::test]
-async fn interim_answers_come_one_by_one_and_are_bounded() {
+async fn interim_answers_come_one_by_one() {
     let interim = "HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n";
     let last = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n!";
-    for (count, fine) in [(2, true), (100, true), (101, false)] {
-        let answer = interim.repeat(count) + last;
-        let (mut near, _far) = ask("GET", answer.as_bytes()).await;
-        for _ in 0..count.min(100) {
-            let (head, length) = next_head(&mut near).await.unwrap();
-            assert_eq!((head.status.as_u16(), length), (103, Length::None));
-            assert!(!near.is_read());
-        }
-        match next_head(&mut near).await {
-            Ok((head, length)) => {
-                assert!(fine);
-                assert_eq!((head.status.as_u16(), length), (200, Length::Exact(1)));
-                assert_eq!(content(&mut near).await.unwrap().0, b"!");
-                assert!(near.is_reusable());
-            }
-            Err(error) => {
-                assert!(
-                    !fine && matches!(error, UpstreamError::Malformed(_)),
-                    "{error:?}"
-                );
-            }
-        }
+    let (mut near, _far) = ask("GET", (interim.repeat(2) + last).as_bytes()).await;
+    for _ in 0..2 {
+        let (head, length) = next_head(&mut near).await.unwrap();
+        assert_eq!((head.status.as_u16(), length), (103, Length::None));
+        assert!(!near.is_read());
     }
+    let (head, length) = next_head(&mut near).await.unwrap();
+    assert_eq!((head.status.as_u16(), length), (200, Length::Exact(1)));
+    assert_eq!(content(&mut near).await.unwrap().0, b"!");
+    assert!(near.is_reusable());
 }
 
 #[tokio::test]

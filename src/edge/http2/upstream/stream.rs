@@ -26,6 +26,8 @@ pub struct Http2Upstream {
     sender: SendRequest<Bytes>,
     upload: Option<Upload>,
     answer: Answer,
+    /// The upstream has said something: an interim answer, or the head of the final one.
+    has_said: bool,
     /// A head that was looked at before it was asked for.
     next_head: Option<Head>,
     /// What the upstream is told if the exchange ends early.
@@ -60,6 +62,7 @@ impl Http2Upstream {
             sender,
             upload: None,
             answer: Answer::Unasked,
+            has_said: false,
             next_head: None,
             farewell: Reason::CANCEL,
             lease,
@@ -77,18 +80,28 @@ impl Http2Upstream {
         UpstreamError::Malformed(why)
     }
 
+    /// What has been answered, be it by an interim answer, has been processed.
+    fn meaning(&self, error: &h2::Error) -> UpstreamError {
+        match meaning(error) {
+            UpstreamError::Unprocessed if self.has_said => UpstreamError::Reset,
+            other => other,
+        }
+    }
+
     fn poll_next_head(&mut self, cx: &mut Context<'_>) -> Poll<Head> {
         let Answer::Awaited(response) = &mut self.answer else {
             return Poll::Ready(Err(UpstreamError::Closed));
         };
         if let Some(interim) = ready!(response.poll_informational(cx)) {
-            let (head, ()) = interim.map_err(|error| meaning(&error))?.into_parts();
+            let (head, ()) = interim.map_err(|error| self.meaning(&error))?.into_parts();
+            self.has_said = true;
             let checked = head::check_interim(&head);
             checked.map_err(|why| self.malformed(why))?;
             return Poll::Ready(Ok((head, Length::None)));
         }
         let answer = ready!(Pin::new(response).poll(cx));
-        let (head, stream) = answer.map_err(|error| meaning(&error))?.into_parts();
+        let (head, stream) = answer.map_err(|error| self.meaning(&error))?.into_parts();
+        self.has_said = true;
         let checked = head::check(&head.headers);
         checked.map_err(|why| self.malformed(why))?;
         let ended = stream.is_end_stream();
@@ -249,11 +262,7 @@ impl Upstream for Http2Upstream {
                 self.answer = Answer::Ended;
                 Poll::Ready(Ok(None))
             }
-            Err(error) => Poll::Ready(Err(match meaning(&error) {
-                // What has been answered has been processed.
-                UpstreamError::Unprocessed => UpstreamError::Reset,
-                other => other,
-            })),
+            Err(error) => Poll::Ready(Err(self.meaning(&error))),
         }
     }
 }
