@@ -2,7 +2,7 @@
 
 use super::clock::{Clock, Wait, flush, unless_gone};
 use super::context::{Answer, RequestContext};
-use super::deadline::{Deadline, Limit};
+use super::deadline::{Deadline, Late, Limit};
 use super::endpoint_selection::{choose, stale_key};
 use super::failure::Failure;
 use super::pump::{Downloading, Pump};
@@ -21,13 +21,17 @@ use crate::edge::message::{Downstream, Length, Request, Upstream, UpstreamError}
 use crate::edge::transport::Peer;
 use crate::policy::last_good::Reading;
 use http::{Method, StatusCode, header, request, response};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Most interim answers to one try. Each ends a silence of the upstream.
 const INTERIM_MAX: u32 = 100;
 /// Most bytes that all of them have. They are queued for the client without being held up, since
 /// the final answer must not wait for a client that takes none of them.
 const INTERIM_BYTES_MAX: usize = 256 * 1024;
+
+/// Longest wait for the end of an answer to `HEAD` whose head has come. An upstream of HTTP/2 may
+/// send it in a frame of its own.
+const HEAD_END: Duration = Duration::from_millis(250);
 
 /// Makes one try to its end.
 ///
@@ -139,7 +143,19 @@ async fn exchange<D: Downstream>(
         pump.ends_bare().await?;
     }
     let mut filters = answer_head(request, head, length, &mut pump)?;
-    pump.bodies(&mut filters, false).await
+    // The client has all of the answer, so that nothing is lost if the upstream does not end it.
+    let is_done = request.head.method == Method::HEAD && pump.upload.is_sent();
+    if is_done {
+        let end = Deadline {
+            at: Instant::now() + HEAD_END,
+            limit: Limit::Try,
+        };
+        pump.clock.until = Deadline::earlier(pump.clock.until, Some(end));
+    }
+    match pump.bodies(&mut filters, false).await {
+        Err(Failure::Late(Late::Try)) if is_done => Ok(()),
+        ended => ended,
+    }
 }
 
 /// Sends the head of the request. Returns the bridge of a gRPC-Web call.

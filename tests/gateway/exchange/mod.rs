@@ -6,6 +6,7 @@ mod caller;
 mod deadlines;
 mod early;
 mod early_success;
+mod endings;
 mod interim;
 mod limits;
 mod memory;

@@ -52,6 +52,10 @@ struct Body {
     /// What of the window is given back once the next part is asked for.
     unreleased: usize,
     at_trailers: bool,
+    /// Bytes that are to come, where the head says so and no trailers matter.
+    left: Option<u64>,
+    /// The end has been seen.
+    ended: bool,
 }
 
 impl Http2Upstream {
@@ -113,6 +117,13 @@ impl Http2Upstream {
                 bare: head::is_bare(head.status),
                 unreleased: 0,
                 at_trailers: false,
+                left: match length {
+                    Length::None => Some(0),
+                    // The end of a call is in its trailers.
+                    Length::Exact(length) if !grpc::is_grpc(&head.headers) => Some(length),
+                    Length::Exact(_) | Length::Unknown => None,
+                },
+                ended: false,
             }),
         };
         Poll::Ready(Ok((head, length)))
@@ -146,6 +157,29 @@ impl Http2Upstream {
 
 impl Body {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, h2::Error>> {
+        let polled = self.poll_stream(cx);
+        match &polled {
+            Poll::Ready(Ok(Some(Frame::Data(data)))) => {
+                let length = data.len() as u64;
+                self.left = self.left.map(|left| left.saturating_sub(length));
+            }
+            // When a connection ends, the library forgets that an answer had ended on it whose
+            // request was still on its way.
+            Poll::Ready(Err(error))
+                if meaning(error) == UpstreamError::Closed
+                    && (self.ended || self.left == Some(0)) =>
+            {
+                return Poll::Ready(Ok(None));
+            }
+            _ => {}
+        }
+        if self.left.is_none() {
+            self.ended |= self.stream.is_end_stream();
+        }
+        polled
+    }
+
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, h2::Error>> {
         if self.unreleased > 0 {
             // It fails for more than was received, which this is not.
             let _ = self.stream.flow_control().release_capacity(self.unreleased);
