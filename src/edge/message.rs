@@ -52,6 +52,8 @@ pub struct Request {
 /// What is asked of a client while a request is served.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientLimits {
+    /// Longest wait for the end of a request that says that it has no body.
+    pub head_wait: Duration,
     /// Longest wait for a part of the request's body.
     pub body_wait: Duration,
     /// Fewest bytes of body a second; 0: any.
@@ -63,6 +65,7 @@ pub struct ClientLimits {
 impl From<&ListenerSettings> for ClientLimits {
     fn from(settings: &ListenerSettings) -> Self {
         Self {
+            head_wait: settings.header_timeout,
             body_wait: settings.idle_timeout,
             min_body_rate: settings.min_body_rate,
             write_wait: settings.write_timeout,
@@ -102,6 +105,12 @@ pub trait Downstream: Send {
 
     /// Whether nothing of the request's body is left to read.
     fn is_read(&self) -> bool;
+
+    /// Ready once a request whose head says that it has no body has ended, where the head does not
+    /// end it by itself (HTTP/2). Returns whether trailers are there, for [`Self::poll_frame`].
+    fn poll_whole(&mut self, _: &mut Context<'_>) -> Poll<Result<bool, ClientError>> {
+        Poll::Ready(Ok(false))
+    }
 
     /// Ready once the client has left. Takes nothing off the body, nor of a request that follows.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<ClientError>;

@@ -1,5 +1,6 @@
 //! The error of an exchange: why a request is not served, and what its client and the log are told.
 
+use super::message::ClientError;
 use crate::reason::{Detail, Reason};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
@@ -31,6 +32,18 @@ pub struct More {
 impl From<Reason> for Rejection {
     fn from(reason: Reason) -> Self {
         Self::new(reason, reason.text())
+    }
+}
+
+/// Makes the rejection of a request that its client has ended.
+impl From<ClientError> for Rejection {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Gone => Reason::ClientClosed.into(),
+            ClientError::Malformed => {
+                Self::new(Reason::BadRequest, "the request body is malformed")
+            }
+        }
     }
 }
 

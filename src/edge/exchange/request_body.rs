@@ -11,7 +11,9 @@ use crate::reason::Reason;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, Version, header};
 use smallvec::SmallVec;
+use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 /// Bytes of a body, and parts of it, that are kept for another try.
 const REPLAY_MAX: usize = 64 * 1024;
@@ -177,6 +179,34 @@ impl Upload {
         }
         self.next = self.kept.len();
     }
+}
+
+/// Waits for the end of a request that says that it has no body, since an upstream would take its
+/// head for the whole request. Returns its length; one that ends in trailers has a body of 0 bytes.
+///
+/// # Errors
+/// When it does not end in time, is malformed, or its client has left.
+pub async fn whole<D: Downstream>(
+    request: &Request,
+    downstream: &mut D,
+) -> Result<Length, Rejection> {
+    if request.body != Length::None {
+        return Ok(request.body);
+    }
+    let mut until = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(ended) = downstream.poll_whole(cx) {
+            return Poll::Ready(match ended? {
+                true => Ok(Length::Exact(0)),
+                false => Ok(Length::None),
+            });
+        }
+        let until = *until.get_or_insert_with(|| Instant::now() + request.limits.head_wait);
+        ready!(downstream.timer().poll_passed(cx, until));
+        let what = "the request has no body and does not end";
+        Poll::Ready(Err(Rejection::new(Reason::RequestTimeout, what)))
+    })
+    .await
 }
 
 /// Shows a part of the body to the filters, which may change it.

@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::request_body::Upload;
 use super::tries::Ended;
 use crate::config::service::RetryOn;
-use crate::edge::message::{ClientError, Downstream, Request, UpstreamError};
+use crate::edge::message::{Downstream, Request, UpstreamError};
 use crate::edge::rejection::Rejection;
 use crate::edge::transport::ConnectError;
 use crate::reason::Reason;
@@ -190,7 +190,6 @@ pub async fn pause<D: Downstream>(downstream: &mut D, pause: Duration) -> Result
 
 /// Words the rejection that follows from a failure.
 fn rejection(failure: Failure, context: &RequestContext) -> Rejection {
-    use Reason::{BadRequest, ClientClosed};
     match failure {
         Failure::Rejected(rejection) => rejection,
         Failure::Connect(error) => {
@@ -216,9 +215,6 @@ fn rejection(failure: Failure, context: &RequestContext) -> Rejection {
         }
         Failure::Status => Reason::InternalError.into(),
         Failure::Late(late) => late.into(),
-        Failure::Client(ClientError::Gone) => Rejection::new(ClientClosed, "the client went away"),
-        Failure::Client(ClientError::Malformed) => {
-            Rejection::new(BadRequest, "the request body is malformed")
-        }
+        Failure::Client(error) => error.into(),
     }
 }

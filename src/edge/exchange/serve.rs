@@ -77,6 +77,7 @@ async fn answer<D: Downstream>(
     context.call = call(&request.head, context);
     context.deadlines = Deadlines::of(&request.head.headers, context);
     request_body::check_length(&request.head.headers, context)?;
+    request.body = request_body::whole(request, downstream).await?;
     let mut upload = Upload::new(request.body);
     loop {
         let tried = attempt::run(request, downstream, context, &mut upload, shared).await;

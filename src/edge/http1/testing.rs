@@ -17,6 +17,7 @@ use tokio::net::UnixStream;
 
 /// Limits that no test reaches.
 pub const LIMITS_OF_CLIENTS: ClientLimits = ClientLimits {
+    head_wait: Duration::from_mins(1),
     body_wait: Duration::from_mins(1),
     min_body_rate: 0,
     write_wait: Duration::from_mins(1),

@@ -224,13 +224,10 @@ impl<H: Handler> Streams<'_, H> {
             Http2Stream::new(request, respond, self.info, limits, timer);
         let (active, guard) = (self.active.clone(), self.active.enter());
         let (handler, info) = (self.handler.clone(), self.info.clone());
-        let (metrics, limit) = (self.metrics.clone(), self.settings.header_timeout);
+        let metrics = self.metrics.clone();
         // Boxed where it is made: it would be copied on its way to the runtime otherwise.
         tokio::spawn(Box::pin(async move {
             let _guard = guard;
-            if !stream.is_whole(limit).await {
-                return;
-            }
             let served = AssertUnwindSafe(handler.serve(&mut request, &mut stream, &info));
             if served.catch_unwind().await.is_err() {
                 metrics.panics.fetch_add(1, Relaxed);

@@ -28,6 +28,8 @@ pub struct RequestBody {
     /// Bytes of the part that was returned last. The client gets room for as many when the next
     /// part is asked for, since this one has been passed on then.
     lent: usize,
+    /// Trailers behind a body that the head says is empty.
+    trailers: Option<Box<HeaderMap>>,
     ended: bool,
 }
 
@@ -40,6 +42,7 @@ impl RequestBody {
             read: 0,
             held: Bytes::new(),
             lent: 0,
+            trailers: None,
         }
     }
 
@@ -54,7 +57,8 @@ impl RequestBody {
 
     /// Whether nothing is left to read.
     pub fn is_read(&self) -> bool {
-        self.ended || (self.held.is_empty() && self.stream.is_end_stream())
+        let is_held = !self.held.is_empty() || self.trailers.is_some();
+        self.ended || (!is_held && self.stream.is_end_stream())
     }
 
     /// Returns the next part. The one that makes the body as long as the head says waits for the
@@ -62,6 +66,10 @@ impl RequestBody {
     /// more DATA may show that it is malformed (RFC 9113, section 8.1.1).
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Part> {
         self.give_room();
+        if let Some(trailers) = self.trailers.take() {
+            self.ended = true;
+            return Poll::Ready(Ok(Some(Frame::Trailers(*trailers))));
+        }
         while !self.ended {
             let part = ready!(self.stream.poll_data(cx)).transpose();
             match part.map_err(|error| why(&error))? {
@@ -110,17 +118,18 @@ impl RequestBody {
         }
     }
 
-    /// Waits for the end of a body that its head says is empty; the library resets a stream that
-    /// contradicts its head. Returns whether it has come.
-    pub async fn ends_empty(&mut self) -> bool {
-        while self.length == Some(0) && !self.ended {
-            match poll_fn(|cx| self.stream.poll_data(cx)).await {
-                Some(Ok(_)) => {}
-                Some(Err(_)) => return false,
-                None => self.ended = true,
+    /// Ready once a body that its head says is empty has ended; the library resets a stream that
+    /// contradicts its head. Returns whether trailers have come.
+    pub fn poll_whole(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, ClientError>> {
+        while self.length == Some(0) && !self.ended && self.trailers.is_none() {
+            let part = ready!(self.stream.poll_data(cx)).transpose();
+            if part.map_err(|error| why(&error))?.is_none() {
+                let trailers = ready!(self.stream.poll_trailers(cx));
+                self.trailers = trailers.map_err(|error| why(&error))?.map(Box::new);
+                self.ended = self.trailers.is_none();
             }
         }
-        true
+        Poll::Ready(Ok(self.trailers.is_some()))
     }
 
     /// Reads the rest of a body whose request has been answered, if it is small and comes soon.

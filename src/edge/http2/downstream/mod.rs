@@ -18,8 +18,6 @@ use h2::{Reason, RecvStream};
 use http::{HeaderMap, response};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
-use tokio::time::timeout;
 
 /// Whether a stream becomes a WebSocket.
 enum Switch {
@@ -82,16 +80,6 @@ impl Http2Stream {
         (request, stream)
     }
 
-    /// Waits until a request that says that it has no body has ended, since an upstream would take
-    /// its head for the whole request. Returns whether it has, within `limit`.
-    pub async fn is_whole(&mut self, limit: Duration) -> bool {
-        let ended = timeout(limit, self.body.ends_empty()).await;
-        ended.unwrap_or_else(|_| {
-            self.answer.reset(Reason::ENHANCE_YOUR_CALM);
-            false
-        })
-    }
-
     /// Ends the stream. The rest of an upload is read if it is little; otherwise the library asks
     /// the client to stop it: a stream that is dropped while its client sends, and whose answer has
     /// ended, is reset with `NO_ERROR` (RFC 9113, section 8.1).
@@ -147,6 +135,13 @@ impl Downstream for Http2Stream {
 
     fn is_read(&self) -> bool {
         matches!(self.switch, Switch::Offered(_)) || self.body.is_read()
+    }
+
+    fn poll_whole(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, ClientError>> {
+        match self.switch {
+            Switch::No => self.body.poll_whole(cx),
+            Switch::Offered(_) | Switch::Done(_) => Poll::Ready(Ok(false)),
+        }
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<ClientError> {

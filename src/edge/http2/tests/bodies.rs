@@ -8,7 +8,6 @@ use bytes::Bytes;
 use h2::Reason;
 use http::HeaderMap;
 use std::future::poll_fn;
-use std::time::Duration;
 
 async fn length_of(server: &mut super::Server) -> Length {
     match server.event().await {
@@ -132,33 +131,4 @@ async fn the_window_opens_when_the_next_part_is_asked_for() {
     server.gate.notify_one();
     let room = within(poll_fn(|cx| body.poll_capacity(cx))).await;
     assert_eq!(room.unwrap().unwrap(), 1);
-}
-
-#[tokio::test]
-async fn a_body_that_is_announced_as_empty_ends_before_it_is_served() {
-    let (mut client, mut server) = Setup::new().connect().await;
-    let (_answer, mut body) = client.send(post("/parts", Some(0)), false).await;
-    client.settle().await;
-    assert!(server.events.try_recv().is_err());
-    body.send_data(Bytes::new(), true).unwrap();
-    assert_eq!(length_of(&mut server).await, Length::None);
-    assert!(matches!(server.event().await, Event::End));
-    assert!(matches!(server.event().await, Event::Sent(0)));
-    // One that contradicts itself is never served.
-    let (answer, mut body) = client.send(post("/parts", Some(0)), false).await;
-    body.send_data(Bytes::from_static(b"x"), true).unwrap();
-    let error = within(answer).await.unwrap_err();
-    assert_eq!(error.reason(), Some(Reason::PROTOCOL_ERROR));
-    assert!(server.events.try_recv().is_err());
-}
-
-#[tokio::test]
-async fn an_empty_body_that_does_not_end_is_not_waited_for_for_ever() {
-    let mut setup = Setup::new();
-    setup.listener.clients.header_timeout = Duration::from_millis(500);
-    let (mut client, _server) = setup.connect().await;
-    let (answer, _body) = client.send(post("/parts", Some(0)), false).await;
-    let error = within(answer).await.unwrap_err();
-    assert_eq!(error.reason(), Some(Reason::ENHANCE_YOUR_CALM));
-    assert_eq!(within(client.get("/it").await).await.unwrap().status(), 200);
 }
