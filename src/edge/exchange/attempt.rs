@@ -168,8 +168,8 @@ fn send_head(
     upload.restart();
     let mut head = request_headers::outgoing(&request.head, request.websocket, context);
     let mut length = request.body;
-    if let (Some(_), Some(deadline)) = (context.call, context.deadlines.first()) {
-        grpc::pass_deadline(&mut head.headers, deadline.at);
+    if let Some(deadline) = context.deadlines.of_client() {
+        grpc::pass_deadline(&mut head.headers, deadline);
     }
     let bridge = bridge(&mut head, context);
     let resized = bridge.is_some() || context.hooks.resized;

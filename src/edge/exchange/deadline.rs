@@ -122,6 +122,12 @@ impl Deadlines {
         }
     }
 
+    /// Returns the deadline of the client itself. It is for all of a call, while that of the route
+    /// is for the head alone where the answer is a stream.
+    pub const fn of_client(self) -> Option<Instant> {
+        self.client
+    }
+
     /// Returns the one that comes first.
     pub fn first(self) -> Option<Deadline> {
         let deadline = |at, limit| Some(Deadline { at: at?, limit });

@@ -9,12 +9,16 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use std::time::{Duration, Instant};
 
 static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+static GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// Marks the frame that carries trailers in a gRPC-Web body.
 const TRAILERS: u8 = 0x80;
 /// How the media type of gRPC-Web begins.
 const WEB: &[u8] = b"application/grpc-web";
-/// Largest trailers that are put into a body.
+/// Largest number of a timeout: eight digits.
+const TIMEOUT_MAX: u128 = 99_999_999;
+/// Largest trailers that are put into a body. The status of the call and its message come first, so
+/// that they are among them.
 const TRAILERS_MAX: usize = 64 * 1024;
 
 /// A call, in either of its forms.
@@ -80,16 +84,27 @@ pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
-/// Tells the upstream what is left of the caller's time, where the caller has set a limit.
+/// Tells the upstream what is left of the caller's time.
 pub fn pass_deadline(headers: &mut HeaderMap, deadline: Instant) {
-    if !headers.contains_key(&GRPC_TIMEOUT) {
-        return;
-    }
     let left = deadline.saturating_duration_since(Instant::now());
-    let millis = left.as_millis().clamp(1, 99_999_999);
-    if let Ok(value) = HeaderValue::try_from(format!("{millis}m")) {
+    if let Ok(value) = HeaderValue::try_from(written(left)) {
         headers.insert(GRPC_TIMEOUT.clone(), value);
     }
+}
+
+/// Writes a time in the finest unit, from milliseconds, in which it has no more digits than the
+/// protocol allows; what it has beyond that unit is dropped. At least one millisecond.
+fn written(time: Duration) -> String {
+    let seconds = u128::from(time.as_secs());
+    let units = [
+        (time.as_millis().max(1), 'm'),
+        (seconds, 'S'),
+        (seconds / 60, 'M'),
+    ];
+    let fits = units.iter().find(|(number, _)| *number <= TIMEOUT_MAX);
+    let hours = ((seconds / 3600).min(TIMEOUT_MAX), 'H');
+    let (number, unit) = fits.unwrap_or(&hours);
+    format!("{number}{unit}")
 }
 
 /// A gRPC-Web exchange that is plain gRPC towards the upstream.
@@ -196,10 +211,18 @@ impl Bridge {
             return None;
         }
         let mut lines = BytesMut::new();
-        for (name, value) in trailers {
+        let first = [&GRPC_STATUS, &GRPC_MESSAGE];
+        let told = first.map(|name| {
+            trailers
+                .get_all(name)
+                .iter()
+                .map(move |value| (name, value))
+        });
+        let others = trailers.iter().filter(|(name, _)| !first.contains(name));
+        for (name, value) in told.into_iter().flatten().chain(others) {
             let length = name.as_str().len() + value.len() + 4;
             if lines.len() + length > TRAILERS_MAX {
-                break;
+                continue;
             }
             lines.put_slice(name.as_str().as_bytes());
             lines.put_slice(b": ");
@@ -219,7 +242,7 @@ impl Bridge {
 
 #[cfg(test)]
 mod tests {
-    use super::{Call, call, timeout};
+    use super::{Call, call, timeout, written};
     use http::HeaderMap;
     use std::time::Duration;
 
@@ -236,6 +259,21 @@ mod tests {
         assert_eq!(of("2H"), Some(Duration::from_hours(2)));
         for wrong in ["", "S", "1", "1s", "-1S", "123456789S", "1.5S", "1 S"] {
             assert_eq!(of(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_timeout_is_written_in_a_unit_that_fits() {
+        for (time, text) in [
+            (Duration::ZERO, "1m"),
+            (Duration::from_micros(2999), "2m"),
+            (Duration::from_millis(99_999_999), "99999999m"),
+            (Duration::from_hours(48), "172800S"),
+            (Duration::from_secs(100_000_000), "1666666M"),
+            (Duration::from_mins(100_000_000), "1666666H"),
+            (Duration::MAX, "99999999H"),
+        ] {
+            assert_eq!(written(time), text);
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod blocked;
 mod caller;
+mod calls;
 mod deadlines;
 mod early;
 mod early_success;
