@@ -93,7 +93,7 @@ reasons! {
         name: "client_closed", status: 499, grpc: grpc::CANCELLED, fault: Client,
         proxy_status: INTERNAL_ERROR,
         text: "the client went away",
-        means: "The client has gone before the answer was complete.",
+        means: "The client has gone, or has taken its answer too slowly, before that was complete.",
         look: "Nothing is wrong with the gateway. Many of these point to clients with short \
             timeouts, or to a slow upstream.",
     }
@@ -248,7 +248,7 @@ reasons! {
         name: "request_timeout", status: 408, grpc: grpc::DEADLINE_EXCEEDED, fault: Client,
         proxy_status: MALFORMED,
         text: "the request took too long to arrive",
-        means: "The client was too slow to send its request.",
+        means: "The client was too slow to send its request, or its own `grpc-timeout` was over.",
         look: "See `clients.header_timeout` and `clients.idle_timeout` of the listener, and `timeouts.request` \
                and `retry.per_try`, which hold while the body is waited for.",
     }
@@ -288,6 +288,7 @@ reasons! {
         proxy_status: "tyrian; error=http_response_timeout",
         text: "the upstream took too long",
         means: "The upstream did not answer in time.",
-        look: "See `timeouts.request` and `timeouts.idle` of the route and the service.",
+        look: "See `timeouts.request` and `timeouts.idle` of the route and the service, and \
+            `retry.per_try`.",
     }
 }

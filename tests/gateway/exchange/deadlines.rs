@@ -102,9 +102,9 @@ fn a_deadline_of_the_client_itself_is_not_the_upstreams_fault() {
     assert_eq!(connections, [1, 1], "the shared connections go on");
     gateway.counts("tyrian_breaker_state{service=\"a\",version=\"v1\"}", 0.0);
     let ejections = gateway.metrics();
-    let ejections = ejections.lines().find(|line| {
-        line.starts_with("tyrian_endpoint_ejections_total{") && !line.ends_with(" 0.0")
-    });
+    let ejections = ejections
+        .lines()
+        .find(|line| line.starts_with("tyrian_endpoint_ejections_total{") && !line.ends_with(" 0"));
     assert_eq!(ejections, None);
 }
 
