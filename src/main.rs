@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 #[cfg(not(feature = "heap-profiles"))]
 #[global_allocator]
-static ALLOCATOR: tyrian::memory::Allocator = tyrian::memory::Allocator;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 // Its settings are compiled in: `.cargo/config.toml`.
 #[cfg(feature = "heap-profiles")]

@@ -1,13 +1,10 @@
-//! The allocator; work that leaves much behind, and giving its memory back.
+//! Work that leaves much behind, and giving its memory back.
 //!
 //! Reading a configuration takes several times the memory of what is made of it. The allocator keeps
 //! what was freed with the thread that asked for it, until that thread happens to need more: one that
 //! serves may not for hours. So such work has a thread of its own, and what is free once that has ended
 //! goes back to the system at once.
 
-mod allocator;
-
-pub use allocator::Allocator;
 use std::cell::Cell;
 use std::thread::{Builder, scope};
 use std::time::{Duration, Instant};
