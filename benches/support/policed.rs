@@ -18,8 +18,9 @@ use tyrian::policy::breaker::Outcome;
 use tyrian::policy::held::Held;
 use tyrian::policy::in_flight::Place;
 use tyrian::policy::jwt::{KeySet, Provider, Verified};
-use tyrian::policy::limit::{Facts, Verdict};
+use tyrian::policy::limit::Verdict;
 use tyrian::routing::Table;
+use tyrian::routing::selector::Selectable;
 use tyrian::snapshot::{Route, Snapshot, Surroundings};
 use tyrian::upstream::{Service, Version};
 
@@ -198,14 +199,13 @@ impl Policed {
     /// Whether the user may, and what the answer says about it.
     pub fn limit(&self, verified: &Verified) -> (HeaderValue, HeaderValue) {
         let toll = &self.route().late_limits[0];
-        let facts = Facts {
-            client: [192, 0, 2, 1].into(),
+        let request = Selectable {
+            client: Some([192, 0, 2, 1].into()),
             route: &self.route().name,
-            color: "",
-            headers: &self.headers,
             claims: Some(&verified.claims),
+            ..Selectable::of_head(&self.headers, "")
         };
-        match toll.limiter.check(&facts, toll.cost) {
+        match toll.limiter.check(&request, toll.cost) {
             Verdict::Pass(Some(reading)) => {
                 let fields = toll.limiter.fields();
                 (fields.policy.clone(), fields.state(reading))

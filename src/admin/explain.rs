@@ -7,10 +7,10 @@ use crate::config::breaker;
 use crate::config::policy::Mode;
 use crate::policy::auth::{Authority, Found};
 use crate::policy::in_flight::Cap;
-use crate::policy::limit::Facts;
 use crate::question::{Holder, Question, World};
 use crate::reason::Reason;
 use crate::routing::explain::{Endpoint, Explanation, PassedOver, Policy, Refused};
+use crate::routing::selector::Selectable;
 use crate::routing::{
     Availability, ColorId, FallbackReason, Fallbacks, ServiceId, VersionId, View,
 };
@@ -171,15 +171,13 @@ impl Running<'_> {
 /// Marks limits that would refuse the request now. Nothing is taken from them.
 fn limits(route: &Route, view: &View, explanation: &mut Explanation) {
     let color = explanation.color.requested.clone().unwrap_or_default();
-    let facts = Facts {
-        client: view.client,
+    let request = Selectable {
         route: &route.name,
         color: &color,
-        headers: view.headers,
-        claims: view.claims,
+        ..view.selectable()
     };
     for toll in route.early_limits.iter().chain(&route.late_limits) {
-        let Some(wait) = toll.limiter.wait(&facts, toll.cost) else {
+        let Some(wait) = toll.limiter.wait(&request, toll.cost) else {
             continue;
         };
         let start = format!("{}: ", toll.limiter.name);

@@ -6,6 +6,7 @@ use super::expiry::Expiry;
 use super::reader::{Cx, Kind, Node, Placed, Read, ReadNamed, Reference};
 use super::reserved::Wish;
 use super::route::ValueMatch;
+use super::selector::{ColorSource, Selector, SelectorFor};
 use super::shape::Shape;
 use super::share::Share;
 use super::upkeep::CookieName;
@@ -21,8 +22,8 @@ table! {
     pub struct Coloring {
         /// Carries the color on the wire: set on the way up, believed only from trusted clients.
         "header" => header: HeaderName = (HEADER) "\"x-tyrian-color\"" within Wish::Set,
-        /// Where a carried color is read; the first present one counts.
-        "sources" => sources: Vec<Source> = (vec![Source::Header]) "[\"header\"]",
+        /// Selectors of a carried color; the first present one counts. `header` is the header above.
+        "sources" => sources: Vec<SelectorFor<ColorSource>> = (vec![SelectorFor::new(Selector::ColorHeader)]) "[\"header\"]",
         /// What becomes of a color that is not configured.
         "unknown" => unknown: Unknown = (Unknown::Default) "\"default\"",
         /// Changes which users the shares of colors fall on; the same in all gateways side by side.
@@ -42,13 +43,26 @@ impl Default for Coloring {
     fn default() -> Self {
         Self {
             header: HEADER,
-            sources: vec![Source::Header],
+            sources: vec![SelectorFor::new(Selector::Header(HEADER))],
             unknown: Unknown::Default,
             salt: String::new(),
             keys: Vec::new(),
             signers: Vec::new(),
             baggage: None,
         }
+    }
+}
+
+impl Coloring {
+    /// Puts the header of the color in the place of the source `header`.
+    #[must_use]
+    pub(super) fn resolved(mut self) -> Self {
+        for source in &mut self.sources {
+            if **source == Selector::ColorHeader {
+                *source = SelectorFor::new(Selector::Header(self.header.clone()));
+            }
+        }
+        self
     }
 }
 
@@ -64,48 +78,6 @@ impl Read for BaggageKey {
 
     fn shape() -> Shape {
         Shape::Text("key of a baggage member", "")
-    }
-}
-
-/// Where a carried color is read.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Source {
-    /// The header named by `coloring.header`.
-    Header,
-    /// `cookie:NAME`
-    Cookie(String),
-    /// `baggage:KEY`, a member of the W3C `baggage` header.
-    Baggage(String),
-    /// `query:KEY`, for links.
-    Query(String),
-    /// `jwt:CLAIM`, a claim of a verified token; believed from anyone.
-    Jwt(String),
-}
-
-impl Read for Source {
-    fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        let what = "`header`, `cookie:NAME`, `baggage:KEY`, `query:KEY` or `jwt:CLAIM`";
-        let text = parsed(node, cx, what, |text| {
-            let sound = text == "header"
-                || ["cookie:", "baggage:", "query:", "jwt:"]
-                    .iter()
-                    .any(|kind| text.strip_prefix(kind).is_some_and(|name| !name.is_empty()));
-            sound.then(|| text.to_owned())
-        })?;
-        match text.split_once(':') {
-            Some(("cookie", name)) => Some(Self::Cookie(name.to_owned())),
-            Some(("baggage", key)) => Some(Self::Baggage(key.to_owned())),
-            Some(("query", key)) => Some(Self::Query(key.to_owned())),
-            Some((_, claim)) => Some(Self::Jwt(claim.to_owned())),
-            None => Some(Self::Header),
-        }
-    }
-
-    fn shape() -> Shape {
-        Shape::Text(
-            "`header`, `cookie:NAME`, `baggage:KEY`, `query:KEY` or `jwt:CLAIM`",
-            "^(header|cookie:.+|baggage:.+|query:.+|jwt:.+)$",
-        )
     }
 }
 

@@ -6,6 +6,7 @@ use super::policy::Mode;
 use super::reader::{Cx, Node, Read, ReadNamed};
 use super::reserved::Wish;
 use super::rule::Bounds;
+use super::selector::{Selector, SelectorFor, TokenPlace};
 use super::shape::Shape;
 use super::values::parsed;
 use super::{Name, Place};
@@ -29,6 +30,9 @@ const LIFETIME: Bounds<Duration> = Bounds::least(
     "leave it out, and any life is accepted",
 );
 
+const AUTHORIZATION: SelectorFor<TokenPlace> =
+    SelectorFor::new(Selector::Header(http::header::AUTHORIZATION));
+
 /// A token provider in its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Jwt {
@@ -43,7 +47,7 @@ pub struct Jwt {
     /// Claim, and the values of which all must be there (`scope`, lists) or one must match.
     pub require: Vec<(String, Vec<String>)>,
     pub forward: Vec<(String, HeaderName)>,
-    pub token: Vec<TokenPlace>,
+    pub token: Vec<SelectorFor<TokenPlace>>,
     /// File with tokens and subjects that are no longer believed.
     pub revoked: Option<PathBuf>,
     /// Claims that the access log shows.
@@ -72,9 +76,9 @@ table! {
         "require" => require: Vec<(String, Vec<String>)> = (Vec::new()) "{}",
         /// Claims that go up as headers; clients cannot set these headers.
         "forward" => forward: Vec<(String, HeaderName)> = (Vec::new()) "{}" within Wish::Set,
-        /// Where tokens are looked for, the first present one counts: `header:NAME` (with or without
-        /// `Bearer`), `cookie:NAME`, `query:NAME`. Headers and cookies that carry tokens stay.
-        "token" => token: Vec<TokenPlace> = (vec![TokenPlace::default()]) "\"header:authorization\"",
+        /// Selectors of the token; the first present one counts. In a header it stands with or
+        /// without `Bearer`. Headers and cookies that carry tokens stay.
+        "token" => token: Vec<SelectorFor<TokenPlace>> = (vec![AUTHORIZATION]) "\"header:authorization\"",
         /// File with one `jti:ID`, `sub:ID` or `sub:ID before TIME` per line; watched. While it
         /// cannot be read, the last list that could be stays in force.
         "revoked" => revoked: Option<PathBuf> = none,
@@ -367,55 +371,6 @@ impl Read for Url {
 
     fn shape() -> Shape {
         Shape::Text("http or https URL", "^https?://|\\$\\{")
-    }
-}
-
-/// Where a token is looked for.
-#[derive(Debug, Clone, PartialEq)]
-pub enum TokenPlace {
-    Header(HeaderName),
-    Cookie(String),
-    Query(String),
-}
-
-impl Default for TokenPlace {
-    fn default() -> Self {
-        Self::Header(http::header::AUTHORIZATION)
-    }
-}
-
-impl TokenPlace {
-    pub fn header(&self) -> Option<&HeaderName> {
-        match self {
-            Self::Header(name) => Some(name),
-            Self::Cookie(_) | Self::Query(_) => None,
-        }
-    }
-}
-
-impl Read for TokenPlace {
-    fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        parsed(
-            node,
-            cx,
-            "`header:NAME`, `cookie:NAME` or `query:NAME`",
-            |text| {
-                let (kind, name) = text.split_once(':').filter(|(_, name)| !name.is_empty())?;
-                match kind {
-                    "header" => name.to_ascii_lowercase().parse().ok().map(Self::Header),
-                    "cookie" => Some(Self::Cookie(name.to_owned())),
-                    "query" => Some(Self::Query(name.to_owned())),
-                    _ => None,
-                }
-            },
-        )
-    }
-
-    fn shape() -> Shape {
-        Shape::Text(
-            "`header:NAME`, `cookie:NAME` or `query:NAME`",
-            "^(header|cookie|query):.+$",
-        )
     }
 }
 

@@ -5,12 +5,11 @@ use super::entry::{self, EntryName};
 use super::policy::Mode;
 use super::reader::{Cx, Node, Read, ReadNamed};
 use super::rule::{Bounds, Rule};
+use super::selector::{LimitKey, Selector, SelectorFor};
 use super::shape::Shape;
 use super::units::Rate;
-use super::values::parsed;
 use super::{Config, Name, Place, place_of};
 use crate::{table, words};
-use http::HeaderName;
 
 /// Keys that a limit remembers.
 const KEYS: Bounds<u32> = Bounds::least(
@@ -33,7 +32,7 @@ pub struct Limit {
     pub rate: Rate,
     /// How many at once, at least 1.
     pub burst: u32,
-    pub key: Vec<KeyPart>,
+    pub key: Vec<SelectorFor<LimitKey>>,
     pub missing: Missing,
     pub max_keys: u32,
     pub headers: Headers,
@@ -48,9 +47,8 @@ table! {
         "rate" => rate: Rate = required,
         /// How many at once.
         "burst" => burst: Option<u32> = none "the rate's count" within BURST,
-        /// Whose bucket: `ip` (of IPv6 the /64), `route`, `color`, `header:NAME`, `cookie:NAME`,
-        /// `jwt:CLAIM`, or a list of them.
-        "key" => key: Vec<KeyPart> = (vec![KeyPart::Ip]) "\"ip\"",
+        /// Whose bucket: a selector, or a list of selectors that count together.
+        "key" => key: Vec<SelectorFor<LimitKey>> = (vec![SelectorFor::new(Selector::Ip)]) "\"ip\"",
         /// What becomes of requests that lack a part of the key.
         "missing" => missing: Missing = (Missing::Share) "\"share\"",
         /// Most buckets that are remembered; idle ones go first. Newcomers beyond share buckets.
@@ -111,56 +109,6 @@ words! {
         "always" => Always,
         /// Never; refusals keep their `Retry-After`.
         "never" => Never,
-    }
-}
-
-/// A part of a limit's key.
-#[derive(Debug, Clone, PartialEq)]
-pub enum KeyPart {
-    Ip,
-    Route,
-    Color,
-    Header(HeaderName),
-    Cookie(String),
-    Jwt(String),
-}
-
-impl Read for KeyPart {
-    fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        let what = "`ip`, `route`, `color`, `header:NAME`, `cookie:NAME` or `jwt:CLAIM`";
-        parsed(node, cx, what, |text| match text.split_once(':') {
-            Some((_, "")) => None,
-            Some(("header", name)) => name.to_ascii_lowercase().parse().ok().map(Self::Header),
-            Some(("cookie", name)) => Some(Self::Cookie(name.to_owned())),
-            Some(("jwt", claim)) => Some(Self::Jwt(claim.to_owned())),
-            Some(_) => None,
-            None => match text {
-                "ip" => Some(Self::Ip),
-                "route" => Some(Self::Route),
-                "color" => Some(Self::Color),
-                _ => None,
-            },
-        })
-    }
-
-    fn shape() -> Shape {
-        Shape::Text(
-            "`ip`, `route`, `color`, `header:NAME`, `cookie:NAME` or `jwt:CLAIM`",
-            "^(ip|route|color|header:.+|cookie:.+|jwt:.+)$",
-        )
-    }
-}
-
-impl std::fmt::Display for KeyPart {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Ip => f.write_str("ip"),
-            Self::Route => f.write_str("route"),
-            Self::Color => f.write_str("color"),
-            Self::Header(name) => write!(f, "header:{name}"),
-            Self::Cookie(name) => write!(f, "cookie:{name}"),
-            Self::Jwt(claim) => write!(f, "jwt:{claim}"),
-        }
     }
 }
 

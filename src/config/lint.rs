@@ -8,7 +8,6 @@ mod policies;
 mod witness;
 
 use super::claim;
-use super::color::Source;
 use super::diagnostic::Diagnostic;
 use super::expiry;
 use super::matches::PathMatch;
@@ -152,7 +151,8 @@ fn unreachable_colors(config: &Config, out: &mut Vec<Diagnostic>) {
         let given = rules.any(|when| when.jwt.iter().all(|(claim, _)| known(claim)));
         if !given && color.share.is_none() && !carried && !signed {
             let message = format!("no request can have color `{name}`");
-            let by_header = config.coloring.sources.contains(&Source::Header);
+            let mut sources = config.coloring.sources.iter();
+            let by_header = sources.any(|source| source.header().is_some());
             let help = if !color.when.is_empty() {
                 "its rules ask for claims, and no route has an `auth` that would know them"
             } else if by_header && !trusting {

@@ -49,6 +49,7 @@ pub mod rule;
 pub mod schema;
 mod scrub;
 mod secrecy;
+pub mod selector;
 pub mod server;
 pub mod service;
 pub mod shape;

@@ -1,5 +1,6 @@
 //! The reference pages, made from the shape of the format and the catalogue of codes.
 
+use super::selector::{KINDS, Use};
 use super::shape::{KeyShape, Shape, TableShape};
 use super::{codes, root};
 use std::collections::BTreeMap;
@@ -57,6 +58,29 @@ const OTHERS: &str = "
 | [Command line](cli.md) | every verb and option |
 ";
 
+/// What holds for all selectors.
+const SELECTORS: &str = "
+## Selectors
+
+A selector says which value of a request counts: as the key of a limit, a hash or a share, as a token,
+or as a color.
+
+| selector | value | may be |
+| --- | --- | --- |
+";
+
+/// How values are read, the same for every use.
+const SELECTED: &str = "
+A value that is empty counts as absent, everywhere. Of several values the first counts: of several
+lines of a header, of several cookies, keys of a query or members of the baggage with the same name,
+and of a claim that is a list. `scope` and `scp` are lists in one text. So two clients whose claims
+differ from the second value on share a bucket, an endpoint and a side of a share; choose a claim that
+has one value, such as `sub`, as a key. Two things are different: a header or a key of the query that
+comes more than once is no token (401 `jwt_malformed`), and conditions (`match`, `when`, `require`)
+look at every value. An address of IPv6 counts as its /64, everywhere: a customer has at least that much,
+and may use a new address for each request.
+";
+
 /// File name to text.
 pub fn pages() -> BTreeMap<String, String> {
     let mut pages = BTreeMap::new();
@@ -68,10 +92,23 @@ pub fn pages() -> BTreeMap<String, String> {
         pages.insert(format!("{}.md", key.name), page(key));
     }
     index.push_str(VALUES);
+    index.push_str(&selectors());
     index.push_str(OTHERS);
     pages.insert("README.md".to_owned(), index);
     pages.insert("codes.md".to_owned(), codes_page());
     pages
+}
+
+fn selectors() -> String {
+    let mut text = SELECTORS.to_owned();
+    for kind in KINDS {
+        let uses = Use::ALL.iter().filter(|wanted| kind.is_for(**wanted));
+        let uses: Vec<&str> = uses.map(|wanted| wanted.what()).collect();
+        let (form, about, uses) = (kind.form(), kind.about(), uses.join(", "));
+        let _ = writeln!(text, "| `{form}` | {about} | {uses} |");
+    }
+    text.push_str(SELECTED);
+    text
 }
 
 fn page(key: &KeyShape) -> String {

@@ -3,7 +3,6 @@
 //! every route and without a word. One list for everything that names a field.
 
 use super::diagnostic::Diagnostic;
-use super::jwt::TokenPlace;
 use super::reader::{Cx, Node};
 use super::rule::Rule;
 use super::{Config, Name, Place};
@@ -200,7 +199,7 @@ pub fn check(config: &Config, out: &mut Vec<Diagnostic>) {
     }
     for (name, jwt) in &config.jwt {
         let what = format!("the token for `{name}`");
-        for header in jwt.token.iter().filter_map(TokenPlace::header) {
+        for header in jwt.token.iter().filter_map(|place| place.header()) {
             clash(header, &what, Some(&jwt.at));
         }
     }

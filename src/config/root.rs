@@ -121,7 +121,7 @@ pub fn read(files: &[File], cx: &Cx) -> Root {
         admin: admin.flatten().unwrap_or_default(),
         discovery: discovery.0,
         services: services.0,
-        coloring: coloring.flatten().unwrap_or_default(),
+        coloring: coloring.flatten().unwrap_or_default().resolved(),
         colors: colors.0,
         rollouts: rollouts.0,
         jwt: jwt.0,

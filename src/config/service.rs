@@ -3,9 +3,10 @@
 use super::diagnostic::Diagnostic;
 use super::discovery::Discover;
 use super::entry::{Breaker, EntryName};
-use super::limit::{InFlightCap, KeyPart};
+use super::limit::InFlightCap;
 use super::reader::{Cx, Kind, Node, Read, ReadNamed, Reference};
 use super::rule::{Bounds, Together};
+use super::selector::{HashKey, SelectorFor};
 use super::shape::Shape;
 use super::share::Split;
 use super::tls::VersionTls;
@@ -28,7 +29,7 @@ pub struct Service {
     pub balance: Balance,
     pub timeouts: Timeouts,
     pub retry: Retry,
-    pub hash: Option<KeyPart>,
+    pub hash: Option<SelectorFor<HashKey>>,
     pub sticky: Option<Sticky>,
     pub health: Option<Health>,
     pub outliers: Option<Outliers>,
@@ -56,8 +57,9 @@ table! {
         "split" => split: Option<Split> = none,
         /// How endpoints share the requests of a version.
         "balance" => balance: Balance = (Balance::P2c) "\"p2c\"",
-        /// What the hashing balancers hash: `header:NAME`, `cookie:NAME`, `jwt:CLAIM`, `ip`.
-        "hash" => hash: Option<KeyPart> = none "the client's address",
+        /// The selector of what the hashing balancers hash. A request that does not have it counts
+        /// by the client's address.
+        "hash" => hash: Option<SelectorFor<HashKey>> = none "the client's address",
         /// Keeps a client at one endpoint.
         "sticky" => sticky: Option<Sticky> = none,
         /// How long things may take.

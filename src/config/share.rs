@@ -1,21 +1,20 @@
-//! Shares of traffic that stay with their users: how much, and what a user is told by.
+//! Shares of traffic that stay with their users: how much, and by which key.
 
 use super::reader::{Cx, Kind, Node, Read, Reference};
+use super::selector::{Selector, SelectorFor, ShareKey};
 use super::shape::Shape;
 use super::units::Percent;
-use super::values::parsed;
 use super::{Config, Diagnostic, Name};
 use crate::table;
-use http::HeaderName;
 
 table! {
     /// A share of uncolored traffic that gets a color. A user never flips back while it grows.
     pub struct Share {
         /// How much.
         "percent" => percent: Percent = required,
-        /// What keeps a user on one side: `cookie:NAME`, `header:NAME`, `jwt:CLAIM` or `ip`; of
-        /// several, the first present one. Whoever has none goes by address.
-        "sticky" => sticky: Vec<Sticky> = (vec![Sticky::Ip]) "\"ip\"",
+        /// What keeps a user on one side: a selector, or a list of which the first present one
+        /// counts. A request that has none of them counts by the client's address.
+        "sticky" => sticky: Vec<SelectorFor<ShareKey>> = (vec![SelectorFor::new(Selector::Ip)]) "\"ip\"",
     }
 }
 
@@ -25,7 +24,7 @@ table! {
         /// Version to share.
         "versions" => versions: Parts = required,
         /// What keeps a user at one version, as in a color's share.
-        "sticky" => sticky: Vec<Sticky> = (vec![Sticky::Ip]) "\"ip\"",
+        "sticky" => sticky: Vec<SelectorFor<ShareKey>> = (vec![SelectorFor::new(Selector::Ip)]) "\"ip\"",
     }
 }
 
@@ -33,7 +32,7 @@ table! {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Split {
     pub versions: Vec<(Name, Percent)>,
-    pub sticky: Vec<Sticky>,
+    pub sticky: Vec<SelectorFor<ShareKey>>,
 }
 
 impl Read for Split {
@@ -88,46 +87,6 @@ impl Read for Parts {
     }
 }
 
-/// What a user is told by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sticky {
-    /// The client's address; of IPv6, its /64.
-    Ip,
-    Header(HeaderName),
-    Cookie(String),
-    Jwt(String),
-}
-
-const WHAT: &str = "`cookie:NAME`, `header:NAME`, `jwt:CLAIM` or `ip`";
-
-impl Read for Sticky {
-    fn read(node: &Node, cx: &Cx) -> Option<Self> {
-        parsed(node, cx, WHAT, |text| match text.split_once(':') {
-            Some((_, "")) => None,
-            Some(("header", name)) => name.to_ascii_lowercase().parse().ok().map(Self::Header),
-            Some(("cookie", name)) => Some(Self::Cookie(name.to_owned())),
-            Some(("jwt", claim)) => Some(Self::Jwt(claim.to_owned())),
-            None if text == "ip" => Some(Self::Ip),
-            _ => None,
-        })
-    }
-
-    fn shape() -> Shape {
-        Shape::Text(WHAT, "^(ip|header:.+|cookie:.+|jwt:.+)$")
-    }
-}
-
-impl std::fmt::Display for Sticky {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Ip => f.write_str("ip"),
-            Self::Header(name) => write!(f, "header:{name}"),
-            Self::Cookie(name) => write!(f, "cookie:{name}"),
-            Self::Jwt(claim) => write!(f, "jwt:{claim}"),
-        }
-    }
-}
-
 /// All shares together are at most everything, and go by the same key: by two keys, one user
 /// would belong to two colors.
 pub fn check(config: &Config, out: &mut Vec<Diagnostic>) {
@@ -174,7 +133,7 @@ fn one_key(config: &Config, out: &mut Vec<Diagnostic>) {
     }
 }
 
-fn words(sticky: &[Sticky]) -> String {
+fn words(sticky: &[SelectorFor<ShareKey>]) -> String {
     let keys: Vec<String> = sticky.iter().map(ToString::to_string).collect();
     format!("by {}", keys.join(", then "))
 }

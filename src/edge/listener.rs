@@ -9,7 +9,7 @@ use super::transport::socket::Transport;
 use super::transport::waiting::{Room, Waiting};
 use crate::config::Name;
 use crate::memory;
-use crate::policy::limit::network_of;
+use crate::routing::selector::network_of;
 use crate::snapshot::{ListenerSeries, ListenerSettings};
 use crate::sockets::Listening;
 use crate::telemetry::Metrics;

@@ -2,8 +2,8 @@
 //! on a secret meets it when it is decided again. Whatever nobody names stays masked.
 
 use crate::config::Config;
-use crate::config::color::Source;
 use crate::config::matches::ValueMatch;
+use crate::config::selector::Selector;
 use crate::telemetry::redact::{MASK, mask};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustc_hash::FxHashMap;
@@ -34,12 +34,12 @@ impl Masked {
                 }
             }
             for source in &config.coloring.sources {
-                let name = match source {
-                    Source::Header => config.coloring.header.as_str(),
-                    Source::Cookie(name) | Source::Query(name) => name,
-                    // Never masked for its name.
-                    Source::Baggage(_) | Source::Jwt(_) => continue,
+                let name = match &**source {
+                    // Never masked for their names.
+                    Selector::Baggage(_) | Selector::Claim(_) => continue,
+                    source => source.argument(),
                 };
+                let Some(name) = name else { continue };
                 for color in config.colors.keys() {
                     known.value(name, color);
                 }

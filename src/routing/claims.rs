@@ -26,6 +26,18 @@ pub fn values<'c>(claims: &'c Claims, name: &str) -> SmallVec<[Cow<'c, str>; 2]>
     values
 }
 
+/// The first of the [`values`] of a claim.
+pub fn first<'c>(claims: &'c Claims, name: &str) -> Option<Cow<'c, str>> {
+    match (find(claims, name)?, name) {
+        (Value::String(list), "scope" | "scp") => {
+            let mut scopes = list.split(' ').filter(|scope| !scope.is_empty());
+            scopes.next().map(Cow::Borrowed)
+        }
+        (Value::Array(list), _) => list.iter().find_map(text),
+        (value, _) => text(value),
+    }
+}
+
 fn find<'c>(claims: &'c Claims, name: &str) -> Option<&'c Value> {
     if let Some(value) = claims.get(name) {
         return Some(value);
@@ -45,7 +57,7 @@ fn text(value: &Value) -> Option<Cow<'_, str>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Claims, values};
+    use super::{Claims, first, values};
 
     #[test]
     fn claims_are_found_wherever_issuers_put_them() {
@@ -70,6 +82,10 @@ mod tests {
                 values(&claims, name).as_slice(),
                 expected.as_slice(),
                 "{name}"
+            );
+            assert_eq!(
+                first(&claims, name),
+                values(&claims, name).into_iter().next()
             );
         }
     }

@@ -3,8 +3,8 @@
 //! see the fields that the upstream will see. Traffic, `explain` and `[[tests]]` share this code.
 
 use super::carried::strip_baggage_members;
-use crate::config::color::Source;
 use crate::config::proxy_fields::{folds_to, is_proxy_field};
+use crate::config::selector::{ColorSource, Selector, SelectorFor};
 use crate::config::{Config, reserved};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use smallvec::SmallVec;
@@ -52,7 +52,7 @@ pub struct Own<'a> {
     /// What providers say of clients, as `jwt.NAME.forward` has it.
     pub identity: &'a [HeaderName],
     pub color: &'a HeaderName,
-    pub sources: &'a [Source],
+    pub sources: &'a [SelectorFor<ColorSource>],
 }
 
 impl<'a> Own<'a> {
@@ -126,10 +126,10 @@ fn is_look_alike(name: &HeaderName, own: Own) -> bool {
 }
 
 /// Takes the members that may carry a color out of a baggage; the rest stays.
-fn strip_colors(headers: &mut HeaderMap, sources: &[Source]) {
-    let keys = sources.iter().filter_map(|source| match source {
-        Source::Baggage(key) => Some(key.as_str()),
-        Source::Header | Source::Cookie(_) | Source::Query(_) | Source::Jwt(_) => None,
+fn strip_colors(headers: &mut HeaderMap, sources: &[SelectorFor<ColorSource>]) {
+    let keys = sources.iter().filter_map(|source| match &**source {
+        Selector::Baggage(key) => Some(key.as_str()),
+        _ => None,
     });
     let keys: SmallVec<[&str; 2]> = keys.collect();
     if keys.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::{Arrival, X_FORWARDED_FOR};
 use super::{Own, Peer, client_behind, parse_hop, set_forwarded, strip, strip_named};
-use crate::config::color::Source;
+use crate::config::selector::{Selector, SelectorFor};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
@@ -109,7 +109,7 @@ fn a_strangers_baggage_loses_its_colors_alone() {
     let own = Own {
         identity: &[],
         color: &COLOR,
-        sources: &[Source::Baggage("color".into())],
+        sources: &[SelectorFor::new(Selector::Baggage("color".into()))],
     };
     let peer = Peer {
         trusted: false,

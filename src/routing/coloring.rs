@@ -2,23 +2,22 @@
 //! the rules give it.
 
 use super::conditions::Clause;
+use super::selector::Selected;
 use super::shares::Shares;
 use super::signed::Keys;
 use super::table::InvalidRegex;
-use super::{ColorId, ServiceId, VersionId, View, carried, claims};
+use super::{ColorId, ServiceId, VersionId, View};
 use crate::config::Config;
-use crate::config::color::{Fallback, Source, Unknown};
+use crate::config::color::{Fallback, Unknown};
+use crate::config::selector::{ColorSource, Selector, SelectorFor};
 use crate::config::units::Percent;
-use http::HeaderName;
 use rustc_hash::FxHashMap;
-use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The colors of a configuration, ready to be told apart.
 #[derive(Debug)]
 pub struct Coloring {
-    header: HeaderName,
-    sources: Vec<Source>,
+    sources: Vec<SelectorFor<ColorSource>>,
     unknown: Unknown,
     names: FxHashMap<Box<[u8]>, ColorId>,
     /// More conditions first, then by the color's name: the first that holds gives the color.
@@ -66,7 +65,6 @@ impl Coloring {
         let id = |index: usize| ColorId(index as u16);
         let names = config.colors.keys().enumerate();
         Ok(Self {
-            header: config.coloring.header.clone(),
             sources: config.coloring.sources.clone(),
             unknown: config.coloring.unknown,
             names: names
@@ -139,12 +137,8 @@ impl Coloring {
         &self.keys
     }
 
-    pub(super) fn sources(&self) -> &[Source] {
+    pub(super) fn sources(&self) -> &[SelectorFor<ColorSource>] {
         &self.sources
-    }
-
-    pub(super) fn header(&self) -> &HeaderName {
-        &self.header
     }
 
     /// The color of a name.
@@ -169,28 +163,18 @@ impl Coloring {
     fn carried(&self, view: &View, words: bool) -> Carried {
         match self.source(view, words) {
             None => Carried::Nothing,
-            Some((_, name)) => match self.names.get(name.as_ref()) {
+            Some((_, name)) => match self.names.get(&*name) {
                 Some(color) => Carried::Known(*color),
                 None => Carried::Unknown,
             },
         }
     }
 
-    fn source<'v>(&self, view: &View<'v>, words: bool) -> Option<(&Source, Cow<'v, [u8]>)> {
-        self.sources.iter().find_map(|source| {
-            let value = match source {
-                Source::Jwt(claim) => claim_value(view, claim),
-                _ if !words => None,
-                Source::Header => {
-                    let value = view.headers.get(&self.header);
-                    value.map(|value| Cow::Borrowed(value.as_bytes()))
-                }
-                Source::Cookie(name) => carried::cookie(view.headers, name).map(Cow::Borrowed),
-                Source::Baggage(key) => carried::baggage(view.headers, key),
-                Source::Query(key) => super::query_value(view.query, key),
-            };
-            value.map(|value| (source, value))
-        })
+    fn source<'v>(&self, view: &View<'v>, words: bool) -> Option<(&Selector, Selected<'v>)> {
+        let request = view.selectable();
+        let believed = |source: &&SelectorFor<ColorSource>| words || source.claim().is_some();
+        let mut sources = self.sources.iter().filter(believed);
+        sources.find_map(|source| Some((&**source, source.value(&request)?)))
     }
 
     /// Where the color of a request came from, in words.
@@ -199,13 +183,9 @@ impl Coloring {
             return "a signature that is sound".to_owned();
         }
         let source = self.source(view, view.trusted);
-        let source = source.filter(|(_, name)| self.names.get(name.as_ref()) == Some(&color));
+        let source = source.filter(|(_, name)| self.names.get(&**name) == Some(&color));
         match source {
-            Some((Source::Cookie(name), _)) => format!("cookie {name}"),
-            Some((Source::Baggage(key), _)) => format!("baggage {key}"),
-            Some((Source::Query(key), _)) => format!("query {key}"),
-            Some((Source::Jwt(claim), _)) => format!("claim {claim}"),
-            Some((Source::Header, _)) => format!("header {}", self.header),
+            Some((source, _)) => source.to_string(),
             None => match (&self.shares, self.bucket(view)) {
                 (Some(shares), Some(bucket)) => {
                     let share = shares.percent(color).unwrap_or(Percent(0));
@@ -233,14 +213,6 @@ impl Coloring {
         let color = self.colors.get(usize::from(color.0))?;
         color.by_service.get(&service).copied()
     }
-}
-
-fn claim_value<'v>(view: &View<'v>, claim: &str) -> Option<Cow<'v, [u8]>> {
-    let value = claims::values(view.claims?, claim).into_iter().next()?;
-    Some(match value {
-        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-    })
 }
 
 /// The request carries a color that is not configured.

@@ -2,7 +2,7 @@
 //! log, so that the same request can be decided again by another configuration.
 
 use crate::config::Config;
-use crate::config::color::Source;
+use crate::config::selector::Selector;
 use http::HeaderName;
 use std::collections::BTreeSet;
 
@@ -61,12 +61,14 @@ impl Inputs {
             false => config.coloring.sources.as_slice(),
         };
         for source in sources {
-            match source {
-                Source::Header => drop(headers.insert(config.coloring.header.as_str())),
-                Source::Cookie(name) => drop(cookies.insert(name)),
-                Source::Baggage(key) => drop(baggage.insert(key.as_str())),
-                Source::Query(key) => drop(query.insert(key)),
-                Source::Jwt(claim) => drop(claims.insert(claim)),
+            match &**source {
+                Selector::Header(name) => drop(headers.insert(name.as_str())),
+                Selector::Cookie(name) => drop(cookies.insert(name)),
+                Selector::Baggage(key) => drop(baggage.insert(key.as_str())),
+                Selector::Query(key) => drop(query.insert(key)),
+                Selector::Claim(claim) => drop(claims.insert(claim)),
+                // No source of colors; a test holds that none is left out.
+                _ => {}
             }
         }
         let input = |name: &str, source: bool| Input {
@@ -78,26 +80,27 @@ impl Inputs {
             let names = names.into_iter().take(NAMES_MAX);
             names.map(|name| input(name, is_source(name))).collect()
         };
-        let is_source = |wanted: &dyn Fn(&Source) -> bool| sources.iter().any(wanted);
+        let is_source =
+            |wanted: &dyn Fn(&Selector) -> bool| sources.iter().any(|source| wanted(source));
         Self {
             headers: headers
                 .into_iter()
                 .take(NAMES_MAX)
                 .filter_map(|name| {
-                    let of_color = *name == config.coloring.header;
+                    let of_color = |source: &Selector| source.header().is_some_and(|h| h == name);
                     Some(Input {
                         name: name.parse().ok()?,
                         secret: secret(name),
-                        source: of_color && is_source(&|source| *source == Source::Header),
+                        source: is_source(&of_color),
                     })
                 })
                 .collect(),
             cookies: texts(cookies, &|name| {
-                is_source(&|source| matches!(source, Source::Cookie(known) if known == name))
+                is_source(&|source| matches!(source, Selector::Cookie(known) if known == name))
             }),
             baggage: texts(baggage, &|_| true),
             query: texts(query, &|name| {
-                is_source(&|source| matches!(source, Source::Query(known) if known == name))
+                is_source(&|source| matches!(source, Selector::Query(known) if known == name))
             }),
             claims: claims.into_iter().take(NAMES_MAX).cloned().collect(),
         }

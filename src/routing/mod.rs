@@ -18,6 +18,7 @@ mod literals;
 mod matcher;
 pub mod path;
 pub mod rewrite;
+pub mod selector;
 pub mod selftest;
 pub mod shares;
 pub mod signed;

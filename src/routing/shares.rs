@@ -5,12 +5,11 @@
 //! colors before it. So a share that grows only adds users, and two shares never overlap; growth
 //! takes users from another color only where the two meet, and then from the later one.
 
-use super::{ColorId, View, carried, claims};
+use super::selector::Selected;
+use super::{ColorId, View};
 use crate::config::Config;
-use crate::config::share::Sticky;
+use crate::config::selector::{Selector, SelectorFor, ShareKey};
 use crate::config::units::Percent;
-use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use twox_hash::XxHash64;
 
@@ -41,7 +40,7 @@ struct Taker {
 /// What gives a user its bucket.
 #[derive(Debug)]
 pub(super) struct Key {
-    sticky: Box<[Sticky]>,
+    sticky: Box<[SelectorFor<ShareKey>]>,
     seed: u64,
 }
 
@@ -163,7 +162,7 @@ impl Split {
 }
 
 impl Key {
-    fn build(sticky: &[Sticky], salt: &str) -> Self {
+    fn build(sticky: &[SelectorFor<ShareKey>], salt: &str) -> Self {
         Self {
             sticky: sticky.into(),
             seed: hash(0, salt.as_bytes()),
@@ -179,46 +178,26 @@ impl Key {
     }
 
     /// The hash of the first part that the request has, else of the client's network.
-    fn hash(&self, view: &View) -> (u64, Option<&Sticky>) {
+    fn hash(&self, view: &View) -> (u64, &Selector) {
+        let request = view.selectable();
         for part in &self.sticky {
-            if let Some(value) = value(part, view) {
-                return (hash(self.seed, &value), Some(part));
+            if let Some(value) = part.value(&request) {
+                return (hash(self.seed, &value), part);
             }
         }
-        let network = match view.client {
-            IpAddr::V4(address) => hash(self.seed, &address.octets()),
-            // A customer has a /64 at least, and may use a new address for each request.
-            IpAddr::V6(address) => hash(self.seed, address.octets().split_at(8).0),
-        };
-        (network, None)
+        let network = Selected::network(view.client);
+        (hash(self.seed, &network), &Selector::Ip)
     }
 
     fn describe(&self, view: &View) -> String {
         let bucket = self.bucket(view);
         let by = match (view.bucket, self.hash(view).1) {
             (Some(_), _) => "as stated".to_owned(),
-            (None, Some(part)) => format!("by {part}"),
-            (None, None) => "by the client's address".to_owned(),
+            (None, Selector::Ip) => "by the client's address".to_owned(),
+            (None, part) => format!("by {part}"),
         };
         format!("bucket {bucket} of {BUCKETS}, {by}")
     }
-}
-
-/// What a request has of a key; empty counts as absent.
-fn value<'v>(part: &Sticky, view: &View<'v>) -> Option<Cow<'v, [u8]>> {
-    let value = match part {
-        Sticky::Ip => None,
-        Sticky::Header(name) => view
-            .headers
-            .get(name)
-            .map(|value| Cow::Borrowed(value.as_bytes())),
-        Sticky::Cookie(name) => carried::cookie(view.headers, name).map(Cow::Borrowed),
-        Sticky::Jwt(claim) => match claims::values(view.claims?, claim).into_iter().next()? {
-            Cow::Borrowed(text) => Some(Cow::Borrowed(text.as_bytes())),
-            Cow::Owned(text) => Some(Cow::Owned(text.into_bytes())),
-        },
-    };
-    value.filter(|value| !value.is_empty())
 }
 
 /// XXH64, whose results are fixed for good: the standard library's may change with its version.

@@ -3,15 +3,15 @@
 //! `canary~1794829200~k1~c2lnbmF0dXJl…`: characters that headers, cookies and queries carry as
 //! they are. The key says who may let people in, so it never leaves the gateway and its operators.
 
-use super::{ColorId, carried, query_value};
+use super::ColorId;
+use super::selector::Selectable;
 use crate::config::Config;
 use crate::config::admin::Secret;
-use crate::config::color::Source;
+use crate::config::selector::Selector;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use ring::hmac;
-use std::borrow::Cow;
 
 /// Longest token.
 const TOKEN_MAX: usize = 256;
@@ -88,14 +88,9 @@ impl super::coloring::Coloring {
         if !self.signs() {
             return None;
         }
+        let request = Selectable::of_head(headers, query);
         self.sources().iter().find_map(|source| {
-            let value: Cow<[u8]> = match source {
-                Source::Header => Cow::Borrowed(headers.get(self.header())?.as_bytes()),
-                Source::Cookie(name) => Cow::Borrowed(carried::cookie(headers, name)?),
-                Source::Baggage(key) => carried::baggage(headers, key)?,
-                Source::Query(key) => query_value(query, key)?,
-                Source::Jwt(_) => return None,
-            };
+            let value = source.value(&request)?;
             let token = std::str::from_utf8(&value).ok()?;
             let own = self.keys().verify(token, now);
             let own = own.map(|(name, expires)| (name.to_owned(), expires));
@@ -103,7 +98,7 @@ impl super::coloring::Coloring {
             Some(Vouched {
                 color: self.named(name.as_bytes())?,
                 expires,
-                link: matches!(source, Source::Query(_)).then(|| token.to_owned()),
+                link: matches!(**source, Selector::Query(_)).then(|| token.to_owned()),
             })
         })
     }

@@ -7,7 +7,6 @@ use super::route::Policies;
 use super::target::ServiceIds;
 use super::watched::watched;
 use super::{Color, ListenerSettings, MirrorTarget, Route, Snapshot, Target};
-use crate::config::jwt::TokenPlace;
 use crate::config::{Config, Name};
 use crate::discovery::Discovery;
 use crate::policy::limit::Limiter;
@@ -167,12 +166,12 @@ fn inputs(config: &Config) -> Inputs {
     let more = &config.telemetry.access_log.redact;
     let places = config.jwt.values().flat_map(|jwt| &jwt.token);
     let carries = |name: &str| {
-        let named = |place: &TokenPlace| match place {
-            TokenPlace::Header(known) => known == name,
-            TokenPlace::Cookie(known) | TokenPlace::Query(known) => known == name,
-        };
         let mut keys = config.api_keys.values();
-        keys.any(|keys| keys.header == name) || places.clone().any(named)
+        keys.any(|keys| keys.header == name)
+            || places
+                .clone()
+                .filter_map(|place| place.argument())
+                .any(|known| known.eq_ignore_ascii_case(name))
     };
     Inputs::of(config, |name| {
         redact::is_secret(name, more) || carries(name)

@@ -3,8 +3,8 @@
 use super::{Hosted, MirrorTarget, Target, Watched};
 use crate::config::Name;
 use crate::config::compress::Table as Compress;
-use crate::config::limit::KeyPart;
 use crate::config::route::{self as config, PathMatch, Rewrite};
+use crate::config::selector::Known;
 use crate::config::service::Timeouts;
 use crate::config::upkeep::Importance;
 use crate::policy::auth::{Authorities, Guard};
@@ -135,7 +135,6 @@ pub struct Policies<'p> {
 
 impl Policies<'_> {
     fn tolls(&self, route: &config::Route, late: bool) -> Vec<Toll> {
-        let needs_more = |part: &KeyPart| matches!(part, KeyPart::Jwt(_) | KeyPart::Color);
         let tolls = route.limits.iter().filter_map(|limit| {
             let limiter = self.limiters.get(&limit.name)?.clone();
             Some(Toll {
@@ -144,7 +143,10 @@ impl Policies<'_> {
             })
         });
         tolls
-            .filter(|toll| toll.limiter.config.key.iter().any(needs_more) == late)
+            .filter(|toll| {
+                let mut key = toll.limiter.config.key.iter();
+                key.any(|part| part.known() == Known::WithIdentity) == late
+            })
             .collect()
     }
 }

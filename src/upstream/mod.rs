@@ -26,7 +26,7 @@ pub use retry::Budget;
 pub use series::{PoolSeries, ServiceSeries, UpstreamSeries};
 pub use side_client::{SideClient, SideRequest};
 
-use crate::config::limit::KeyPart;
+use crate::config::selector::{HashKey, SelectorFor};
 use crate::config::service::{Retry as RetryRules, Timeouts, UpstreamHttp};
 use crate::config::upkeep::{Outliers, Sticky};
 use crate::config::{Name, Place};
@@ -51,7 +51,7 @@ pub struct Service {
     pub timeouts: Timeouts,
     pub retry: RetryRules,
     pub at: Place,
-    pub hash: Option<KeyPart>,
+    pub hash: Option<SelectorFor<HashKey>>,
     pub sticky: Option<Sticky>,
     pub cap: Option<Arc<Cap>>,
     pub adaptive: Option<Arc<Adaptive>>,

@@ -262,6 +262,24 @@ fn hashing_sends_the_same_user_to_the_same_endpoint() {
 }
 
 #[test]
+fn a_request_without_its_hash_meets_the_endpoint_of_its_network() {
+    let upstreams = ["a", "b", "c", "d"].map(Upstream::start);
+    let all: Vec<&Upstream> = upstreams.iter().collect();
+    let text = config(&all, "balance = \"maglev\"\nhash = \"header:x-user\"", "");
+    let gateway = Gateway::start(&text.replace("trust = []", "trust = [\"127.0.0.0/8\"]"));
+    let mut homes = std::collections::BTreeSet::new();
+    for network in 0..20 {
+        let client = |host: &str| format!("X-Forwarded-For: 2001:db8:0:{network:x}:{host}\r\n");
+        let home = gateway.get("/", &client(":1")).text();
+        for other in [client("ffff::2"), format!("{}X-User:\r\n", client(":3"))] {
+            assert_eq!(gateway.get("/", &other).text(), home, "{other}");
+        }
+        homes.insert(home);
+    }
+    assert!(homes.len() > 1, "{homes:?}");
+}
+
+#[test]
 fn a_mirror_gets_copies_and_never_slows_anybody() {
     let (shop, shadow) = (Upstream::start("v1"), Upstream::start("shadow"));
     let more = format!(

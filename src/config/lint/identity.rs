@@ -3,11 +3,10 @@
 
 use super::policies::shown;
 use crate::config::diagnostic::Diagnostic;
-use crate::config::limit::KeyPart;
 use crate::config::reserved;
 use crate::config::route::{Route, Target};
+use crate::config::selector::{HashKey, SelectorFor, ShareKey};
 use crate::config::service::{Balance, Service};
-use crate::config::share::Sticky;
 use crate::config::{Config, Name, Place};
 use http::HeaderName;
 
@@ -22,14 +21,12 @@ pub fn all(config: &Config, out: &mut Vec<Diagnostic>) {
 /// A limit by claim on a route that knows nobody puts all requests into one bucket.
 fn unreachable_claims(config: &Config, out: &mut Vec<Diagnostic>) {
     for (name, route) in &config.routes {
-        let unknown = |part: &KeyPart| match part {
-            KeyPart::Jwt(claim) => !knows(config, route, claim),
-            _ => false,
-        };
+        let unknown = |claim: &str| !knows(config, route, claim);
         let mut limits = route.limits.iter();
         let by_claim = limits.find_map(|used| {
             let limit = config.limits.get(&used.name)?;
-            limit.key.iter().any(unknown).then_some((used, limit))
+            let mut claims = limit.key.iter().filter_map(|part| part.claim());
+            claims.any(unknown).then_some((used, limit))
         });
         let Some((used, limit)) = by_claim else {
             continue;
@@ -85,9 +82,9 @@ fn claims_of_nobody(config: &Config, out: &mut Vec<Diagnostic>) {
         let what = format!("the split of service `{name}`");
         let by = by_claim(sticky);
         told(&by, &served, &what, &service.at, "goes by address");
-        if let Some(KeyPart::Jwt(claim)) = hash(service) {
+        if let Some(claim) = hash(service).and_then(|key| key.claim()) {
             let what = format!("the hash of service `{name}`");
-            told(&[claim], &served, &what, &service.at, "all are alike");
+            told(&[claim], &served, &what, &service.at, "goes by address");
         }
     }
     for (name, plugin) in &config.plugins {
@@ -109,16 +106,12 @@ fn claims_of_nobody(config: &Config, out: &mut Vec<Diagnostic>) {
     }
 }
 
-fn by_claim<'c>(sticky: impl Iterator<Item = &'c Sticky>) -> Vec<&'c str> {
-    let claims = sticky.filter_map(|by| match by {
-        Sticky::Jwt(claim) => Some(claim.as_str()),
-        Sticky::Ip | Sticky::Header(_) | Sticky::Cookie(_) => None,
-    });
-    claims.collect()
+fn by_claim<'c>(sticky: impl Iterator<Item = &'c SelectorFor<ShareKey>>) -> Vec<&'c str> {
+    sticky.filter_map(|key| key.claim()).collect()
 }
 
 /// What a service hashes, if its balancer hashes at all.
-fn hash(service: &Service) -> Option<&KeyPart> {
+fn hash(service: &Service) -> Option<&SelectorFor<HashKey>> {
     let hashes = matches!(service.balance, Balance::Maglev | Balance::RingHash);
     service.hash.as_ref().filter(|_| hashes)
 }
@@ -144,10 +137,8 @@ fn by_header(config: &Config) -> Vec<ByHeader<'_>> {
         });
     };
     for (name, limit) in &config.limits {
-        for part in &limit.key {
-            if let KeyPart::Header(header) = part {
-                goes(format!("limit `{name}`"), header, &limit.at, true);
-            }
+        for header in limit.key.iter().filter_map(|part| part.header()) {
+            goes(format!("limit `{name}`"), header, &limit.at, true);
         }
     }
     for (name, route) in &config.routes {
@@ -160,7 +151,7 @@ fn by_header(config: &Config) -> Vec<ByHeader<'_>> {
             goes(format!("color `{name}`"), header, &color.at, true);
         }
         let sticky = color.share.iter().flat_map(|share| &share.sticky);
-        for header in sticky.filter_map(in_header) {
+        for header in sticky.filter_map(|key| key.header()) {
             goes(
                 format!("the share of color `{name}`"),
                 header,
@@ -171,7 +162,7 @@ fn by_header(config: &Config) -> Vec<ByHeader<'_>> {
     }
     for (name, service) in &config.services {
         let sticky = service.split.iter().flat_map(|split| &split.sticky);
-        for header in sticky.filter_map(in_header) {
+        for header in sticky.filter_map(|key| key.header()) {
             goes(
                 format!("the split of service `{name}`"),
                 header,
@@ -179,7 +170,7 @@ fn by_header(config: &Config) -> Vec<ByHeader<'_>> {
                 true,
             );
         }
-        if let Some(KeyPart::Header(header)) = hash(service) {
+        if let Some(header) = hash(service).and_then(|key| key.header()) {
             goes(
                 format!("the hash of service `{name}`"),
                 header,
@@ -194,13 +185,6 @@ fn by_header(config: &Config) -> Vec<ByHeader<'_>> {
         }
     }
     all
-}
-
-fn in_header(by: &Sticky) -> Option<&HeaderName> {
-    match by {
-        Sticky::Header(header) => Some(header),
-        Sticky::Ip | Sticky::Cookie(_) | Sticky::Jwt(_) => None,
-    }
 }
 
 /// What a provider forwards is taken off each request as it comes, and put on as it leaves.

@@ -4,9 +4,9 @@ use super::{Config, Diagnostic, witness};
 use crate::config::breaker::Window;
 use crate::config::diagnostic::nearest;
 use crate::config::jwt::Keys;
-use crate::config::limit::KeyPart;
 use crate::config::policy::Mode;
 use crate::config::route::{Route, Target};
+use crate::config::selector::Selector;
 use crate::config::service::{RetryOn, Service};
 use crate::config::{Name, Place};
 use std::collections::{HashMap, HashSet};
@@ -288,7 +288,7 @@ fn tries(service: &Service) -> u8 {
 fn passing(config: &Config, route: &Route, window: Duration) -> Option<f64> {
     let limits = route.limits.iter().filter_map(|used| {
         let limit = config.limits.get(&used.name)?;
-        let of_all = limit.key.iter().all(|part| *part == KeyPart::Route);
+        let of_all = limit.key.iter().all(|part| **part == Selector::Route);
         let cost = f64::from(used.cost.max(1));
         let refill = f64::from(limit.rate.count) * window.div_duration_f64(limit.rate.per);
         (of_all && limit.mode == Mode::Enforce).then(|| (f64::from(limit.burst) + refill) / cost)

@@ -4,7 +4,7 @@
 use super::context::{Host, RequestContext};
 use super::request_headers::X_REQUEST_ID;
 use super::trace;
-use crate::config::color::Source;
+use crate::config::selector::Selector;
 use crate::edge::http1::request_head::Refused;
 use crate::edge::rejection::Rejection;
 use crate::edge::request_id;
@@ -13,6 +13,7 @@ use crate::reason::Reason;
 use crate::routing::client_fields::{self, Arrival, CLIENT_CERT, CLIENT_CERT_NAME, Own};
 use crate::routing::host::normalise_host;
 use crate::routing::path::normalise_target;
+use crate::routing::selector::Selectable;
 use crate::routing::{Decision, RouteId, View};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Version, header};
@@ -143,8 +144,8 @@ fn vouch(headers: &HeaderMap, query: &str, context: &mut RequestContext) {
         return;
     };
     let sources = &snapshot.config.coloring.sources;
-    let cookie = sources.iter().find_map(|source| match source {
-        Source::Cookie(name) => Some(name),
+    let cookie = sources.iter().find_map(|source| match &**source {
+        Selector::Cookie(name) => Some(name),
         _ => None,
     });
     if let (Some(name), Some(token)) = (cookie, vouched.link) {
@@ -247,6 +248,21 @@ pub fn view<'v>(head: &'v Parts, context: &'v RequestContext) -> View<'v> {
         claims: context.identity.as_ref().map(|identity| &identity.claims),
         vouched: context.vouched,
         bucket: None,
+    }
+}
+
+/// Returns what selectors can read of the request, as far as it is decided.
+pub fn selectable<'v>(head: &'v Parts, context: &'v RequestContext) -> Selectable<'v> {
+    let color = context.requested_color();
+    let color = color.and_then(|id| context.snapshot.color(id));
+    let identity = context.identity.as_ref();
+    Selectable {
+        client: Some(context.client.ip),
+        route: context.route().map_or("", |route| &route.name),
+        color: color.map_or("", |color| color.name.as_ref()),
+        headers: &head.headers,
+        query: head.uri.query().unwrap_or_default(),
+        claims: identity.map(|identity| &identity.claims),
     }
 }
 

@@ -4,19 +4,17 @@
 use super::admission;
 use super::context::RequestContext;
 use super::tries::Attempt;
-use crate::config::limit::KeyPart;
 use crate::edge::filters::stale_response;
 use crate::edge::rejection::Rejection;
 use crate::policy::last_good;
 use crate::policy::limit;
 use crate::reason::Reason;
-use crate::routing::{FallbackReason, carried, claims};
+use crate::routing::selector::Selected;
+use crate::routing::{FallbackReason, carried};
 use crate::upstream::balance::stable_hash;
 use crate::upstream::{EndpointState, Service, Version};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, header};
-use smallvec::SmallVec;
-use std::net::IpAddr;
+use http::{HeaderValue, header};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,7 +27,7 @@ pub fn choose(head: &Parts, context: &mut RequestContext) -> Result<Arc<Endpoint
     if let Some(late) = context.deadlines.passed(now) {
         return Err(late.into());
     }
-    let hash = hash(&head.headers, context);
+    let hash = hash(head, context);
     loop {
         let tried = &context.attempt.tried;
         let sticky = context.attempt.sticky;
@@ -134,7 +132,7 @@ fn breaker_open(context: &RequestContext, wait: Duration) -> Rejection {
 }
 
 /// Returns the key of the hashing balancers: by the service's `hash`, else the client's address.
-fn hash(headers: &HeaderMap, context: &mut RequestContext) -> u64 {
+fn hash(head: &Parts, context: &mut RequestContext) -> u64 {
     if let Some(hash) = context.attempt.hash {
         return hash;
     }
@@ -142,7 +140,7 @@ fn hash(headers: &HeaderMap, context: &mut RequestContext) -> u64 {
         return 0;
     };
     if let Some(sticky) = &service.sticky {
-        let id = carried::cookie(headers, &sticky.cookie.0);
+        let id = carried::cookie(&head.headers, &sticky.cookie.0);
         let id = id.and_then(|id| std::str::from_utf8(id).ok());
         context.attempt.sticky = id.and_then(|id| u64::from_str_radix(id, 16).ok());
     }
@@ -150,7 +148,7 @@ fn hash(headers: &HeaderMap, context: &mut RequestContext) -> u64 {
         .version()
         .is_some_and(|version| version.set().hashes());
     let hash = if hashes {
-        hash_of(&service, headers, context)
+        hash_of(&service, head, context)
     } else {
         0
     };
@@ -158,23 +156,11 @@ fn hash(headers: &HeaderMap, context: &mut RequestContext) -> u64 {
     hash
 }
 
-fn hash_of(service: &Service, headers: &HeaderMap, context: &RequestContext) -> u64 {
-    let known = match &service.hash {
-        Some(KeyPart::Header(name)) => headers.get(name).map(|v| stable_hash(&[v.as_bytes()])),
-        Some(KeyPart::Cookie(name)) => carried::cookie(headers, name).map(|v| stable_hash(&[v])),
-        Some(KeyPart::Jwt(claim)) => {
-            let identity = context.identity.as_ref();
-            let values = identity.map(|identity| claims::values(&identity.claims, claim));
-            let values = values.unwrap_or_default();
-            let words: SmallVec<[&[u8]; 2]> = values.iter().map(|v| v.as_bytes()).collect();
-            (!words.is_empty()).then(|| stable_hash(&words))
-        }
-        Some(KeyPart::Ip | KeyPart::Route | KeyPart::Color) | None => None,
-    };
-    known.unwrap_or_else(|| match context.client.ip {
-        IpAddr::V4(ip) => stable_hash(&[&ip.octets()]),
-        IpAddr::V6(ip) => stable_hash(&[&ip.octets()]),
-    })
+fn hash_of(service: &Service, head: &Parts, context: &RequestContext) -> u64 {
+    let request = admission::selectable(head, context);
+    let value = service.hash.as_ref().and_then(|key| key.value(&request));
+    let value = value.unwrap_or_else(|| Selected::network(context.client.ip));
+    stable_hash(&[&value])
 }
 
 /// Turns to another version when the target has no endpoint left or its breaker is open. Returns

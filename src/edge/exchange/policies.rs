@@ -46,7 +46,7 @@ pub async fn enforce(
             "the gateway has too much to do",
         ));
     }
-    take_tolls(head, context, &snapshot, built, &built.early_limits)?;
+    take_tolls(head, context, &built.early_limits)?;
     let decision = match decided {
         Some(decision) => decision,
         None => guarded(head, context, built, id).await?,
@@ -55,7 +55,7 @@ pub async fn enforce(
     if let Outcome::Refuse(_) = decision.outcome {
         return Ok(decision.outcome);
     }
-    take_tolls(head, context, &snapshot, built, &built.late_limits)?;
+    take_tolls(head, context, &built.late_limits)?;
     if let Outcome::Upstream { service, .. } = decision.outcome {
         take_places(context, &snapshot, built, service).await?;
     }
@@ -138,24 +138,10 @@ fn denied(denial: Denial) -> Rejection {
 }
 
 /// Asks limits one after the other; the first that refuses ends it.
-fn take_tolls(
-    head: &Parts,
-    context: &mut RequestContext,
-    snapshot: &Snapshot,
-    route: &Route,
-    tolls: &[Toll],
-) -> Result<(), Rejection> {
+fn take_tolls(head: &Parts, context: &mut RequestContext, tolls: &[Toll]) -> Result<(), Rejection> {
     for toll in tolls {
-        let color = context.requested_color().and_then(|id| snapshot.color(id));
-        let facts = limit::Facts {
-            client: context.client.ip,
-            route: &route.name,
-            color: color.map_or("", |color| color.name.as_ref()),
-            headers: &head.headers,
-            claims: context.identity.as_ref().map(|identity| &identity.claims),
-        };
         let limiter = &toll.limiter;
-        let verdict = limiter.check(&facts, toll.cost);
+        let verdict = limiter.check(&admission::selectable(head, context), toll.cost);
         if limiter.config.mode != Mode::Enforce {
             continue;
         }

@@ -6,7 +6,7 @@ use super::drain::Drain;
 use super::socket::{Socket, Transport};
 use super::{hello, proxy_protocol};
 use crate::config::Name;
-use crate::policy::limit::network_of;
+use crate::routing::selector::network_of;
 use crate::snapshot::{ListenerSeries, ListenerSettings};
 use crate::tls::Identity;
 use crate::tls::handshake::{Cause, Failed};

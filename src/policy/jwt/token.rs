@@ -1,8 +1,8 @@
 //! Finding a token in a request and taking it apart.
 
-use crate::config::jwt::TokenPlace;
+use crate::config::selector::{Selector, SelectorFor, TokenPlace};
 use crate::reason::Reason;
-use crate::routing::carried;
+use crate::routing::selector::{Repeated, Selectable, Selected};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
@@ -20,15 +20,17 @@ pub enum Located<'a> {
 }
 
 /// Looks for a token at the configured places; the first place with anything counts.
-pub fn locate<'a>(places: &[TokenPlace], headers: &'a HeaderMap, query: &'a str) -> Located<'a> {
+pub fn locate<'a>(
+    places: &[SelectorFor<TokenPlace>],
+    headers: &'a HeaderMap,
+    query: &'a str,
+) -> Located<'a> {
+    let request = Selectable::of_head(headers, query);
     for place in places {
-        let found = match place {
-            TokenPlace::Header(name) => in_header(headers, name),
-            TokenPlace::Cookie(name) => match carried::cookie(headers, name) {
-                Some(value) => text(value),
-                None => Located::Nothing,
-            },
-            TokenPlace::Query(name) => in_query(query, name),
+        let found = match place.only_value(&request) {
+            Err(Repeated) => Located::Malformed, // whose would count?
+            Ok(None) => Located::Nothing,
+            Ok(Some(value)) => token(place, value),
         };
         if found != Located::Nothing {
             return found;
@@ -37,16 +39,22 @@ pub fn locate<'a>(places: &[TokenPlace], headers: &'a HeaderMap, query: &'a str)
     Located::Nothing
 }
 
-/// `Authorization` may hold other schemes, which are not ours; any other header is all token.
-fn in_header<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> Located<'a> {
-    let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else {
-        return Located::Nothing;
-    };
-    if values.next().is_some() {
-        return Located::Malformed; // whose would count?
+/// The token in the value of a place. `Authorization` may hold other schemes, which are not ours;
+/// any other header is all token.
+fn token<'a>(place: &Selector, value: Selected<'a>) -> Located<'a> {
+    match (place.header(), value) {
+        (Some(name), Selected::Text(Cow::Borrowed(value))) => in_header(name, value),
+        (_, Selected::Text(Cow::Borrowed(value))) => text(value),
+        (_, Selected::Text(Cow::Owned(value))) => {
+            let text = String::from_utf8(value).map(Cow::Owned);
+            text.map_or(Located::Malformed, Located::Token)
+        }
+        (_, Selected::Network(_)) => Located::Nothing,
     }
-    let value = value.as_bytes().trim_ascii();
+}
+
+fn in_header<'a>(name: &http::HeaderName, value: &'a [u8]) -> Located<'a> {
+    let value = value.trim_ascii();
     if let Some((scheme, token)) = value.split_first_chunk::<7>()
         && scheme.eq_ignore_ascii_case(b"bearer ")
     {
@@ -64,22 +72,6 @@ fn in_header<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> Located<'a>
 
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-fn in_query<'a>(query: &'a str, name: &str) -> Located<'a> {
-    let mut values = query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .filter(|(key, _)| percent_encoding::percent_decode_str(key).eq(name.bytes()))
-        .map(|(_, value)| value);
-    match (values.next(), values.next()) {
-        (None, _) => Located::Nothing,
-        (Some(value), None) => match percent_encoding::percent_decode_str(value).decode_utf8() {
-            Ok(value) => Located::Token(value),
-            Err(_) => Located::Malformed,
-        },
-        _ => Located::Malformed,
-    }
 }
 
 fn text(bytes: &[u8]) -> Located<'_> {
@@ -153,8 +145,9 @@ pub fn decoded<T: DeserializeOwned>(part: &str) -> Result<T, Reason> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Located, TokenPlace, locate};
-    use http::{HeaderMap, HeaderValue};
+    use super::{Located, Selector, SelectorFor, locate};
+    use http::header::AUTHORIZATION;
+    use http::{HeaderMap, HeaderName, HeaderValue};
 
     #[test]
     fn a_token_is_found_or_malformed_and_never_passed_over() {
@@ -174,14 +167,35 @@ mod tests {
             let mut headers = HeaderMap::new();
             let value = HeaderValue::from_bytes(field).unwrap();
             headers.insert("authorization", value);
-            let places = [TokenPlace::default()];
+            let places = [SelectorFor::new(Selector::Header(AUTHORIZATION))];
             assert_eq!(locate(&places, &headers, ""), found, "{field:?}");
         }
     }
 
     #[test]
+    fn an_empty_place_is_absent_and_a_repeated_one_is_malformed() {
+        let name = HeaderName::from_static("x-token");
+        let places = [Selector::Header(name.clone()), Selector::Cookie("t".into())];
+        let places = places.map(SelectorFor::new);
+        let token = |text: &'static str| Located::Token(text.into());
+        for (lines, cookie, found) in [
+            (&[""][..], "t=", Located::Nothing),
+            (&[""], "t=a.b.c", token("a.b.c")),
+            (&["a.b.c"], "t=d.e.f", token("a.b.c")),
+            (&["", "a.b.c"], "t=", Located::Malformed),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(&name, HeaderValue::from_static(line));
+            }
+            headers.insert("cookie", HeaderValue::from_static(cookie));
+            assert_eq!(locate(&places, &headers, ""), found, "{lines:?} {cookie}");
+        }
+    }
+
+    #[test]
     fn a_token_in_the_query_is_found_however_its_name_is_encoded() {
-        let places = [TokenPlace::Query("access_token".to_owned())];
+        let places = [SelectorFor::new(Selector::Query("access_token".to_owned()))];
         for (query, found) in [
             ("a=1&access_token=a.b%2Ec", Located::Token("a.b.c".into())),
             ("access%5Ftoken=a.b.c", Located::Token("a.b.c".into())),

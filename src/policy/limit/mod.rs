@@ -10,11 +10,12 @@ mod key;
 mod tests;
 
 pub use headers::{Fields, seconds};
-pub use key::{Facts, key_of, network_of};
+pub use key::key_of;
 
 use crate::config::limit::Limit;
 use crate::config::policy::Mode;
 use crate::config::{Name, limit::Missing};
+use crate::routing::selector::Selectable;
 use crate::telemetry::metrics::Family;
 use buckets::{Buckets, Shared};
 use governor::clock::{Clock, DefaultClock, Reference};
@@ -170,11 +171,11 @@ impl<C: Clock + Clone> Limiter<C> {
     }
 
     /// Takes `cost` from the bucket of a key and counts the result.
-    pub fn check(&self, facts: &Facts, cost: u32) -> Verdict {
+    pub fn check(&self, request: &Selectable, cost: u32) -> Verdict {
         if self.config.mode == Mode::Off {
             return Verdict::Pass(None);
         }
-        let verdict = match key_of(&self.config.key, facts) {
+        let verdict = match key_of(&self.config.key, request) {
             (key, true) => self.take(key, cost),
             (key, false) => match self.config.missing {
                 Missing::Share => self.take(key, cost),
@@ -192,8 +193,8 @@ impl<C: Clock + Clone> Limiter<C> {
     }
 
     /// How long a request would have to wait; `None`: it would pass now. Nothing is taken or counted.
-    pub fn wait(&self, facts: &Facts, cost: u32) -> Option<Duration> {
-        let (key, whole) = key_of(&self.config.key, facts);
+    pub fn wait(&self, request: &Selectable, cost: u32) -> Option<Duration> {
+        let (key, whole) = key_of(&self.config.key, request);
         let judged = match self.config.mode {
             Mode::Off => false,
             Mode::Enforce | Mode::Report => whole || self.config.missing == Missing::Share,

@@ -1,10 +1,12 @@
 //! Buckets, keys and verdicts, with time as an argument.
 
-use super::{Facts, Limiter, Verdict, key_of, seconds};
-use crate::config::limit::{KeyPart, Limit};
+use super::{Limiter, Verdict, key_of, seconds};
+use crate::config::limit::Limit;
 use crate::config::load_text;
+use crate::config::selector::{Selector, SelectorFor};
 use crate::policy::overload::memory_used;
 use crate::routing::claims::Claims;
+use crate::routing::selector::Selectable;
 use governor::clock::FakeRelativeClock;
 use http::{HeaderMap, HeaderValue};
 use std::net::{IpAddr, Ipv4Addr};
@@ -27,14 +29,12 @@ fn from(client: &str, headers: &HeaderMap, limiter: &Limiter<FakeRelativeClock>)
     limiter.check(&facts(client, headers), 1)
 }
 
-fn facts<'a>(client: &str, headers: &'a HeaderMap) -> Facts<'a> {
+fn facts<'a>(client: &str, headers: &'a HeaderMap) -> Selectable<'a> {
     let client: IpAddr = client.parse().unwrap();
-    Facts {
-        client,
+    Selectable {
+        client: Some(client),
         route: "r",
-        color: "",
-        headers,
-        claims: None,
+        ..Selectable::of_head(headers, "")
     }
 }
 
@@ -184,9 +184,10 @@ fn a_changed_rate_starts_from_the_same_share_of_fill() {
 #[test]
 fn parts_of_a_key_do_not_run_into_each_other() {
     let parts = [
-        KeyPart::Header("x-a".parse().unwrap()),
-        KeyPart::Header("x-b".parse().unwrap()),
+        Selector::Header("x-a".parse().unwrap()),
+        Selector::Header("x-b".parse().unwrap()),
     ];
+    let parts = parts.map(SelectorFor::new);
     let key = |one: &'static str, two: &'static str| {
         let mut headers = HeaderMap::new();
         headers.insert("x-a", HeaderValue::from_static(one));
@@ -200,17 +201,17 @@ fn parts_of_a_key_do_not_run_into_each_other() {
 #[test]
 fn an_ipv6_customer_has_one_bucket() {
     let none = HeaderMap::new();
-    let key = |client| key_of(&[KeyPart::Ip], &facts(client, &none)).0;
+    let key = |client| key_of(&[SelectorFor::new(Selector::Ip)], &facts(client, &none)).0;
     assert_eq!(key("2001:db8:0:1::1"), key("2001:db8:0:1:ffff::2"));
     assert_ne!(key("2001:db8:0:1::1"), key("2001:db8:0:2::1"));
 }
 
 #[test]
 fn claims_make_keys() {
-    let parts = [KeyPart::Jwt("sub".to_owned())];
+    let parts = [SelectorFor::new(Selector::Claim("sub".to_owned()))];
     let none = HeaderMap::new();
     let claims: Claims = serde_json::from_str(r#"{"sub":"alice"}"#).unwrap();
-    let known = Facts {
+    let known = Selectable {
         claims: Some(&claims),
         ..facts("192.0.2.1", &none)
     };
