@@ -326,12 +326,8 @@ fn api_keys_name_their_consumer_and_stay_here() {
         file.path()
     );
     let gateway = Gateway::start(&config(&shop, "\"partners\"", &more));
-    assert_eq!(
-        gateway
-            .get("/", "X-Api-Key: secret-key\r\nX-Consumer: evil\r\n")
-            .status,
-        200
-    );
+    let answer = gateway.get("/", "X-Api-Key: secret-key\r\nX-Consumer: evil\r\n");
+    assert_eq!(answer.status, 200);
     assert_eq!(shop.header("x-consumer"), ["acme"]);
     assert!(shop.header("x-api-key").is_empty());
     for headers in [
@@ -345,6 +341,11 @@ fn api_keys_name_their_consumer_and_stay_here() {
             (401, "api_key"),
             "{headers}"
         );
+    }
+    let optional = "{ provider = \"partners\", optional = true }";
+    let gateway = Gateway::start(&config(&shop, optional, &more));
+    for (headers, status) in [("X-Api-Key:\r\n", 200), ("X-Api-Key: wrong\r\n", 401)] {
+        assert_eq!(gateway.get("/", headers).status, status, "{headers}");
     }
 }
 

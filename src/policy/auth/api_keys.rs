@@ -77,7 +77,7 @@ fn consumer(config: &config::ApiKeys, line: &str) -> Option<([u8; 32], Verified)
     Some((decode(hash.trim())?, identity(config, consumer.trim())?))
 }
 
-/// Who holds the key among these headers: `None`: there is none, `Some(None)`: no consumer.
+/// Who holds the key among these headers: `None`: there is none, or an empty one; `Some(None)`: no consumer.
 pub fn holder(
     config: &config::ApiKeys,
     consumers: &Consumers,
@@ -86,6 +86,7 @@ pub fn holder(
     let mut keys = headers.get_all(&config.header).iter();
     let key = keys.next()?.as_bytes();
     Some(match (key.len() <= KEY_MAX, keys.next()) {
+        (_, None) if key.is_empty() => return None,
         (true, None) => consumers.get(Sha256::digest(key).as_slice()).cloned(),
         _ => None,
     })
