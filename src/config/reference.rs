@@ -52,6 +52,7 @@ const OTHERS: &str = "
 
 | page | what it lists |
 | --- | --- |
+| [Selectors](selectors.md) | which value of a request counts, as a key, a token or a color |
 | [Error codes](codes.md) | what `tyrian check` finds |
 | [Reasons](reasons.md) | why a request is refused |
 | [Metrics](metrics.md) | what `/metrics` counts |
@@ -59,8 +60,7 @@ const OTHERS: &str = "
 ";
 
 /// What holds for all selectors.
-const SELECTORS: &str = "
-## Selectors
+const SELECTORS: &str = "# Selectors
 
 A selector says which value of a request counts: as the key of a limit, a hash or a share, as a token,
 or as a color.
@@ -92,7 +92,7 @@ pub fn pages() -> BTreeMap<String, String> {
         pages.insert(format!("{}.md", key.name), page(key));
     }
     index.push_str(VALUES);
-    index.push_str(&selectors());
+    pages.insert("selectors.md".to_owned(), format!("{NOTE}{}", selectors()));
     index.push_str(OTHERS);
     pages.insert("README.md".to_owned(), index);
     pages.insert("codes.md".to_owned(), codes_page());
