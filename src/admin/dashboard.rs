@@ -122,7 +122,9 @@ fn serve(name: &str, asked: &HeaderMap) -> Response {
         (header::VARY, "accept-encoding"),
     ];
     let headers = answer.headers_mut();
-    headers.extend(fixed.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     if let Ok(etag) = HeaderValue::from_str(&packed.etag) {
         headers.insert(header::ETAG, etag);
     }
